@@ -1,0 +1,133 @@
+/**
+ * What the JSON Schema importer cannot take as it is, one small pass each. All of them work on the wire's own shapes
+ * and change no meaning.
+ */
+import * as Effect from "effect/Effect"
+import { UnexpectedBundle } from "./errors.ts"
+import type { Definitions, Node } from "./json.ts"
+import { branchesOf, isNode, mapChildren, nodesOf, omit, propertiesOf, refName, refTo, stringsOf } from "./json.ts"
+
+const withoutHeader = (node: Node): Node => omit(node, "$schema", "title")
+
+const rewriteRefs = (node: Node): Node => {
+  const name = refName(node)
+  return name === undefined ? mapChildren(node, rewriteRefs) : { ...node, ...refTo(name) }
+}
+
+/**
+ * Puts the definitions of the `v2` namespace beside the others. A name in both places must mean the same, since every
+ * reference to either now reads the same.
+ */
+export const hoist = Effect.fnUntraced(function*(bundle: unknown) {
+  if (!isNode(bundle) || !isNode(bundle.definitions) || !isNode(bundle.definitions.v2)) {
+    return yield* new UnexpectedBundle({ reason: "no definitions, or no v2 namespace among them" })
+  }
+  const definitions: Record<string, Node> = {}
+  for (const [name, node] of [...Object.entries(bundle.definitions), ...Object.entries(bundle.definitions.v2)]) {
+    if (name === "v2") continue
+    if (!isNode(node)) return yield* new UnexpectedBundle({ reason: `definition ${name} is no object` })
+    const hoisted = rewriteRefs(withoutHeader(node))
+    const existing = definitions[name]
+    if (existing !== undefined && JSON.stringify(existing) !== JSON.stringify(hoisted)) {
+      return yield* new UnexpectedBundle({ reason: `definition ${name} differs between the two namespaces` })
+    }
+    definitions[name] = hoisted
+  }
+  const sorted: Definitions = Object.fromEntries(Object.entries(definitions).sort(([a], [b]) => a < b ? -1 : 1))
+  for (const [name, node] of Object.entries(sorted)) {
+    const missing = checkRefs(node).find((ref) => sorted[ref] === undefined)
+    if (missing !== undefined) {
+      return yield* new UnexpectedBundle({ reason: `${name} refers to ${missing}, which is not there` })
+    }
+  }
+  return sorted
+})
+
+const checkRefs = (node: Node): ReadonlyArray<string> => {
+  const refs: Array<string> = []
+  const visit = (current: Node): Node => {
+    if (typeof current.$ref === "string") refs.push(refName(current) ?? current.$ref)
+    return mapChildren(current, visit)
+  }
+  visit(node)
+  return refs
+}
+
+/**
+ * `allOf: [{ $ref }]` is how schemars attaches a default or a description to a reference; as an intersection it would
+ * become a `Schema.suspend`.
+ */
+export const unwrapAllOf = (node: Node): Node => {
+  const mapped = mapChildren(node, unwrapAllOf)
+  const members = nodesOf(mapped.allOf)
+  const [only] = members
+  return members.length === 1 && only !== undefined ? { ...omit(mapped, "allOf"), ...only } : mapped
+}
+
+/**
+ * serde's `flatten` puts `properties` beside `oneOf` or `anyOf`, an intersection the importer refuses. The properties
+ * are copied into each branch instead, and a union of branches inside a branch joins its parent.
+ */
+export const distribute = (node: Node): Node => {
+  const mapped = mapChildren(node, distribute)
+  const branches = branchesOf(mapped)
+  if (branches === undefined) return mapped
+  const shared = propertiesOf(mapped)
+  const required = stringsOf(mapped.required)
+  const flat = branches.flatMap((branch) => {
+    const inner = branchesOf(branch)
+    return inner === undefined
+      ? [branch]
+      : inner.map((_) => branch.description === undefined ? _ : { description: branch.description, ..._ })
+  })
+  if (Object.keys(shared).length === 0) {
+    return { ...omit(mapped, "oneOf"), anyOf: flat }
+  }
+  return {
+    ...omit(mapped, "oneOf", "properties", "required", "type"),
+    anyOf: flat.map((branch) => ({
+      ...branch,
+      type: "object",
+      properties: { ...shared, ...propertiesOf(branch) },
+      required: [...new Set([...required, ...stringsOf(branch.required)])]
+    }))
+  }
+}
+
+/** The members of a closed set of strings. */
+export const enumOf = (node: Node): ReadonlyArray<string> | undefined => {
+  const members = stringsOf(node.enum)
+  return node.type === "string" && members.length > 0 ? members : undefined
+}
+
+/** schemars writes an enum whose members have docs as a union of smaller enums; the docs move to the whole. */
+export const mergeEnums = (node: Node): Node => {
+  const mapped = mapChildren(node, mergeEnums)
+  const branches = branchesOf(mapped)
+  if (branches === undefined) return mapped
+  const enums = branches.filter((branch) => enumOf(branch) !== undefined)
+  if (enums.length < 2 && enums.length !== branches.length) return mapped
+  const members = [...new Set(enums.flatMap((branch) => enumOf(branch) ?? []))]
+  const docs = enums.flatMap((branch) =>
+    typeof branch.description === "string"
+      ? [`- ${(enumOf(branch) ?? []).map((member) => `\`${member}\``).join(", ")}: ${branch.description}`]
+      : []
+  )
+  const description = [
+    ...(typeof mapped.description === "string" ? [mapped.description] : []),
+    ...(docs.length > 0 ? [docs.join("\n")] : [])
+  ].join("\n\n")
+  const merged: Node = { type: "string", enum: members }
+  const rest = branches.filter((branch) => enumOf(branch) === undefined)
+  return {
+    ...omit(mapped, "anyOf", "oneOf", "type"),
+    ...(description === "" ? {} : { description }),
+    ...(rest.length === 0 ? merged : { anyOf: [merged, ...rest] })
+  }
+}
+
+/** The passes above, in their order. */
+export const normalize = (definitions: Definitions): Definitions =>
+  Object.fromEntries(
+    Object.entries(definitions).map(([name, node]) => [name, mergeEnums(distribute(unwrapAllOf(node)))])
+  )
