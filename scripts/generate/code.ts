@@ -130,6 +130,9 @@ export interface Code {
 // The importer writes what the default message says anyway.
 const EXPECTED = /\.annotate\(\{ "expected": "[^"]*" \}\)/g
 
+// A name would take the place of the members in the message about a value that is none of them.
+const NAMED_LITERALS = /^(Schema\.Literals?\((?:[^()"]|"(?:[^"\\]|\\.)*")*\))\.annotate\(\{ "identifier": "\w+" \}\)$/
+
 /** The source of every definition, by name. */
 export const codeOf = Effect.fnUntraced(function*(definitions: Definitions, marks: Marks) {
   const names = Object.keys(definitions)
@@ -153,7 +156,10 @@ export const codeOf = Effect.fnUntraced(function*(definitions: Definitions, mark
     ...Object.entries(references.recursives)
   ]
   for (const [name, { runtime, Type }] of all) {
-    code.set(name, { runtime: layout(runtime.replace(EXPECTED, ""), marks), type: layout(Type, marks) })
+    code.set(name, {
+      runtime: layout(runtime.replace(EXPECTED, "").replace(NAMED_LITERALS, "$1"), marks),
+      type: layout(Type, marks)
+    })
   }
   const missing = names.find((name) => !code.has(name))
   if (missing !== undefined) return yield* new UnexpectedBundle({ reason: `${missing} was not generated` })

@@ -181,7 +181,7 @@ export const checkInlineUnions = Effect.fnUntraced(function*(definitions: Defini
   }
 })
 
-/** Gives each form to write its name, and fails when two would share one. */
+/** Fails when two things would be written under one name, or one under no good name. */
 export const checkNames = Effect.fnUntraced(function*(names: Iterable<readonly [name: string, origin: string]>) {
   const seen = new Map<string, string>()
   for (const [name, origin] of names) {

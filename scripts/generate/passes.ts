@@ -126,8 +126,21 @@ export const mergeEnums = (node: Node): Node => {
   }
 }
 
+const HEADING = /^NEW (?:NOTIFICATIONS|APIs)\s*/
+
+/** A heading of the protocol's source, caught as the doc of whatever stands below it. */
+export const dropHeadings = (node: Node): Node => {
+  const mapped = mapChildren(node, dropHeadings)
+  if (typeof mapped.description !== "string" || !HEADING.test(mapped.description)) return mapped
+  const description = mapped.description.replace(HEADING, "")
+  return description === "" ? omit(mapped, "description") : { ...mapped, description }
+}
+
 /** The passes above, in their order. */
 export const normalize = (definitions: Definitions): Definitions =>
   Object.fromEntries(
-    Object.entries(definitions).map(([name, node]) => [name, mergeEnums(distribute(unwrapAllOf(node)))])
+    Object.entries(definitions).map(([name, node]) => [
+      name,
+      mergeEnums(distribute(unwrapAllOf(dropHeadings(node))))
+    ])
   )

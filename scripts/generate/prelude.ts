@@ -3,10 +3,14 @@ export const prelude = `import type * as Brand from "effect/Brand"
 import * as Schema from "effect/Schema"
 
 /**
- * A string where the protocol has an enum or a tag, and this package does not know the member. It keeps its value. The
- * brand keeps narrowing exact, and keeps the value out of what a caller sends.
+ * A string where the protocol has an enum or a tag, and this package does not know the member. It keeps its value: at run
+ * time it is any string, and it can be used as one.
+ *
+ * The pattern and the brand are for the compiler alone. Without the pattern (that is, with \`string & Brand\`) comparing
+ * with a known member would not narrow an unknown one away; and the brand keeps the value out of what a caller sends.
+ * To compare with a member that only a later version knows, widen to \`string\` first.
  */
-export type UnknownMember = string & Brand.Brand<"UnknownMember">
+export type UnknownMember = \`unknown \${string}\` & Brand.Brand<"UnknownMember">
 
 /** Schema of {@link UnknownMember}. It takes any string, so it only ever stands behind the known members. */
 export const UnknownMember: Schema.Codec<UnknownMember> = Schema.make<Schema.Codec<UnknownMember>>(
@@ -46,13 +50,12 @@ export const unknownVariant = <Tag extends string>(
   known: ReadonlyArray<string>
 ): Schema.Codec<UnknownVariant<Tag>> => {
   const tags = new Set(known)
+  const unknownTag = Schema.String.check(
+    Schema.makeFilter((value) => !tags.has(value), { expected: \`an unknown \${JSON.stringify(tag)}\` })
+  )
   return Schema.make<Schema.Codec<UnknownVariant<Tag>>>(
-    Schema.Record(Schema.String, Schema.Json).check(
-      Schema.makeFilter((value) => {
-        const actual = value[tag]
-        return typeof actual === "string" && !tags.has(actual)
-      }, { expected: \`an unknown \${JSON.stringify(tag)}\` })
-    ).annotate({ identifier }).ast
+    Schema.StructWithRest(Schema.Struct({ [tag]: unknownTag }), [Schema.Record(Schema.String, Schema.Json)])
+      .annotate({ identifier }).ast
   )
 }
 

@@ -198,7 +198,6 @@ export interface ClientRequestParams {
   readonly "thread/section/move": Schemas.ThreadSectionMoveParams
   readonly "thread/settings/update": Schemas.ThreadSettingsUpdateParams
   readonly "thread/shellCommand": Schemas.ThreadShellCommandParams
-  /** NEW APIs */
   readonly "thread/start": Schemas.ThreadStartParams
   readonly "thread/timeline/list": Schemas.ThreadTimelineListParams
   readonly "thread/turns/list": Schemas.ThreadTurnsListParams

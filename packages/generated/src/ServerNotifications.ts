@@ -16,7 +16,6 @@ export interface ServerNotificationParams {
   readonly "command/exec/outputDelta": Schemas.CommandExecOutputDeltaNotification
   readonly "configWarning": Schemas.ConfigWarningNotification
   readonly "deprecationNotice": Schemas.DeprecationNoticeNotification
-  /** NEW NOTIFICATIONS */
   readonly "error": Schemas.ErrorNotification
   readonly "externalAgentConfig/import/completed": Schemas.ExternalAgentConfigImportCompletedNotification
   readonly "externalAgentConfig/import/progress": Schemas.ExternalAgentConfigImportProgressNotification

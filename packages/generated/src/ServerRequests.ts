@@ -15,7 +15,7 @@ export interface ServerRequestParams {
   readonly "currentTime/read": Schemas.CurrentTimeReadParams
   /** Request to exec a command. This request is used for Turns started via the legacy APIs (i.e. SendUserTurn, SendUserMessage). */
   readonly "execCommandApproval": Schemas.ExecCommandApprovalParams
-  /** NEW APIs Sent when approval is requested for a specific command execution. This request is used for Turns started via turn/start. */
+  /** Sent when approval is requested for a specific command execution. This request is used for Turns started via turn/start. */
   readonly "item/commandExecution/requestApproval": Schemas.CommandExecutionRequestApprovalParams
   /** Sent when approval is requested for a specific file change. This request is used for Turns started via turn/start. */
   readonly "item/fileChange/requestApproval": Schemas.FileChangeRequestApprovalParams

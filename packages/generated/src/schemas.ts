@@ -271,7 +271,7 @@ export const ActivePermissionProfile: Schema.Codec<ActivePermissionProfile> = la
 /** `AddCreditsNudgeCreditType` of the protocol. */
 export type AddCreditsNudgeCreditType = "credits" | "usage_limit"
 /** `AddCreditsNudgeCreditType` of the protocol. */
-export const AddCreditsNudgeCreditType: Schema.Codec<AddCreditsNudgeCreditType> = lazy(() => Schema.Literals(["credits", "usage_limit"]).annotate({ "identifier": "AddCreditsNudgeCreditType" }))
+export const AddCreditsNudgeCreditType: Schema.Codec<AddCreditsNudgeCreditType> = lazy(() => Schema.Literals(["credits", "usage_limit"]))
 
 /** `AddCreditsNudgeEmailStatus` of the protocol. */
 export type AddCreditsNudgeEmailStatus = "sent" | "cooldown_active" | UnknownMember
@@ -295,7 +295,7 @@ export const AdditionalContextEntry: Schema.Codec<AdditionalContextEntry> = lazy
 /** `AdditionalContextKind` of the protocol. */
 export type AdditionalContextKind = "untrusted" | "application"
 /** `AdditionalContextKind` of the protocol. */
-export const AdditionalContextKind: Schema.Codec<AdditionalContextKind> = lazy(() => Schema.Literals(["untrusted", "application"]).annotate({ "identifier": "AdditionalContextKind" }))
+export const AdditionalContextKind: Schema.Codec<AdditionalContextKind> = lazy(() => Schema.Literals(["untrusted", "application"]))
 
 /** `AdditionalFileSystemPermissions` of the protocol. */
 export type AdditionalFileSystemPermissions = {
@@ -786,7 +786,7 @@ export type ApprovalsReviewerParam = "user" | "auto_review" | "guardian_subagent
  *
  * What a caller sends where {@link ApprovalsReviewer} is received.
  */
-export const ApprovalsReviewerParam: Schema.Codec<ApprovalsReviewerParam> = lazy(() => Schema.Literals(["user", "auto_review", "guardian_subagent"]).annotate({ "identifier": "ApprovalsReviewerParam" }))
+export const ApprovalsReviewerParam: Schema.Codec<ApprovalsReviewerParam> = lazy(() => Schema.Literals(["user", "auto_review", "guardian_subagent"]))
 
 /** `AppsConfig` of the protocol. */
 export type AppsConfig = {
@@ -1174,7 +1174,7 @@ export const BedrockEnvironmentCredential: Schema.Codec<BedrockEnvironmentCreden
 /** `BedrockProviderId` of the protocol. */
 export type BedrockProviderId = "amazon-bedrock" | "amazon-bedrock-runtime"
 /** `BedrockProviderId` of the protocol. */
-export const BedrockProviderId: Schema.Codec<BedrockProviderId> = lazy(() => Schema.Literals(["amazon-bedrock", "amazon-bedrock-runtime"]).annotate({ "identifier": "BedrockProviderId" }))
+export const BedrockProviderId: Schema.Codec<BedrockProviderId> = lazy(() => Schema.Literals(["amazon-bedrock", "amazon-bedrock-runtime"]))
 
 /** Params of `account/bedrock/setup`. */
 export type BedrockSetupParams = {
@@ -1439,7 +1439,6 @@ export type ClientRequest = {
   readonly params: UserVerificationCancelParams
 } | {
   readonly id: RequestIdParam,
-  /** NEW APIs */
   readonly method: "thread/start",
   readonly params: ThreadStartParams
 } | {
@@ -2976,7 +2975,7 @@ export const CodexErrorInfo: Schema.Codec<CodexErrorInfo> = lazy(() => Schema.Un
 /** `CodexResponseHandoffMode` of the protocol. */
 export type CodexResponseHandoffMode = "thinking" | "commentary" | "bemTags"
 /** `CodexResponseHandoffMode` of the protocol. */
-export const CodexResponseHandoffMode: Schema.Codec<CodexResponseHandoffMode> = lazy(() => Schema.Literals(["thinking", "commentary", "bemTags"]).annotate({ "identifier": "CodexResponseHandoffMode" }))
+export const CodexResponseHandoffMode: Schema.Codec<CodexResponseHandoffMode> = lazy(() => Schema.Literals(["thinking", "commentary", "bemTags"]))
 
 /** `CollabAgentState` of the protocol. */
 export type CollabAgentState = {
@@ -4274,7 +4273,7 @@ export const ContextCompactedNotification: Schema.Codec<ContextCompactedNotifica
 /** `ConversationTextRole` of the protocol. */
 export type ConversationTextRole = "user" | "developer" | "assistant"
 /** `ConversationTextRole` of the protocol. */
-export const ConversationTextRole: Schema.Codec<ConversationTextRole> = lazy(() => Schema.Literals(["user", "developer", "assistant"]).annotate({ "identifier": "ConversationTextRole" }))
+export const ConversationTextRole: Schema.Codec<ConversationTextRole> = lazy(() => Schema.Literals(["user", "developer", "assistant"]))
 
 /** `CreditsSnapshot` of the protocol. */
 export type CreditsSnapshot = {
@@ -4324,7 +4323,7 @@ export type CyberAccessProgramParam = "standard" | "daybreakBlue" | "daybreakRed
  *
  * What a caller sends where {@link CyberAccessProgram} is received.
  */
-export const CyberAccessProgramParam: Schema.Codec<CyberAccessProgramParam> = lazy(() => Schema.Literals(["standard", "daybreakBlue", "daybreakRed"]).annotate({ "identifier": "CyberAccessProgramParam" }))
+export const CyberAccessProgramParam: Schema.Codec<CyberAccessProgramParam> = lazy(() => Schema.Literals(["standard", "daybreakBlue", "daybreakRed"]))
 
 /** Params of the notification `deprecationNotice`. */
 export type DeprecationNoticeNotification = {
@@ -5045,7 +5044,7 @@ export const ExternalAgentConfigMigrationItemType: Schema.Codec<ExternalAgentCon
 /** What a caller sends where {@link ExternalAgentConfigMigrationItemType} is received. */
 export type ExternalAgentConfigMigrationItemTypeParam = "AGENTS_MD" | "CONFIG" | "SKILLS" | "PLUGINS" | "MCP_SERVER_CONFIG" | "SUBAGENTS" | "HOOKS" | "COMMANDS" | "MEMORY" | "SESSIONS"
 /** What a caller sends where {@link ExternalAgentConfigMigrationItemType} is received. */
-export const ExternalAgentConfigMigrationItemTypeParam: Schema.Codec<ExternalAgentConfigMigrationItemTypeParam> = lazy(() => Schema.Literals(["AGENTS_MD", "CONFIG", "SKILLS", "PLUGINS", "MCP_SERVER_CONFIG", "SUBAGENTS", "HOOKS", "COMMANDS", "MEMORY", "SESSIONS"]).annotate({ "identifier": "ExternalAgentConfigMigrationItemTypeParam" }))
+export const ExternalAgentConfigMigrationItemTypeParam: Schema.Codec<ExternalAgentConfigMigrationItemTypeParam> = lazy(() => Schema.Literals(["AGENTS_MD", "CONFIG", "SKILLS", "PLUGINS", "MCP_SERVER_CONFIG", "SUBAGENTS", "HOOKS", "COMMANDS", "MEMORY", "SESSIONS"]))
 
 /** `ExternalAgentDetectedConnectorCandidate` of the protocol. */
 export type ExternalAgentDetectedConnectorCandidate = {
@@ -5197,7 +5196,7 @@ export type FileChangeApprovalDecision = "accept" | "acceptForSession" | "declin
  * - `decline`: User denied the file changes. The agent will continue the turn.
  * - `cancel`: User denied the file changes. The turn will also be immediately interrupted.
  */
-export const FileChangeApprovalDecision: Schema.Codec<FileChangeApprovalDecision> = lazy(() => Schema.Literals(["accept", "acceptForSession", "decline", "cancel"]).annotate({ "identifier": "FileChangeApprovalDecision" }))
+export const FileChangeApprovalDecision: Schema.Codec<FileChangeApprovalDecision> = lazy(() => Schema.Literals(["accept", "acceptForSession", "decline", "cancel"]))
 
 /**
  * Deprecated legacy notification for `apply_patch` textual output.
@@ -5280,7 +5279,7 @@ export const FileSystemAccessMode: Schema.Codec<FileSystemAccessMode> = lazy(() 
 /** What a caller sends where {@link FileSystemAccessMode} is received. */
 export type FileSystemAccessModeParam = "read" | "write" | "deny"
 /** What a caller sends where {@link FileSystemAccessMode} is received. */
-export const FileSystemAccessModeParam: Schema.Codec<FileSystemAccessModeParam> = lazy(() => Schema.Literals(["read", "write", "deny"]).annotate({ "identifier": "FileSystemAccessModeParam" }))
+export const FileSystemAccessModeParam: Schema.Codec<FileSystemAccessModeParam> = lazy(() => Schema.Literals(["read", "write", "deny"]))
 
 /** `FileSystemPath` of the protocol. */
 export type FileSystemPath = {
@@ -6187,7 +6186,7 @@ export const GatewayOAuthStatus: Schema.Codec<GatewayOAuthStatus> = lazy(() => S
 /** `GcpProviderId` of the protocol. */
 export type GcpProviderId = "gcp"
 /** `GcpProviderId` of the protocol. */
-export const GcpProviderId: Schema.Codec<GcpProviderId> = lazy(() => Schema.Literal("gcp").annotate({ "identifier": "GcpProviderId" }))
+export const GcpProviderId: Schema.Codec<GcpProviderId> = lazy(() => Schema.Literal("gcp"))
 
 /** Params of `account/gcp/setup`. */
 export type GcpSetupParams = {
@@ -6844,7 +6843,7 @@ export const ImageDetail: Schema.Codec<ImageDetail> = lazy(() => Schema.Union([S
 /** What a caller sends where {@link ImageDetail} is received. */
 export type ImageDetailParam = "auto" | "low" | "high" | "original"
 /** What a caller sends where {@link ImageDetail} is received. */
-export const ImageDetailParam: Schema.Codec<ImageDetailParam> = lazy(() => Schema.Literals(["auto", "low", "high", "original"]).annotate({ "identifier": "ImageDetailParam" }))
+export const ImageDetailParam: Schema.Codec<ImageDetailParam> = lazy(() => Schema.Literals(["auto", "low", "high", "original"]))
 
 /** `ImageGenerationFailure` of the protocol. */
 export type ImageGenerationFailure = {
@@ -7244,7 +7243,7 @@ export const LocalShellAction: Schema.Codec<LocalShellAction> = lazy(() => Schem
 /** `LocalShellStatus` of the protocol. */
 export type LocalShellStatus = "completed" | "in_progress" | "incomplete"
 /** `LocalShellStatus` of the protocol. */
-export const LocalShellStatus: Schema.Codec<LocalShellStatus> = lazy(() => Schema.Literals(["completed", "in_progress", "incomplete"]).annotate({ "identifier": "LocalShellStatus" }))
+export const LocalShellStatus: Schema.Codec<LocalShellStatus> = lazy(() => Schema.Literals(["completed", "in_progress", "incomplete"]))
 
 /** Params of `account/login/start`. */
 export type LoginAccountParams = {
@@ -7352,7 +7351,7 @@ export const LoginAccountResponse: Schema.Codec<LoginAccountResponse> = lazy(() 
 /** `LoginAppBrand` of the protocol. */
 export type LoginAppBrand = "codex" | "chatgpt"
 /** `LoginAppBrand` of the protocol. */
-export const LoginAppBrand: Schema.Codec<LoginAppBrand> = lazy(() => Schema.Literals(["codex", "chatgpt"]).annotate({ "identifier": "LoginAppBrand" }))
+export const LoginAppBrand: Schema.Codec<LoginAppBrand> = lazy(() => Schema.Literals(["codex", "chatgpt"]))
 
 /** Result of `account/logout`. */
 export type LogoutAccountResponse = { readonly [x: string]: Schema.Json }
@@ -7521,7 +7520,7 @@ export const McpAuthStatus: Schema.Codec<McpAuthStatus> = lazy(() => Schema.Unio
 /** `McpElicitationArrayType` of the protocol. */
 export type McpElicitationArrayType = "array"
 /** `McpElicitationArrayType` of the protocol. */
-export const McpElicitationArrayType: Schema.Codec<McpElicitationArrayType> = lazy(() => Schema.Literal("array").annotate({ "identifier": "McpElicitationArrayType" }))
+export const McpElicitationArrayType: Schema.Codec<McpElicitationArrayType> = lazy(() => Schema.Literal("array"))
 
 /** `McpElicitationBooleanSchema` of the protocol. */
 export type McpElicitationBooleanSchema = {
@@ -7541,7 +7540,7 @@ export const McpElicitationBooleanSchema: Schema.Codec<McpElicitationBooleanSche
 /** `McpElicitationBooleanType` of the protocol. */
 export type McpElicitationBooleanType = "boolean"
 /** `McpElicitationBooleanType` of the protocol. */
-export const McpElicitationBooleanType: Schema.Codec<McpElicitationBooleanType> = lazy(() => Schema.Literal("boolean").annotate({ "identifier": "McpElicitationBooleanType" }))
+export const McpElicitationBooleanType: Schema.Codec<McpElicitationBooleanType> = lazy(() => Schema.Literal("boolean"))
 
 /** `McpElicitationConstOption` of the protocol. */
 export type McpElicitationConstOption = {
@@ -7613,7 +7612,7 @@ export const McpElicitationNumberSchema: Schema.Codec<McpElicitationNumberSchema
 /** `McpElicitationNumberType` of the protocol. */
 export type McpElicitationNumberType = "number" | "integer"
 /** `McpElicitationNumberType` of the protocol. */
-export const McpElicitationNumberType: Schema.Codec<McpElicitationNumberType> = lazy(() => Schema.Literals(["number", "integer"]).annotate({ "identifier": "McpElicitationNumberType" }))
+export const McpElicitationNumberType: Schema.Codec<McpElicitationNumberType> = lazy(() => Schema.Literals(["number", "integer"]))
 
 /** `McpElicitationObjectType` of the protocol. */
 export type McpElicitationObjectType = "object" | UnknownMember
@@ -7688,7 +7687,7 @@ export const McpElicitationStringSchema: Schema.Codec<McpElicitationStringSchema
 /** `McpElicitationStringType` of the protocol. */
 export type McpElicitationStringType = "string"
 /** `McpElicitationStringType` of the protocol. */
-export const McpElicitationStringType: Schema.Codec<McpElicitationStringType> = lazy(() => Schema.Literal("string").annotate({ "identifier": "McpElicitationStringType" }))
+export const McpElicitationStringType: Schema.Codec<McpElicitationStringType> = lazy(() => Schema.Literal("string"))
 
 /** `McpElicitationTitledEnumItems` of the protocol. */
 export type McpElicitationTitledEnumItems = {
@@ -7862,7 +7861,7 @@ export const McpServerConnectionStatus: Schema.Codec<McpServerConnectionStatus> 
 /** `McpServerElicitationAction` of the protocol. */
 export type McpServerElicitationAction = "accept" | "decline" | "cancel"
 /** `McpServerElicitationAction` of the protocol. */
-export const McpServerElicitationAction: Schema.Codec<McpServerElicitationAction> = lazy(() => Schema.Literals(["accept", "decline", "cancel"]).annotate({ "identifier": "McpServerElicitationAction" }))
+export const McpServerElicitationAction: Schema.Codec<McpServerElicitationAction> = lazy(() => Schema.Literals(["accept", "decline", "cancel"]))
 
 /** Params of `mcpServer/elicitation/request`. */
 export type McpServerElicitationRequestParams = {
@@ -8089,7 +8088,7 @@ export const McpServerMigration: Schema.Codec<McpServerMigration> = lazy(() => S
 /** `McpServerOauthClientRegistration` of the protocol. */
 export type McpServerOauthClientRegistration = "auto" | "cimd" | "dcr"
 /** `McpServerOauthClientRegistration` of the protocol. */
-export const McpServerOauthClientRegistration: Schema.Codec<McpServerOauthClientRegistration> = lazy(() => Schema.Literals(["auto", "cimd", "dcr"]).annotate({ "identifier": "McpServerOauthClientRegistration" }))
+export const McpServerOauthClientRegistration: Schema.Codec<McpServerOauthClientRegistration> = lazy(() => Schema.Literals(["auto", "cimd", "dcr"]))
 
 /** Params of the notification `mcpServer/oauthLogin/completed`. */
 export type McpServerOauthLoginCompletedNotification = {
@@ -8193,7 +8192,7 @@ export const McpServerStatus: Schema.Codec<McpServerStatus> = lazy(() => Schema.
 /** `McpServerStatusDetail` of the protocol. */
 export type McpServerStatusDetail = "full" | "toolsAndAuthOnly"
 /** `McpServerStatusDetail` of the protocol. */
-export const McpServerStatusDetail: Schema.Codec<McpServerStatusDetail> = lazy(() => Schema.Literals(["full", "toolsAndAuthOnly"]).annotate({ "identifier": "McpServerStatusDetail" }))
+export const McpServerStatusDetail: Schema.Codec<McpServerStatusDetail> = lazy(() => Schema.Literals(["full", "toolsAndAuthOnly"]))
 
 /** Params of the notification `mcpServer/startupStatus/updated`. */
 export type McpServerStatusUpdatedNotification = {
@@ -8358,7 +8357,7 @@ export const MemoryStatusResponse: Schema.Codec<MemoryStatusResponse> = lazy(() 
 /** `MergeStrategy` of the protocol. */
 export type MergeStrategy = "replace" | "upsert"
 /** `MergeStrategy` of the protocol. */
-export const MergeStrategy: Schema.Codec<MergeStrategy> = lazy(() => Schema.Literals(["replace", "upsert"]).annotate({ "identifier": "MergeStrategy" }))
+export const MergeStrategy: Schema.Codec<MergeStrategy> = lazy(() => Schema.Literals(["replace", "upsert"]))
 
 /**
  * Classifies assistant text as commentary, a partial answer, or a terminal answer.
@@ -8412,7 +8411,7 @@ export type MessagePhaseParam = "commentary" | "partial_answer" | "final_answer"
  *
  * What a caller sends where {@link MessagePhase} is received.
  */
-export const MessagePhaseParam: Schema.Codec<MessagePhaseParam> = lazy(() => Schema.Literals(["commentary", "partial_answer", "final_answer"]).annotate({ "identifier": "MessagePhaseParam" }))
+export const MessagePhaseParam: Schema.Codec<MessagePhaseParam> = lazy(() => Schema.Literals(["commentary", "partial_answer", "final_answer"]))
 
 /** `MigrationDetails` of the protocol. */
 export type MigrationDetails = {
@@ -8524,7 +8523,7 @@ export type ModeKindParam = "plan" | "default"
  *
  * What a caller sends where {@link ModeKind} is received.
  */
-export const ModeKindParam: Schema.Codec<ModeKindParam> = lazy(() => Schema.Literals(["plan", "default"]).annotate({ "identifier": "ModeKindParam" }))
+export const ModeKindParam: Schema.Codec<ModeKindParam> = lazy(() => Schema.Literals(["plan", "default"]))
 
 /** `Model` of the protocol. */
 export type Model = {
@@ -8868,7 +8867,7 @@ export const NetworkAccess: Schema.Codec<NetworkAccess> = lazy(() => Schema.Unio
 /** What a caller sends where {@link NetworkAccess} is received. */
 export type NetworkAccessParam = "restricted" | "enabled"
 /** What a caller sends where {@link NetworkAccess} is received. */
-export const NetworkAccessParam: Schema.Codec<NetworkAccessParam> = lazy(() => Schema.Literals(["restricted", "enabled"]).annotate({ "identifier": "NetworkAccessParam" }))
+export const NetworkAccessParam: Schema.Codec<NetworkAccessParam> = lazy(() => Schema.Literals(["restricted", "enabled"]))
 
 /** `NetworkApprovalContext` of the protocol. */
 export type NetworkApprovalContext = {
@@ -8921,7 +8920,7 @@ export const NetworkPolicyRuleAction: Schema.Codec<NetworkPolicyRuleAction> = la
 /** What a caller sends where {@link NetworkPolicyRuleAction} is received. */
 export type NetworkPolicyRuleActionParam = "allow" | "deny"
 /** What a caller sends where {@link NetworkPolicyRuleAction} is received. */
-export const NetworkPolicyRuleActionParam: Schema.Codec<NetworkPolicyRuleActionParam> = lazy(() => Schema.Literals(["allow", "deny"]).annotate({ "identifier": "NetworkPolicyRuleActionParam" }))
+export const NetworkPolicyRuleActionParam: Schema.Codec<NetworkPolicyRuleActionParam> = lazy(() => Schema.Literals(["allow", "deny"]))
 
 /** `NetworkRequirements` of the protocol. */
 export type NetworkRequirements = {
@@ -9192,7 +9191,7 @@ export const PathUri: Schema.Codec<PathUri> = lazy(() => Schema.String.annotate(
 /** `PermissionGrantScope` of the protocol. */
 export type PermissionGrantScope = "turn" | "session"
 /** `PermissionGrantScope` of the protocol. */
-export const PermissionGrantScope: Schema.Codec<PermissionGrantScope> = lazy(() => Schema.Literals(["turn", "session"]).annotate({ "identifier": "PermissionGrantScope" }))
+export const PermissionGrantScope: Schema.Codec<PermissionGrantScope> = lazy(() => Schema.Literals(["turn", "session"]))
 
 /** Params of `permissionProfile/list`. */
 export type PermissionProfileListParams = {
@@ -9293,7 +9292,7 @@ export type PersonalityParam = "none" | "friendly" | "pragmatic"
  *
  * What a caller sends where {@link Personality} is received.
  */
-export const PersonalityParam: Schema.Codec<PersonalityParam> = lazy(() => Schema.Literals(["none", "friendly", "pragmatic"]).annotate({ "identifier": "PersonalityParam" }))
+export const PersonalityParam: Schema.Codec<PersonalityParam> = lazy(() => Schema.Literals(["none", "friendly", "pragmatic"]))
 
 /**
  * EXPERIMENTAL - proposed plan streaming deltas for plan items. Clients should not assume concatenated deltas match the completed plan item content.
@@ -9499,7 +9498,7 @@ export const PluginInterface: Schema.Codec<PluginInterface> = lazy(() => Schema.
 /** `PluginListMarketplaceKind` of the protocol. */
 export type PluginListMarketplaceKind = "local" | "vertical" | "workspace-directory" | "shared-with-me" | "created-by-me-remote"
 /** `PluginListMarketplaceKind` of the protocol. */
-export const PluginListMarketplaceKind: Schema.Codec<PluginListMarketplaceKind> = lazy(() => Schema.Literals(["local", "vertical", "workspace-directory", "shared-with-me", "created-by-me-remote"]).annotate({ "identifier": "PluginListMarketplaceKind" }))
+export const PluginListMarketplaceKind: Schema.Codec<PluginListMarketplaceKind> = lazy(() => Schema.Literals(["local", "vertical", "workspace-directory", "shared-with-me", "created-by-me-remote"]))
 
 /** Params of `plugin/list`. */
 export type PluginListParams = {
@@ -9665,7 +9664,7 @@ export const PluginSearchResult: Schema.Codec<PluginSearchResult> = lazy(() => S
 /** `PluginSearchScope` of the protocol. */
 export type PluginSearchScope = "global" | "workspace" | "personal"
 /** `PluginSearchScope` of the protocol. */
-export const PluginSearchScope: Schema.Codec<PluginSearchScope> = lazy(() => Schema.Literals(["global", "workspace", "personal"]).annotate({ "identifier": "PluginSearchScope" }))
+export const PluginSearchScope: Schema.Codec<PluginSearchScope> = lazy(() => Schema.Literals(["global", "workspace", "personal"]))
 
 /** Params of `plugin/share/checkout`. */
 export type PluginShareCheckoutParams = {
@@ -9743,7 +9742,7 @@ export const PluginShareDiscoverability: Schema.Codec<PluginShareDiscoverability
 /** What a caller sends where {@link PluginShareDiscoverability} is received. */
 export type PluginShareDiscoverabilityParam = "LISTED" | "UNLISTED" | "PRIVATE"
 /** What a caller sends where {@link PluginShareDiscoverability} is received. */
-export const PluginShareDiscoverabilityParam: Schema.Codec<PluginShareDiscoverabilityParam> = lazy(() => Schema.Literals(["LISTED", "UNLISTED", "PRIVATE"]).annotate({ "identifier": "PluginShareDiscoverabilityParam" }))
+export const PluginShareDiscoverabilityParam: Schema.Codec<PluginShareDiscoverabilityParam> = lazy(() => Schema.Literals(["LISTED", "UNLISTED", "PRIVATE"]))
 
 /** `PluginShareListItem` of the protocol. */
 export type PluginShareListItem = {
@@ -9798,7 +9797,7 @@ export const PluginSharePrincipalType: Schema.Codec<PluginSharePrincipalType> = 
 /** What a caller sends where {@link PluginSharePrincipalType} is received. */
 export type PluginSharePrincipalTypeParam = "user" | "group" | "workspace"
 /** What a caller sends where {@link PluginSharePrincipalType} is received. */
-export const PluginSharePrincipalTypeParam: Schema.Codec<PluginSharePrincipalTypeParam> = lazy(() => Schema.Literals(["user", "group", "workspace"]).annotate({ "identifier": "PluginSharePrincipalTypeParam" }))
+export const PluginSharePrincipalTypeParam: Schema.Codec<PluginSharePrincipalTypeParam> = lazy(() => Schema.Literals(["user", "group", "workspace"]))
 
 /** Params of `plugin/share/save`. */
 export type PluginShareSaveParams = {
@@ -9844,12 +9843,12 @@ export const PluginShareTarget: Schema.Codec<PluginShareTarget> = lazy(() => Sch
 /** `PluginShareTargetRole` of the protocol. */
 export type PluginShareTargetRole = "reader" | "editor"
 /** `PluginShareTargetRole` of the protocol. */
-export const PluginShareTargetRole: Schema.Codec<PluginShareTargetRole> = lazy(() => Schema.Literals(["reader", "editor"]).annotate({ "identifier": "PluginShareTargetRole" }))
+export const PluginShareTargetRole: Schema.Codec<PluginShareTargetRole> = lazy(() => Schema.Literals(["reader", "editor"]))
 
 /** `PluginShareUpdateDiscoverability` of the protocol. */
 export type PluginShareUpdateDiscoverability = "UNLISTED" | "PRIVATE" | "LISTED"
 /** `PluginShareUpdateDiscoverability` of the protocol. */
-export const PluginShareUpdateDiscoverability: Schema.Codec<PluginShareUpdateDiscoverability> = lazy(() => Schema.Literals(["UNLISTED", "PRIVATE", "LISTED"]).annotate({ "identifier": "PluginShareUpdateDiscoverability" }))
+export const PluginShareUpdateDiscoverability: Schema.Codec<PluginShareUpdateDiscoverability> = lazy(() => Schema.Literals(["UNLISTED", "PRIVATE", "LISTED"]))
 
 /** Params of `plugin/share/updateTargets`. */
 export type PluginShareUpdateTargetsParams = {
@@ -10492,7 +10491,7 @@ export const ProjectRoot: Schema.Codec<ProjectRoot> = lazy(() => Schema.Struct({
 /** `ProjectSortKey` of the protocol. */
 export type ProjectSortKey = "position" | "recencyAt"
 /** `ProjectSortKey` of the protocol. */
-export const ProjectSortKey: Schema.Codec<ProjectSortKey> = lazy(() => Schema.Literals(["position", "recencyAt"]).annotate({ "identifier": "ProjectSortKey" }))
+export const ProjectSortKey: Schema.Codec<ProjectSortKey> = lazy(() => Schema.Literals(["position", "recencyAt"]))
 
 /** Params of `project/update`. */
 export type ProjectUpdateParams = {
@@ -10747,12 +10746,12 @@ export const RealtimeConversationVersion: Schema.Codec<RealtimeConversationVersi
 /** What a caller sends where {@link RealtimeConversationVersion} is received. */
 export type RealtimeConversationVersionParam = "v1" | "v2" | "v3"
 /** What a caller sends where {@link RealtimeConversationVersion} is received. */
-export const RealtimeConversationVersionParam: Schema.Codec<RealtimeConversationVersionParam> = lazy(() => Schema.Literals(["v1", "v2", "v3"]).annotate({ "identifier": "RealtimeConversationVersionParam" }))
+export const RealtimeConversationVersionParam: Schema.Codec<RealtimeConversationVersionParam> = lazy(() => Schema.Literals(["v1", "v2", "v3"]))
 
 /** `RealtimeOutputModality` of the protocol. */
 export type RealtimeOutputModality = "text" | "audio"
 /** `RealtimeOutputModality` of the protocol. */
-export const RealtimeOutputModality: Schema.Codec<RealtimeOutputModality> = lazy(() => Schema.Literals(["text", "audio"]).annotate({ "identifier": "RealtimeOutputModality" }))
+export const RealtimeOutputModality: Schema.Codec<RealtimeOutputModality> = lazy(() => Schema.Literals(["text", "audio"]))
 
 /** `RealtimeVoice` of the protocol. */
 export type RealtimeVoice = "alloy" | "arbor" | "ash" | "aube" | "ballad" | "breeze" | "bubbie" | "cedar" | "coral" | "cove" | "echo" | "ember" | "haetsal" | "hanul" | "himari" | "juniper" | "leher" | "maple" | "marin" | "miko" | "neer" | "porto" | "rindo" | "rio" | "rivage" | "sage" | "selva" | "shimmer" | "sol" | "sonna" | "spruce" | "tinta" | "vale" | "verse" | "viola" | UnknownMember
@@ -10762,7 +10761,7 @@ export const RealtimeVoice: Schema.Codec<RealtimeVoice> = lazy(() => Schema.Unio
 /** What a caller sends where {@link RealtimeVoice} is received. */
 export type RealtimeVoiceParam = "alloy" | "arbor" | "ash" | "aube" | "ballad" | "breeze" | "bubbie" | "cedar" | "coral" | "cove" | "echo" | "ember" | "haetsal" | "hanul" | "himari" | "juniper" | "leher" | "maple" | "marin" | "miko" | "neer" | "porto" | "rindo" | "rio" | "rivage" | "sage" | "selva" | "shimmer" | "sol" | "sonna" | "spruce" | "tinta" | "vale" | "verse" | "viola"
 /** What a caller sends where {@link RealtimeVoice} is received. */
-export const RealtimeVoiceParam: Schema.Codec<RealtimeVoiceParam> = lazy(() => Schema.Literals(["alloy", "arbor", "ash", "aube", "ballad", "breeze", "bubbie", "cedar", "coral", "cove", "echo", "ember", "haetsal", "hanul", "himari", "juniper", "leher", "maple", "marin", "miko", "neer", "porto", "rindo", "rio", "rivage", "sage", "selva", "shimmer", "sol", "sonna", "spruce", "tinta", "vale", "verse", "viola"]).annotate({ "identifier": "RealtimeVoiceParam" }))
+export const RealtimeVoiceParam: Schema.Codec<RealtimeVoiceParam> = lazy(() => Schema.Literals(["alloy", "arbor", "ash", "aube", "ballad", "breeze", "bubbie", "cedar", "coral", "cove", "echo", "ember", "haetsal", "hanul", "himari", "juniper", "leher", "maple", "marin", "miko", "neer", "porto", "rindo", "rio", "rivage", "sage", "selva", "shimmer", "sol", "sonna", "spruce", "tinta", "vale", "verse", "viola"]))
 
 /** `RealtimeVoicesList` of the protocol. */
 export type RealtimeVoicesList = {
@@ -10853,7 +10852,7 @@ export type ReasoningSummaryParam = "auto" | "concise" | "detailed" | "none"
  *
  * What a caller sends where {@link ReasoningSummary} is received.
  */
-export const ReasoningSummaryParam: Schema.Codec<ReasoningSummaryParam> = lazy(() => Schema.Literals(["auto", "concise", "detailed", "none"]).annotate({ "identifier": "ReasoningSummaryParam" }))
+export const ReasoningSummaryParam: Schema.Codec<ReasoningSummaryParam> = lazy(() => Schema.Literals(["auto", "concise", "detailed", "none"]))
 
 /** Params of the notification `item/reasoning/summaryPartAdded`. */
 export type ReasoningSummaryPartAddedNotification = {
@@ -10930,7 +10929,7 @@ export const RemoteControlClient: Schema.Codec<RemoteControlClient> = lazy(() =>
 /** `RemoteControlClientsListOrder` of the protocol. */
 export type RemoteControlClientsListOrder = "asc" | "desc"
 /** `RemoteControlClientsListOrder` of the protocol. */
-export const RemoteControlClientsListOrder: Schema.Codec<RemoteControlClientsListOrder> = lazy(() => Schema.Literals(["asc", "desc"]).annotate({ "identifier": "RemoteControlClientsListOrder" }))
+export const RemoteControlClientsListOrder: Schema.Codec<RemoteControlClientsListOrder> = lazy(() => Schema.Literals(["asc", "desc"]))
 
 /** Params of `remoteControl/client/list`. */
 export type RemoteControlClientsListParams = {
@@ -11560,7 +11559,7 @@ export const ReviewDecision: Schema.Codec<ReviewDecision> = lazy(() => Schema.Un
 /** `ReviewDelivery` of the protocol. */
 export type ReviewDelivery = "inline"
 /** `ReviewDelivery` of the protocol. */
-export const ReviewDelivery: Schema.Codec<ReviewDelivery> = lazy(() => Schema.Literal("inline").annotate({ "identifier": "ReviewDelivery" }))
+export const ReviewDelivery: Schema.Codec<ReviewDelivery> = lazy(() => Schema.Literal("inline"))
 
 /** Params of `review/start`. */
 export type ReviewStartParams = {
@@ -11643,7 +11642,7 @@ export const SandboxMode: Schema.Codec<SandboxMode> = lazy(() => Schema.Union([S
 /** What a caller sends where {@link SandboxMode} is received. */
 export type SandboxModeParam = "read-only" | "workspace-write" | "danger-full-access"
 /** What a caller sends where {@link SandboxMode} is received. */
-export const SandboxModeParam: Schema.Codec<SandboxModeParam> = lazy(() => Schema.Literals(["read-only", "workspace-write", "danger-full-access"]).annotate({ "identifier": "SandboxModeParam" }))
+export const SandboxModeParam: Schema.Codec<SandboxModeParam> = lazy(() => Schema.Literals(["read-only", "workspace-write", "danger-full-access"]))
 
 /** `SandboxPolicy` of the protocol. */
 export type SandboxPolicy = {
@@ -11867,7 +11866,6 @@ export const ServerDiagnosticsResponse: Schema.Codec<ServerDiagnosticsResponse> 
 export type ServerNotification = {
   /** Unix timestamp (in milliseconds) when app-server emitted this notification. */
   readonly emittedAtMs?: number,
-  /** NEW NOTIFICATIONS */
   readonly method: "error",
   readonly params: ErrorNotification
 } | {
@@ -12653,7 +12651,7 @@ export const ServerNotification: Schema.Codec<ServerNotification> = lazy(() => S
 /** Request initiated from the server and sent to the client. */
 export type ServerRequest = {
   readonly id: RequestId,
-  /** NEW APIs Sent when approval is requested for a specific command execution. This request is used for Turns started via turn/start. */
+  /** Sent when approval is requested for a specific command execution. This request is used for Turns started via turn/start. */
   readonly method: "item/commandExecution/requestApproval",
   readonly params: CommandExecutionRequestApprovalParams
 } | {
@@ -13054,7 +13052,7 @@ export const SkillsListResponse: Schema.Codec<SkillsListResponse> = lazy(() => S
 /** `SortDirection` of the protocol. */
 export type SortDirection = "asc" | "desc"
 /** `SortDirection` of the protocol. */
-export const SortDirection: Schema.Codec<SortDirection> = lazy(() => Schema.Literals(["asc", "desc"]).annotate({ "identifier": "SortDirection" }))
+export const SortDirection: Schema.Codec<SortDirection> = lazy(() => Schema.Literals(["asc", "desc"]))
 
 /** `SpendControlLimitSnapshot` of the protocol. */
 export type SpendControlLimitSnapshot = {
@@ -13962,7 +13960,7 @@ export const ThreadGoalGetResponse: Schema.Codec<ThreadGoalGetResponse> = lazy((
 /** Distinguishes explicit user actions from automatic goal lifecycle mutations. */
 export type ThreadGoalMutationOrigin = "user" | "automatic"
 /** Distinguishes explicit user actions from automatic goal lifecycle mutations. */
-export const ThreadGoalMutationOrigin: Schema.Codec<ThreadGoalMutationOrigin> = lazy(() => Schema.Literals(["user", "automatic"]).annotate({ "identifier": "ThreadGoalMutationOrigin" }))
+export const ThreadGoalMutationOrigin: Schema.Codec<ThreadGoalMutationOrigin> = lazy(() => Schema.Literals(["user", "automatic"]))
 
 /** Params of `thread/goal/set`. */
 export type ThreadGoalSetParams = {
@@ -13999,7 +13997,7 @@ export const ThreadGoalStatus: Schema.Codec<ThreadGoalStatus> = lazy(() => Schem
 /** What a caller sends where {@link ThreadGoalStatus} is received. */
 export type ThreadGoalStatusParam = "active" | "paused" | "blocked" | "usageLimited" | "budgetLimited" | "complete"
 /** What a caller sends where {@link ThreadGoalStatus} is received. */
-export const ThreadGoalStatusParam: Schema.Codec<ThreadGoalStatusParam> = lazy(() => Schema.Literals(["active", "paused", "blocked", "usageLimited", "budgetLimited", "complete"]).annotate({ "identifier": "ThreadGoalStatusParam" }))
+export const ThreadGoalStatusParam: Schema.Codec<ThreadGoalStatusParam> = lazy(() => Schema.Literals(["active", "paused", "blocked", "usageLimited", "budgetLimited", "complete"]))
 
 /** Params of the notification `thread/goal/updated`. */
 export type ThreadGoalUpdatedNotification = {
@@ -14066,7 +14064,7 @@ export const ThreadHistoryMode: Schema.Codec<ThreadHistoryMode> = lazy(() => Sch
 /** What a caller sends where {@link ThreadHistoryMode} is received. */
 export type ThreadHistoryModeParam = "legacy" | "paginated"
 /** What a caller sends where {@link ThreadHistoryMode} is received. */
-export const ThreadHistoryModeParam: Schema.Codec<ThreadHistoryModeParam> = lazy(() => Schema.Literals(["legacy", "paginated"]).annotate({ "identifier": "ThreadHistoryModeParam" }))
+export const ThreadHistoryModeParam: Schema.Codec<ThreadHistoryModeParam> = lazy(() => Schema.Literals(["legacy", "paginated"]))
 
 /** `ThreadId` of the protocol. */
 export type ThreadId = string
@@ -14830,7 +14828,7 @@ export const ThreadLoadedListResponse: Schema.Codec<ThreadLoadedListResponse> = 
 /** `ThreadMemoryMode` of the protocol. */
 export type ThreadMemoryMode = "enabled" | "disabled"
 /** `ThreadMemoryMode` of the protocol. */
-export const ThreadMemoryMode: Schema.Codec<ThreadMemoryMode> = lazy(() => Schema.Literals(["enabled", "disabled"]).annotate({ "identifier": "ThreadMemoryMode" }))
+export const ThreadMemoryMode: Schema.Codec<ThreadMemoryMode> = lazy(() => Schema.Literals(["enabled", "disabled"]))
 
 /** Params of `thread/memoryMode/set`. */
 export type ThreadMemoryModeSetParams = {
@@ -16250,7 +16248,7 @@ export const ThreadSearchResult: Schema.Codec<ThreadSearchResult> = lazy(() => S
 /** `ThreadSearchSortKey` of the protocol. */
 export type ThreadSearchSortKey = "created_at" | "updated_at" | "recency_at"
 /** `ThreadSearchSortKey` of the protocol. */
-export const ThreadSearchSortKey: Schema.Codec<ThreadSearchSortKey> = lazy(() => Schema.Literals(["created_at", "updated_at", "recency_at"]).annotate({ "identifier": "ThreadSearchSortKey" }))
+export const ThreadSearchSortKey: Schema.Codec<ThreadSearchSortKey> = lazy(() => Schema.Literals(["created_at", "updated_at", "recency_at"]))
 
 /** UTF-16 code-unit range within `snippet`. */
 export type ThreadSearchTextRange = {
@@ -16665,7 +16663,7 @@ export const ThreadShellCommandResponse: Schema.Codec<ThreadShellCommandResponse
 /** `ThreadSortKey` of the protocol. */
 export type ThreadSortKey = "created_at" | "updated_at" | "recency_at" | "section_position"
 /** `ThreadSortKey` of the protocol. */
-export const ThreadSortKey: Schema.Codec<ThreadSortKey> = lazy(() => Schema.Literals(["created_at", "updated_at", "recency_at", "section_position"]).annotate({ "identifier": "ThreadSortKey" }))
+export const ThreadSortKey: Schema.Codec<ThreadSortKey> = lazy(() => Schema.Literals(["created_at", "updated_at", "recency_at", "section_position"]))
 
 /** `ThreadSource` of the protocol. */
 export type ThreadSource = string
@@ -16675,7 +16673,7 @@ export const ThreadSource: Schema.Codec<ThreadSource> = lazy(() => Schema.String
 /** `ThreadSourceKind` of the protocol. */
 export type ThreadSourceKind = "cli" | "vscode" | "exec" | "appServer" | "subAgent" | "subAgentReview" | "subAgentCompact" | "subAgentThreadSpawn" | "subAgentOther" | "unknown"
 /** `ThreadSourceKind` of the protocol. */
-export const ThreadSourceKind: Schema.Codec<ThreadSourceKind> = lazy(() => Schema.Literals(["cli", "vscode", "exec", "appServer", "subAgent", "subAgentReview", "subAgentCompact", "subAgentThreadSpawn", "subAgentOther", "unknown"]).annotate({ "identifier": "ThreadSourceKind" }))
+export const ThreadSourceKind: Schema.Codec<ThreadSourceKind> = lazy(() => Schema.Literals(["cli", "vscode", "exec", "appServer", "subAgent", "subAgentReview", "subAgentCompact", "subAgentThreadSpawn", "subAgentOther", "unknown"]))
 
 /** Params of `thread/start`. */
 export type ThreadStartParams = {
@@ -16805,7 +16803,7 @@ export const ThreadStartResponse: Schema.Codec<ThreadStartResponse> = lazy(() =>
 /** `ThreadStartSource` of the protocol. */
 export type ThreadStartSource = "startup" | "clear"
 /** `ThreadStartSource` of the protocol. */
-export const ThreadStartSource: Schema.Codec<ThreadStartSource> = lazy(() => Schema.Literals(["startup", "clear"]).annotate({ "identifier": "ThreadStartSource" }))
+export const ThreadStartSource: Schema.Codec<ThreadStartSource> = lazy(() => Schema.Literals(["startup", "clear"]))
 
 /** Params of the notification `thread/started`. */
 export type ThreadStartedNotification = {
@@ -17413,7 +17411,7 @@ export type TurnItemsViewParam = "notLoaded" | "summary" | "full"
  *
  * What a caller sends where {@link TurnItemsView} is received.
  */
-export const TurnItemsViewParam: Schema.Codec<TurnItemsViewParam> = lazy(() => Schema.Literals(["notLoaded", "summary", "full"]).annotate({ "identifier": "TurnItemsViewParam" }))
+export const TurnItemsViewParam: Schema.Codec<TurnItemsViewParam> = lazy(() => Schema.Literals(["notLoaded", "summary", "full"]))
 
 /** Params of the notification `turn/moderationMetadata`. */
 export type TurnModerationMetadataNotification = {
@@ -18416,7 +18414,7 @@ export const WindowsSandboxSetupMode: Schema.Codec<WindowsSandboxSetupMode> = la
 /** What a caller sends where {@link WindowsSandboxSetupMode} is received. */
 export type WindowsSandboxSetupModeParam = "elevated" | "unelevated"
 /** What a caller sends where {@link WindowsSandboxSetupMode} is received. */
-export const WindowsSandboxSetupModeParam: Schema.Codec<WindowsSandboxSetupModeParam> = lazy(() => Schema.Literals(["elevated", "unelevated"]).annotate({ "identifier": "WindowsSandboxSetupModeParam" }))
+export const WindowsSandboxSetupModeParam: Schema.Codec<WindowsSandboxSetupModeParam> = lazy(() => Schema.Literals(["elevated", "unelevated"]))
 
 /** Params of `windowsSandbox/setupStart`. */
 export type WindowsSandboxSetupStartParams = {
