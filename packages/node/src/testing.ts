@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+export * as OfflineCodex from "./testing/OfflineCodex.ts"
 export * as OfflineHome from "./testing/OfflineHome.ts"
 export {
   type Handler,

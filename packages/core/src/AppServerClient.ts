@@ -1,0 +1,495 @@
+/**
+ * The protocol client: typed requests, typed notifications, and turns whose
+ * events are kept from before the request that starts them is written.
+ *
+ * @since 0.1.0
+ */
+import type {
+  ClientRequestMethod,
+  ClientRequestParams,
+  ClientRequestResults,
+  InitializeResponse,
+  ServerNotificationMethod
+} from "@effect-codex/generated"
+import { ClientRequests } from "@effect-codex/generated"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import {
+  type ConnectionError,
+  DecodeError,
+  formatIssues,
+  InvalidParams,
+  type InvalidRequest,
+  type PayloadIssue,
+  type RequestError,
+  RequestTimeout,
+  type ResponseError,
+  TransportError,
+  type TurnLagged
+} from "./CodexError.ts"
+import * as Envelope from "./internal/envelope.ts"
+import { EventHub } from "./internal/eventHub.ts"
+import { Framer } from "./internal/framer.ts"
+import { isOpenEnded, type TurnStart, turnStarts } from "./internal/methodTraits.ts"
+import { idAt, isOf } from "./internal/notifications.ts"
+import * as Payload from "./internal/payload.ts"
+import { INVALID_PARAMS } from "./internal/responseError.ts"
+import { duringMethod, Router } from "./internal/router.ts"
+import { answer } from "./internal/serverRequests.ts"
+import type { TurnFailure, TurnState } from "./internal/turn.ts"
+import type { CodexEvent, TurnEvent } from "./Notification.ts"
+import * as RetryPolicy from "./RetryPolicy.ts"
+import type { RunResult } from "./RunResult.ts"
+import { Transport } from "./Transport.ts"
+
+// =============================================================================
+// Models
+// =============================================================================
+
+/**
+ * Who the client says it is; shown in the server's logs and sent upstream.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ClientInfo {
+  /** A short name, as `my_service`. */
+  readonly name: string
+  /** A title for people. */
+  readonly title?: string | undefined
+  /** The program's version. */
+  readonly version: string
+}
+
+/**
+ * How much of a stream of events is kept for a reader that is behind.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface BufferLimits {
+  /** At most so many events. */
+  readonly events: number
+  /** At most so many bytes, measured on the wire. */
+  readonly bytes: number
+}
+
+/**
+ * Options of `make` and `layer`; every one has a default.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** Who the client says it is. */
+  readonly clientInfo?: ClientInfo | undefined
+  /** Asks the server for its experimental methods and fields. Default: false. */
+  readonly experimental?: boolean | undefined
+  /** The deadline of a request, from the moment it is written. Default: 60 seconds. */
+  readonly requestTimeout?: Duration.Input | undefined
+  /** The deadline of `initialize`. Default: 30 seconds. */
+  readonly handshakeTimeout?: Duration.Input | undefined
+  /** What to do when the server refuses work because it is full. Default: `RetryPolicy.overload`. */
+  readonly retry?: RetryPolicy.RetryPolicy | undefined
+  /** How many requests may be unanswered at once; the others wait their turn. Default: 64. */
+  readonly maxInFlight?: number | undefined
+  /** The longest line accepted, in bytes; a longer message fails alone. Default: 32 MiB. */
+  readonly maxLineBytes?: number | undefined
+  /** How much is kept for a reader of a turn's events. Default: 16,384 events or 16 MiB. */
+  readonly turnBuffer?: BufferLimits | undefined
+}
+
+/**
+ * A method that starts a turn.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type TurnStartMethod = "turn/start" | "review/start" | "thread/compact/start"
+
+/**
+ * How the events of a turn are going to be read.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OpenTurnOptions {
+  /**
+   * - `"replay"` (default): any number of times, each time from the first event,
+   *   as long as the buffer holds them;
+   * - `"once"`: by one reader, which is there from the start; nothing is kept
+   *   beyond what it has not read yet;
+   * - `"never"`: not at all, only the result counts.
+   */
+  readonly read?: "replay" | "once" | "never" | undefined
+}
+
+/**
+ * A turn of this client, from the request that started it until its scope
+ * closes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OpenTurn<M extends TurnStartMethod> {
+  /** The thread it runs on. */
+  readonly threadId: string
+  /** Its id. */
+  readonly turnId: string
+  /** The response to the request. */
+  readonly response: ClientRequestResults[M]
+  /**
+   * Every event of the turn from its first one, each time it is run. Ends after
+   * `turn/completed`. A reader that falls behind by more than `turnBuffer`, or
+   * that comes when the first events are no longer kept, fails with `TurnLagged`.
+   */
+  readonly events: Stream.Stream<TurnEvent, ConnectionError | TurnLagged>
+  /** Waits for the end of the turn. Does not depend on anybody reading `events`. */
+  readonly result: Effect.Effect<RunResult, TurnFailure>
+  /**
+   * Asks the server to interrupt the turn and waits until the turn has ended,
+   * however it did. Nothing happens when it has ended already.
+   */
+  readonly interrupt: Effect.Effect<void, RequestError>
+}
+
+// =============================================================================
+// Service
+// =============================================================================
+
+/**
+ * One connection to an app-server, after its handshake.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class AppServerClient extends Context.Service<AppServerClient, {
+  /** What the server said of itself in the handshake. */
+  readonly server: InitializeResponse
+  /**
+   * Sends a request and waits for its response. The params are checked before
+   * anything is written (`InvalidParams` with `sent: false`), the result is
+   * decoded. Interrupting it forgets the request; the server may still carry it
+   * out.
+   */
+  readonly request: <M extends ClientRequestMethod>(
+    method: M,
+    ...params: ParamsOf<M>
+  ) => Effect.Effect<ClientRequestResults[M], RequestError>
+  /** Sends a notification. The protocol has one, which the handshake sends. */
+  readonly notify: (method: "initialized") => Effect.Effect<void, ConnectionError>
+  /**
+   * Starts a turn. Its events are kept from before the request is written, so
+   * none is missed whatever the order they arrive in. Closing the scope before
+   * the turn has ended interrupts it and waits for its end. A request that
+   * steers a running turn answers with that turn: the turn is then interrupted
+   * when the last scope that holds it closes.
+   */
+  readonly openTurn: <M extends TurnStartMethod>(
+    method: M,
+    params: ClientRequestParams[M],
+    options?: OpenTurnOptions
+  ) => Effect.Effect<OpenTurn<M>, RequestError, Scope.Scope>
+  /** Everything the server tells, from the moment the stream runs. A slow reader misses the oldest events and is told so. */
+  readonly notifications: Stream.Stream<CodexEvent, ConnectionError>
+  /** What the server tells that belongs to no turn of this client. */
+  readonly unownedNotifications: Stream.Stream<CodexEvent, ConnectionError>
+  /** What the server tells about one thread, its turns included. */
+  readonly threadNotifications: (threadId: string) => Stream.Stream<CodexEvent, ConnectionError>
+  /** The notifications of one method. */
+  readonly on: <M extends ServerNotificationMethod>(
+    method: M
+  ) => Stream.Stream<Extract<CodexEvent, { readonly method: M }>, ConnectionError>
+}>()("@effect-codex/core/AppServerClient") {
+  /** The client over whatever `Transport` there is; fails when the handshake does. */
+  static layer(options?: Options): Layer.Layer<AppServerClient, RequestError, Transport> {
+    return Layer.effect(AppServerClient, make(options))
+  }
+}
+
+/**
+ * The params argument of a method: left out where the method has none, optional
+ * where they may be absent.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ParamsOf<M extends ClientRequestMethod> = undefined extends ClientRequestParams[M]
+  ? [params?: ClientRequestParams[M]]
+  : [params: ClientRequestParams[M]]
+
+// =============================================================================
+// Constructors
+// =============================================================================
+
+const defaults = {
+  clientInfo: { name: "effect_codex", title: "effect-codex", version: "0.1.0" },
+  requestTimeout: Duration.seconds(60),
+  handshakeTimeout: Duration.seconds(30),
+  maxInFlight: 64,
+  maxLineBytes: 32 * 1024 * 1024,
+  turnBuffer: { events: 16_384, bytes: 16 * 1024 * 1024 },
+  hubBuffer: { events: 4_096, bytes: 16 * 1024 * 1024 }
+}
+
+/** How long an ending scope waits for the end of the turn that it interrupts. */
+const interruptGrace = Duration.seconds(10)
+
+/** How far the end of a turn may be behind the server's word that it has ended. */
+const refusalGrace = Duration.seconds(2)
+
+/**
+ * Reads the transport, shakes hands and gives the client. When the scope closes,
+ * everything that waits fails with a `TransportError`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = Effect.fn("AppServerClient.make")(function*(options: Options = {}) {
+  const transport = yield* Transport
+  const requestTimeout = Duration.fromInputUnsafe(options.requestTimeout ?? defaults.requestTimeout)
+  const handshakeTimeout = Duration.fromInputUnsafe(options.handshakeTimeout ?? defaults.handshakeTimeout)
+  const retry = options.retry ?? RetryPolicy.overload
+  const admission = yield* Semaphore.make(options.maxInFlight ?? defaults.maxInFlight)
+  const framer = new Framer(options.maxLineBytes ?? defaults.maxLineBytes)
+  const connectionScope = yield* Effect.scope
+  const runServerRequest = yield* FiberSet.makeRuntime<never>()
+
+  const router = new Router({
+    hub: new EventHub(defaults.hubBuffer),
+    turnLimits: options.turnBuffer ?? defaults.turnBuffer,
+    onServerRequest: (request) => {
+      runServerRequest(answer(request).pipe(Effect.flatMap(transport.send), Effect.ignore))
+    }
+  })
+
+  yield* transport.incoming.pipe(
+    Stream.runForEachArray((chunks) =>
+      Effect.sync(() => {
+        for (const chunk of chunks) framer.push(chunk, (frame, bytes) => router.receive(frame, bytes))
+      })
+    ),
+    Effect.onExit((exit) => Effect.sync(() => router.close(endOf(exit)))),
+    Effect.forkScoped
+  )
+
+  // ---------------------------------------------------------------------------
+  // Requests
+  // ---------------------------------------------------------------------------
+
+  let nextId = 1
+
+  const send = Effect.fnUntraced(function*(
+    method: string,
+    params: unknown,
+    onResult?: (result: unknown) => void
+  ): Effect.fn.Return<unknown, ConnectionError | ResponseError | DecodeError> {
+    const id = nextId++
+    const response = Deferred.makeUnsafe<unknown, ResponseError | ConnectionError | DecodeError>()
+    router.await(id, { method, response, onResult })
+    return yield* transport.send(Envelope.encodeRequest(id, method, params)).pipe(
+      Effect.mapError((error) => duringMethod(error, method)),
+      // A connection that is over answers with its cause, whatever writing to it says.
+      Effect.catch((error) => router.closed === undefined ? Effect.fail(error) : Effect.void),
+      Effect.andThen(Deferred.await(response)),
+      Effect.ensuring(Effect.sync(() => router.forget(id)))
+    )
+  })
+
+  const call = <M extends ClientRequestMethod>(
+    method: M,
+    params: ClientRequestParams[M] | undefined,
+    timeout: Duration.Duration,
+    onResult?: (result: unknown) => void
+  ): Effect.Effect<ClientRequestResults[M], RequestError> =>
+    Effect.suspend(() => {
+      if (router.closed !== undefined) return Effect.fail(duringMethod(router.closed, method))
+      const checked = Payload.outgoing(ClientRequests[method].params)(params)
+      if (Exit.isFailure(checked)) {
+        return Effect.fail(invalidParams(method, Payload.issuesOfCause(checked.cause)))
+      }
+      const attempt = send(method, checked.value, onResult)
+      const exchange = isOpenEnded(method)
+        ? attempt
+        : attempt.pipe(
+          Duration.isFinite(timeout)
+            ? Effect.timeoutOrElse({
+              duration: timeout,
+              orElse: () => Effect.fail(new RequestTimeout({ method, timeout }))
+            })
+            : (effect) => effect,
+          Semaphore.withPermit(admission)
+        )
+      return exchange.pipe(
+        RetryPolicy.retryOnOverload(retry),
+        Effect.flatMap((result) => decodeResult(method, result))
+      )
+    })
+
+  // ---------------------------------------------------------------------------
+  // Turns
+  // ---------------------------------------------------------------------------
+
+  const interruptTurn = (turn: TurnState): Effect.Effect<void, RequestError> =>
+    // Between its start and `turn/started` the server refuses to interrupt a turn and runs it.
+    Deferred.await(turn.started).pipe(
+      Effect.andThen(Effect.suspend(() =>
+        turn.isDone
+          ? Effect.void
+          : call("turn/interrupt", { threadId: turn.threadId, turnId: turn.activeId }, requestTimeout).pipe(
+            Effect.catchTag("InvalidRequest", (refusal) => endedMeanwhile(turn, refusal))
+          )
+      )),
+      Effect.andThen(Effect.exit(Deferred.await(turn.done))),
+      Effect.asVoid
+    )
+
+  const letGo = (turn: TurnState): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (!router.release(turn)) return Effect.void
+      return interruptTurn(turn).pipe(
+        Effect.timeoutOption(interruptGrace),
+        Effect.catch((error) =>
+          router.closed === undefined
+            ? Effect.logWarning(`Could not interrupt turn ${turn.turnId}: ${error.message}`)
+            : Effect.void
+        ),
+        Effect.andThen(Effect.sync(() => router.abandon(turn)))
+      )
+    })
+
+  const openTurn = <M extends TurnStartMethod>(
+    method: M,
+    params: ClientRequestParams[M],
+    options?: OpenTurnOptions
+  ): Effect.Effect<OpenTurn<M>, RequestError, Scope.Scope> =>
+    Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
+      const scope = yield* Effect.scope
+      const { threadId } = params
+      const start: TurnStart = turnStarts[method]
+      let turn: TurnState | undefined
+      router.startPending(threadId)
+      const expected = start._tag === "Event" ? router.expect(threadId, start.matches) : undefined
+      const request = call(method, params, requestTimeout, (result) => {
+        // On the reader, before the next message: later events find the turn.
+        const turnId = start._tag === "Response" ? idAt(result, start.turnId) : undefined
+        if (turnId !== undefined) turn = router.claim(threadId, turnId)
+      }).pipe(
+        Effect.tap(() =>
+          expected === undefined ? Effect.void : Effect.map(Deferred.await(expected.turn), (met) => {
+            turn = met
+          })
+        ),
+        Effect.ensuring(Effect.sync(() => router.startAnswered(threadId, expected)))
+      )
+      // The request goes on when the caller is interrupted: only its answer names the turn to interrupt.
+      const fiber = yield* Effect.forkIn(request, connectionScope, { startImmediately: true })
+      const response = yield* restore(Fiber.join(fiber)).pipe(
+        Effect.onExit((exit) =>
+          Exit.isSuccess(exit)
+            ? Effect.void
+            : Fiber.await(fiber).pipe(
+              Effect.andThen(Effect.suspend(() => turn === undefined ? Effect.void : letGo(turn)))
+            )
+        )
+      )
+      if (turn === undefined) {
+        return yield* new DecodeError({
+          method,
+          payload: "result",
+          issues: [{ path: "turn.id", expected: "Expected string" }]
+        })
+      }
+      const opened = turn
+      yield* Scope.addFinalizer(scope, letGo(opened))
+      const read = options?.read ?? "replay"
+      const events = read === "once" ? yield* opened.attach : Stream.unwrap(opened.attach)
+      if (read !== "replay") opened.forgetHistory()
+      return {
+        threadId,
+        turnId: opened.turnId,
+        response,
+        events,
+        result: Deferred.await(opened.done),
+        interrupt: interruptTurn(opened)
+      }
+    }))
+
+  // ---------------------------------------------------------------------------
+  // Handshake
+  // ---------------------------------------------------------------------------
+
+  const { name, title, version } = options.clientInfo ?? defaults.clientInfo
+  const server = yield* call(
+    "initialize",
+    {
+      clientInfo: { name, version, title: title ?? null },
+      capabilities: { experimentalApi: options.experimental ?? false }
+    },
+    handshakeTimeout
+  )
+  yield* transport.send(Envelope.encodeNotification("initialized", undefined))
+
+  return AppServerClient.of({
+    server,
+    request: (method, ...[params]) => call(method, params, requestTimeout),
+    notify: (method) => transport.send(Envelope.encodeNotification(method, undefined)),
+    openTurn,
+    notifications: Stream.unwrap(router.hub.subscribe),
+    unownedNotifications: Stream.unwrap(router.hub.subscribeUnowned),
+    threadNotifications: (threadId) => Stream.unwrap(router.hub.subscribeThread(threadId)),
+    on: <M extends ServerNotificationMethod>(method: M) =>
+      Stream.unwrap(router.hub.subscribe).pipe(Stream.filter(isOf(method)))
+  })
+})
+
+const invalidParams = (method: string, issues: ReadonlyArray<PayloadIssue>): InvalidParams =>
+  new InvalidParams({
+    method,
+    code: INVALID_PARAMS,
+    description: `The params do not match the schema: ${formatIssues(issues)}`,
+    sent: false,
+    issues
+  })
+
+const decodeResult = <M extends ClientRequestMethod>(
+  method: M,
+  result: unknown
+): Effect.Effect<ClientRequestResults[M], DecodeError> => {
+  const exit = Payload.incoming(ClientRequests[method].result)(result)
+  return Exit.isSuccess(exit)
+    ? Effect.succeed(exit.value)
+    : Effect.fail(new DecodeError({ method, payload: "result", issues: Payload.issuesOfCause(exit.cause) }))
+}
+
+/** Why the reader stopped, as everything that waits is told. */
+const endOf = (exit: Exit.Exit<void, ConnectionError>): ConnectionError =>
+  Exit.match(exit, {
+    onSuccess: () => new TransportError({ operation: "read", description: "The server closed the connection" }),
+    onFailure: (cause) =>
+      Option.getOrElse(Cause.findErrorOption(cause), () =>
+        Cause.hasDies(cause)
+          ? new TransportError({ operation: "read", description: "The reader died", cause: Cause.squash(cause) })
+          : new TransportError({ operation: "close", description: "The client was closed" }))
+  })
+
+/**
+ * The server refuses to interrupt a turn that is no longer active: then its end
+ * is on the way. Any other refusal stands.
+ */
+const endedMeanwhile = (turn: TurnState, refusal: InvalidRequest): Effect.Effect<void, InvalidRequest> =>
+  Effect.exit(Deferred.await(turn.done)).pipe(
+    Effect.timeoutOrElse({ duration: refusalGrace, orElse: () => Effect.fail(refusal) }),
+    Effect.asVoid
+  )

@@ -1,0 +1,41 @@
+/**
+ * Who decides when the agent asks for more than its sandbox allows.
+ *
+ * @since 0.1.0
+ */
+import type { ApprovalsReviewerParam, AskForApprovalParam } from "@effect-codex/generated"
+
+/**
+ * - `"autoReview"`: the server's reviewing agent decides;
+ * - `"denyAll"`: nothing is asked and nothing is granted;
+ * - `"ask"`: this client is asked; it declines unless the program says otherwise.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ApprovalMode = "autoReview" | "denyAll" | "ask"
+
+interface ApprovalFields {
+  readonly approvalPolicy?: AskForApprovalParam
+  readonly approvalsReviewer?: ApprovalsReviewerParam
+}
+
+/**
+ * The protocol's fields for a mode; none when no mode is given, so that what the
+ * thread has stored stays.
+ *
+ * @since 0.1.0
+ * @category conversions
+ */
+export const toFields = (mode: ApprovalMode | undefined): ApprovalFields => {
+  switch (mode) {
+    case undefined:
+      return {}
+    case "autoReview":
+      return { approvalPolicy: "on-request", approvalsReviewer: "auto_review" }
+    case "denyAll":
+      return { approvalPolicy: "never" }
+    case "ask":
+      return { approvalPolicy: "on-request", approvalsReviewer: "user" }
+  }
+}

@@ -1,0 +1,241 @@
+/**
+ * The Codex agent as a service: threads, models and the account.
+ *
+ * @since 0.1.0
+ */
+import type {
+  GetAccountResponse,
+  Model,
+  SortDirection,
+  Thread as ThreadModel,
+  ThreadListResponse,
+  ThreadSortKey
+} from "@effect-codex/generated"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { AppServerClient } from "./AppServerClient.ts"
+import type { ConnectionError, RequestError } from "./CodexError.ts"
+import * as Login from "./Login.ts"
+import type { CodexEvent } from "./Notification.ts"
+import * as Thread from "./Thread.ts"
+
+// =============================================================================
+// Models
+// =============================================================================
+
+/**
+ * What the app-server said of itself.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Metadata {
+  /** The version of the runtime, as `0.169.0`; null when its user agent does not tell. */
+  readonly version: string | null
+  /** The user agent it presents upstream. */
+  readonly userAgent: string
+  /** Its home directory, with configuration, login and stored threads. */
+  readonly codexHome: string
+  /** The family of its platform, as `unix`. */
+  readonly platformFamily: string
+  /** Its operating system, as `linux`. */
+  readonly platformOs: string
+}
+
+/**
+ * Which threads to list, and in which order. Without options: the ones that are
+ * not archived, newest first.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ThreadFilter {
+  /** Only archived threads, instead of only those that are not. */
+  readonly archived?: boolean | undefined
+  /** Only threads of exactly this working directory, or one of these. */
+  readonly cwd?: string | ReadonlyArray<string> | undefined
+  /** Only threads whose title contains this text. */
+  readonly searchTerm?: string | undefined
+  /** Only threads of these model providers. */
+  readonly modelProviders?: ReadonlyArray<string> | undefined
+  /** What to sort by. */
+  readonly sortKey?: ThreadSortKey | undefined
+  /** Which way to sort. */
+  readonly sortDirection?: SortDirection | undefined
+  /** How many threads the server gives at once. */
+  readonly pageSize?: number | undefined
+}
+
+/**
+ * One page of `ThreadFilter`'s threads.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ThreadPageOptions extends ThreadFilter {
+  /** Where to go on: the `nextCursor` of the page before. */
+  readonly cursor?: string | undefined
+}
+
+// =============================================================================
+// Service
+// =============================================================================
+
+/**
+ * The Codex agent.
+ *
+ * @since 0.1.0
+ * @category services
+ */
+export class Codex extends Context.Service<Codex, {
+  /** What the app-server said of itself. */
+  readonly metadata: Metadata
+  /** Starts a new thread. Mirrors `thread/start`. */
+  readonly startThread: (options?: Thread.StartThreadOptions) => Effect.Effect<Thread.Thread, RequestError>
+  /** Loads a stored thread so that it can go on. Mirrors `thread/resume`. */
+  readonly resumeThread: (
+    id: string,
+    options?: Thread.ResumeThreadOptions
+  ) => Effect.Effect<Thread.Thread, RequestError>
+  /** Starts a new thread with the history of a stored one. Mirrors `thread/fork`. */
+  readonly forkThread: (
+    id: string,
+    options?: Thread.ForkThreadOptions
+  ) => Effect.Effect<Thread.Thread, RequestError>
+  /** The stored threads, page after page as they are pulled. Mirrors `thread/list`. */
+  readonly threads: (filter?: ThreadFilter) => Stream.Stream<ThreadModel, RequestError>
+  /** One page of the stored threads. Mirrors `thread/list`. */
+  readonly listThreads: (options?: ThreadPageOptions) => Effect.Effect<ThreadListResponse, RequestError>
+  /** What the server knows of a thread; with `includeTurns` its whole history. Mirrors `thread/read`. */
+  readonly readThread: (
+    id: string,
+    options?: { readonly includeTurns?: boolean | undefined }
+  ) => Effect.Effect<ThreadModel, RequestError>
+  /** Puts a thread away. Mirrors `thread/archive`. */
+  readonly archiveThread: (id: string) => Effect.Effect<void, RequestError>
+  /** Brings an archived thread back; resume it before its next turn. Mirrors `thread/unarchive`. */
+  readonly unarchiveThread: (id: string) => Effect.Effect<ThreadModel, RequestError>
+  /** Deletes a thread for good. Mirrors `thread/delete`. */
+  readonly deleteThread: (id: string) => Effect.Effect<void, RequestError>
+  /** The models to choose from. Mirrors `model/list`, all pages. */
+  readonly models: (options?: {
+    /** Also those that are not offered by default. */
+    readonly includeHidden?: boolean | undefined
+    /** The models of this provider instead of the configured one. */
+    readonly modelProvider?: string | undefined
+  }) => Effect.Effect<ReadonlyArray<Model>, RequestError>
+  /** Who is logged in. Mirrors `account/read`. */
+  readonly account: (options?: {
+    /** Renews the login first. */
+    readonly refreshToken?: boolean | undefined
+  }) => Effect.Effect<GetAccountResponse, RequestError>
+  /** Logs in with an API key. Mirrors `account/login/start`. */
+  readonly loginApiKey: (apiKey: Redacted.Redacted<string>) => Effect.Effect<void, RequestError>
+  /** Begins a login with a ChatGPT account in the browser. It is cancelled when the scope closes before its end. */
+  readonly loginChatgpt: Effect.Effect<Login.BrowserLogin, RequestError, Scope.Scope>
+  /** Begins a login with a ChatGPT account by a code. It is cancelled when the scope closes before its end. */
+  readonly loginChatgptDeviceCode: Effect.Effect<Login.DeviceCodeLogin, RequestError, Scope.Scope>
+  /** Forgets the login. Mirrors `account/logout`. */
+  readonly logout: Effect.Effect<void, RequestError>
+  /**
+   * What the server tells that belongs to no turn of this client, while the
+   * stream runs. A slow reader misses the oldest events and is told how many
+   * (`client/lagged`).
+   */
+  readonly events: Stream.Stream<CodexEvent, ConnectionError>
+}>()("@effect-codex/core/Codex") {
+  /** The agent over whatever client there is. */
+  static get layer(): Layer.Layer<Codex, never, AppServerClient> {
+    return Layer.effect(Codex, make)
+  }
+}
+
+// =============================================================================
+// Constructors
+// =============================================================================
+
+/**
+ * The agent behind a client.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = Effect.gen(function*() {
+  const client = yield* AppServerClient
+
+  const listThreads = Effect.fn("Codex.listThreads")((options: ThreadPageOptions = {}) =>
+    client.request("thread/list", {
+      archived: options.archived,
+      cwd: options.cwd,
+      searchTerm: options.searchTerm,
+      modelProviders: options.modelProviders,
+      sortKey: options.sortKey,
+      sortDirection: options.sortDirection,
+      limit: options.pageSize,
+      cursor: options.cursor
+    })
+  )
+
+  const models: Codex["Service"]["models"] = (options) =>
+    Stream.runCollect(Stream.paginate(
+      undefined,
+      (cursor: string | undefined) =>
+        Effect.map(
+          client.request("model/list", {
+            includeHidden: options?.includeHidden,
+            modelProvider: options?.modelProvider,
+            cursor
+          }),
+          (page) => [page.data, nextCursor(page)] as const
+        )
+    )).pipe(Effect.withSpan("Codex.models"))
+
+  return Codex.of({
+    metadata: {
+      version: versionOf(client.server.userAgent),
+      userAgent: client.server.userAgent,
+      codexHome: client.server.codexHome,
+      platformFamily: client.server.platformFamily,
+      platformOs: client.server.platformOs
+    },
+    startThread: (options) => Thread.start(client, options),
+    resumeThread: (id, options) => Thread.resume(client, id, options),
+    forkThread: (id, options) => Thread.fork(client, id, options),
+    threads: (filter) =>
+      Stream.paginate(
+        undefined,
+        (cursor: string | undefined) =>
+          Effect.map(listThreads({ ...filter, cursor }), (page) => [page.data, nextCursor(page)] as const)
+      ),
+    listThreads,
+    readThread: (id, options) => Thread.make(client, id).read(options),
+    archiveThread: (id) => Thread.make(client, id).archive,
+    unarchiveThread: Effect.fn("Codex.unarchiveThread")(function*(id: string) {
+      const { thread } = yield* client.request("thread/unarchive", { threadId: id })
+      return thread
+    }),
+    deleteThread: Effect.fn("Codex.deleteThread")(function*(id: string) {
+      yield* client.request("thread/delete", { threadId: id })
+    }),
+    models,
+    account: Effect.fn("Codex.account")((options?: { readonly refreshToken?: boolean | undefined }) =>
+      client.request("account/read", { refreshToken: options?.refreshToken ?? false })
+    ),
+    loginApiKey: (apiKey) => Login.withApiKey(client, apiKey),
+    loginChatgpt: Login.inBrowser(client),
+    loginChatgptDeviceCode: Login.byDeviceCode(client),
+    logout: Effect.asVoid(client.request("account/logout")).pipe(Effect.withSpan("Codex.logout")),
+    events: client.unownedNotifications
+  })
+})
+
+const nextCursor = (page: { readonly nextCursor?: string | null }): Option.Option<string> =>
+  Option.fromNullishOr(page.nextCursor)
+
+/** The user agent begins with the client's name and the runtime's version. */
+const versionOf = (userAgent: string): string | null => /^[^/]*\/(\d+\.\d+\.\d+\S*)/.exec(userAgent)?.[1] ?? null

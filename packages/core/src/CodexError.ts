@@ -1,0 +1,419 @@
+/**
+ * Everything that can go wrong between a program and the app-server, as flat
+ * tagged classes. Each method's error channel names just those it can meet.
+ *
+ * No error carries a payload: messages name methods, ids, field paths and what
+ * was expected there, never the value that was found.
+ *
+ * @since 0.1.0
+ */
+import { ThreadItem, ThreadTokenUsage, TurnError } from "@effect-codex/generated"
+import * as Duration from "effect/Duration"
+import * as Schema from "effect/Schema"
+
+// =============================================================================
+// Connection
+// =============================================================================
+
+/**
+ * The app-server could not be started or did not complete its handshake because
+ * it stopped: no binary, a bad configuration, an exit before `initialize`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class AppServerSpawnError extends Schema.TaggedError<AppServerSpawnError>()("AppServerSpawnError", {
+  /** What stood in the way. */
+  reason: Schema.Literals([
+    "BinaryNotFound",
+    "UnsupportedPlatform",
+    "BadWorkingDirectory",
+    "SpawnFailed",
+    "ExitedEarly"
+  ]),
+  /** The executable that was to be started, where one was found. */
+  executable: Schema.optionalKey(Schema.String),
+  /** A sentence for the reader. */
+  description: Schema.String,
+  /** The end of what the process wrote to stderr, redacted. */
+  stderr: Schema.optionalKey(Schema.String),
+  /** The exit code, where the process ran and ended with one. */
+  exitCode: Schema.optionalKey(Schema.Int),
+  /** The platform's own error, where there is one. */
+  cause: Schema.optionalKey(Schema.Defect())
+}) {
+  override get message(): string {
+    return withStderr(`${this.reason}: ${this.description}`, this.stderr)
+  }
+}
+
+/**
+ * The app-server process ended. Every waiter, stream and later call of the
+ * connection settles with this one cause.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class AppServerExited extends Schema.TaggedError<AppServerExited>()("AppServerExited", {
+  /** The exit code; absent when a signal ended the process. */
+  exitCode: Schema.optionalKey(Schema.Int),
+  /** A description of the signal that ended the process. */
+  signal: Schema.optionalKey(Schema.String),
+  /** The end of what the process wrote to stderr, redacted. */
+  stderr: Schema.String,
+  /** The method that was waiting for an answer, where the error reached a request. */
+  method: Schema.optionalKey(Schema.String)
+}) {
+  override get message(): string {
+    const how = this.exitCode === undefined ? this.signal ?? "ended by a signal" : `exit code ${this.exitCode}`
+    const during = this.method === undefined ? "" : ` during ${this.method}`
+    return withStderr(`The app-server exited${during} (${how})`, this.stderr)
+  }
+}
+
+/**
+ * Bytes could not be moved: the transport failed, ended or was closed.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TransportError extends Schema.TaggedError<TransportError>()("TransportError", {
+  /** What the transport was doing. */
+  operation: Schema.Literals(["open", "read", "write", "close"]),
+  /** A sentence for the reader. */
+  description: Schema.String,
+  /** The method that was waiting for an answer, where the error reached a request. */
+  method: Schema.optionalKey(Schema.String),
+  /** The platform's own error, where there is one. */
+  cause: Schema.optionalKey(Schema.Defect())
+}) {
+  override get message(): string {
+    const during = this.method === undefined ? "" : ` during ${this.method}`
+    return `${this.description} (${this.operation}${during})`
+  }
+}
+
+/**
+ * Why a connection is over: the reason every waiter of it is given.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type ConnectionError = AppServerExited | TransportError
+
+// =============================================================================
+// Payloads
+// =============================================================================
+
+/**
+ * One place where a payload is not what its Schema says: the path to the field
+ * and what was expected there. Never the value.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const PayloadIssue = Schema.Struct({
+  /** The field, as `thread.turns[0].id`; empty for the payload itself. */
+  path: Schema.String,
+  /** What the Schema expects at that place. */
+  expected: Schema.String
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type PayloadIssue = typeof PayloadIssue.Type
+
+/**
+ * What the server sent does not match the Schema generated from the pinned
+ * runtime. Only the call or turn it belongs to fails.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class DecodeError extends Schema.TaggedError<DecodeError>()("DecodeError", {
+  /** The method whose payload it was. */
+  method: Schema.String,
+  /** Which payload of the method. */
+  payload: Schema.Literals(["result", "notification", "envelope"]),
+  /** Where it does not fit. */
+  issues: Schema.Array(PayloadIssue)
+}) {
+  override get message(): string {
+    return `${this.method}: the ${this.payload} does not match its schema: ${formatIssues(this.issues)}`
+  }
+}
+
+// =============================================================================
+// Requests
+// =============================================================================
+
+/**
+ * No response came in time. The request may still be carried out; a late
+ * response is dropped.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class RequestTimeout extends Schema.TaggedError<RequestTimeout>()("RequestTimeout", {
+  /** The method that was not answered. */
+  method: Schema.String,
+  /** The deadline that passed. */
+  timeout: Schema.Duration
+}) {
+  override get message(): string {
+    return `${this.method}: no response within ${Duration.format(this.timeout)}`
+  }
+}
+
+const rpcFields = {
+  /** The method that was refused. */
+  method: Schema.String,
+  /** The JSON-RPC error code. */
+  code: Schema.Int,
+  /** The server's own words. */
+  description: Schema.String,
+  /** The error's `data` member, as it came. */
+  data: Schema.optionalKey(Schema.Unknown)
+}
+
+const rpcMessage = (self: { readonly method: string; readonly code: number; readonly description: string }): string =>
+  `${self.method}: ${self.description} (${self.code})`
+
+/**
+ * The server refuses work because its queue is full (-32001). The request was
+ * not carried out, so it is safe to repeat.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ServerOverloaded extends Schema.TaggedError<ServerOverloaded>()("ServerOverloaded", rpcFields) {
+  override get message(): string {
+    return rpcMessage(this)
+  }
+}
+
+/**
+ * A retry policy gave up; `lastError` is what the last attempt met.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class RetryLimitExceeded extends Schema.TaggedError<RetryLimitExceeded>()("RetryLimitExceeded", {
+  /** The method that was tried. */
+  method: Schema.String,
+  /** How often it was sent, the first time included. */
+  attempts: Schema.Int,
+  /** What the last attempt failed with. */
+  lastError: ServerOverloaded
+}) {
+  override get message(): string {
+    return `${this.method}: gave up after ${this.attempts} attempts: ${this.lastError.message}`
+  }
+}
+
+/**
+ * The server could not parse the message (-32700).
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ParseError extends Schema.TaggedError<ParseError>()("ParseError", rpcFields) {
+  override get message(): string {
+    return rpcMessage(this)
+  }
+}
+
+/**
+ * The server refuses the request as it stands (-32600): unknown thread, wrong
+ * state, a method it does not know.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()("InvalidRequest", rpcFields) {
+  override get message(): string {
+    return rpcMessage(this)
+  }
+}
+
+/**
+ * The method does not exist on the other side (-32601).
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class MethodNotFound extends Schema.TaggedError<MethodNotFound>()("MethodNotFound", rpcFields) {
+  override get message(): string {
+    return rpcMessage(this)
+  }
+}
+
+/**
+ * The params are wrong (-32602). With `sent: false` they were checked here and
+ * nothing was written; `issues` then names each field.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidParams extends Schema.TaggedError<InvalidParams>()("InvalidParams", {
+  ...rpcFields,
+  /** Whether the request reached the server. */
+  sent: Schema.Boolean,
+  /** Which fields are wrong, where that is known. */
+  issues: Schema.Array(PayloadIssue)
+}) {
+  override get message(): string {
+    return rpcMessage(this)
+  }
+}
+
+/**
+ * The server failed to carry the request out (-32603).
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InternalError extends Schema.TaggedError<InternalError>()("InternalError", rpcFields) {
+  override get message(): string {
+    return rpcMessage(this)
+  }
+}
+
+/**
+ * Any other JSON-RPC error.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class RpcError extends Schema.TaggedError<RpcError>()("RpcError", rpcFields) {
+  override get message(): string {
+    return rpcMessage(this)
+  }
+}
+
+/**
+ * A JSON-RPC error that the server answers a request with.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type ResponseError =
+  | ParseError
+  | InvalidRequest
+  | MethodNotFound
+  | InvalidParams
+  | InternalError
+  | ServerOverloaded
+  | RpcError
+
+/**
+ * Everything a request can fail with.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type RequestError = ConnectionError | ResponseError | RetryLimitExceeded | RequestTimeout | DecodeError
+
+// =============================================================================
+// Turns
+// =============================================================================
+
+const partialResult = Schema.Struct({
+  threadId: Schema.String,
+  turnId: Schema.String,
+  status: Schema.String,
+  finalResponse: Schema.NullOr(Schema.String),
+  items: Schema.Array(ThreadItem),
+  usage: Schema.NullOr(ThreadTokenUsage),
+  startedAt: Schema.NullOr(Schema.DateTimeUtc),
+  completedAt: Schema.NullOr(Schema.DateTimeUtc),
+  durationMs: Schema.NullOr(Schema.Finite)
+})
+
+/**
+ * The turn ended with status `failed`. What it had done until then is kept in
+ * `result`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TurnFailed extends Schema.TaggedError<TurnFailed>()("TurnFailed", {
+  /** The thread the turn ran on. */
+  threadId: Schema.String,
+  /** The turn that failed. */
+  turnId: Schema.String,
+  /** The server's error: its message, `codexErrorInfo` and details; null when it gave none. */
+  error: Schema.NullOr(TurnError),
+  /** What the turn had produced before it failed. */
+  result: partialResult
+}) {
+  override get message(): string {
+    return `Turn ${this.turnId} failed: ${this.error?.message ?? "the server gave no reason"}`
+  }
+}
+
+/**
+ * The turn ended with status `interrupted`, whoever asked for it. What it had
+ * done until then is kept in `result`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TurnInterrupted extends Schema.TaggedError<TurnInterrupted>()("TurnInterrupted", {
+  /** The thread the turn ran on. */
+  threadId: Schema.String,
+  /** The turn that was interrupted. */
+  turnId: Schema.String,
+  /** The server's error, where it gave one. */
+  error: Schema.NullOr(TurnError),
+  /** What the turn had produced before it was interrupted. */
+  result: partialResult
+}) {
+  override get message(): string {
+    return `Turn ${this.turnId} was interrupted`
+  }
+}
+
+/**
+ * A reader of a turn's events was slower than its buffer allows, so this
+ * reader's stream ends. The turn itself, its `result` and other readers go on.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TurnLagged extends Schema.TaggedError<TurnLagged>()("TurnLagged", {
+  /** The thread the turn runs on. */
+  threadId: Schema.String,
+  /** The turn whose events were not read in time. */
+  turnId: Schema.String,
+  /** How many events the buffer holds. */
+  bufferEvents: Schema.Int,
+  /** How many bytes the buffer holds, measured on the wire. */
+  bufferBytes: Schema.Int
+}) {
+  override get message(): string {
+    return `The events of turn ${this.turnId} were not read in time (buffer: ${this.bufferEvents} events, ${this.bufferBytes} bytes)`
+  }
+}
+
+/**
+ * The union of every error of this package.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type CodexError =
+  | AppServerSpawnError
+  | RequestError
+  | TurnFailed
+  | TurnInterrupted
+  | TurnLagged
+
+/** @internal */
+export const formatIssues = (issues: ReadonlyArray<PayloadIssue>): string =>
+  issues.map((issue) => `${issue.path === "" ? "(payload)" : issue.path}: ${issue.expected}`).join("; ")
+
+const withStderr = (message: string, stderr: string | undefined): string =>
+  stderr === undefined || stderr === "" ? message : `${message}\n${stderr}`

@@ -1,0 +1,91 @@
+/**
+ * What the server tells without being asked, as one union discriminated by
+ * `method`. Methods that begin with `client/` are made by this client and never
+ * stand on the wire.
+ *
+ * @since 0.1.0
+ */
+import type { ServerNotificationMethod, ServerNotificationParams, UnknownMember } from "@effect-codex/generated"
+import type { DecodeError } from "./CodexError.ts"
+
+interface Origin {
+  /** The thread it belongs to, where the payload names one. */
+  readonly threadId: string | undefined
+  /** The turn it belongs to, where the payload names one. */
+  readonly turnId: string | undefined
+  /** When the server sent it, in milliseconds since the Unix epoch. */
+  readonly emittedAtMs: number | undefined
+}
+
+/**
+ * One notification of the protocol, decoded.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Notification<M extends ServerNotificationMethod> extends Origin {
+  readonly method: M
+  readonly params: ServerNotificationParams[M]
+}
+
+/**
+ * Every notification that the pinned runtime knows; or those of the given methods.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ServerNotification<M extends ServerNotificationMethod = ServerNotificationMethod> = {
+  readonly [K in M]: Notification<K>
+}[M]
+
+/**
+ * A notification of a newer runtime: its method is not in the generated
+ * registry, so its payload is kept as it came and its thread is not known.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface UnknownNotification extends Origin {
+  readonly method: UnknownMember
+  readonly params: unknown
+}
+
+/**
+ * A message that did not match its Schema, or a line that was no message. The
+ * connection goes on; `error` says where it does not fit, never what it held.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface DecodeFailure extends Origin {
+  readonly method: "client/decodeFailure"
+  readonly params: { readonly error: DecodeError }
+}
+
+/**
+ * A subscriber to connection-wide or thread-wide events was slower than its
+ * buffer allows: this many events before the next one are missing.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Lagged extends Origin {
+  readonly method: "client/lagged"
+  readonly params: { readonly dropped: number }
+}
+
+/**
+ * What reaches the stream of a turn.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type TurnEvent = ServerNotification | DecodeFailure
+
+/**
+ * What reaches the streams of a thread and of the connection.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type CodexEvent = TurnEvent | UnknownNotification | Lagged

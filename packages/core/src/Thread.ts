@@ -1,0 +1,318 @@
+/**
+ * A thread: a conversation with the agent, made of turns.
+ *
+ * @since 0.1.0
+ */
+import type {
+  ReasoningEffort,
+  ReasoningSummaryParam,
+  ReviewTarget,
+  Thread as ThreadModel,
+  TurnStartParams
+} from "@effect-codex/generated"
+import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as ApprovalMode from "./ApprovalMode.ts"
+import type { AppServerClient } from "./AppServerClient.ts"
+import type { ConnectionError, RequestError, TurnFailed, TurnInterrupted, TurnLagged } from "./CodexError.ts"
+import * as Input from "./Input.ts"
+import type { CodexEvent, TurnEvent } from "./Notification.ts"
+import type { RunResult } from "./RunResult.ts"
+import * as Sandbox from "./Sandbox.ts"
+import * as TurnHandle from "./TurnHandle.ts"
+
+// =============================================================================
+// Options
+// =============================================================================
+
+/**
+ * What a thread runs with, when it is started, resumed or forked. Whatever is
+ * left out is the server's choice for a new thread, and stays as stored for an
+ * existing one.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ThreadOptions {
+  /** The model, by its id. */
+  readonly model?: string | undefined
+  /** The model provider, by its name in the configuration. */
+  readonly modelProvider?: string | undefined
+  /** The service tier, by its id. */
+  readonly serviceTier?: string | undefined
+  /** The working directory on the app-server's machine. */
+  readonly cwd?: string | undefined
+  /** Who decides when the agent asks for more. A new thread has `"autoReview"`. */
+  readonly approvalMode?: ApprovalMode.ApprovalMode | undefined
+  /** What the agent's commands may touch. */
+  readonly sandbox?: Sandbox.Sandbox | undefined
+  /** Instructions instead of the model's own. */
+  readonly baseInstructions?: string | undefined
+  /** Instructions added to the model's own. */
+  readonly developerInstructions?: string | undefined
+  /** Configuration overrides, by dotted key as in `config.toml`. */
+  readonly config?: { readonly [key: string]: Schema.Json } | undefined
+}
+
+/**
+ * Options of `codex.startThread`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface StartThreadOptions extends ThreadOptions {
+  /** Keeps the thread in memory only: it cannot be resumed or listed. */
+  readonly ephemeral?: boolean | undefined
+  /** The name of the service that runs the thread, for the server's records. */
+  readonly serviceName?: string | undefined
+}
+
+/**
+ * Options of `codex.resumeThread`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ResumeThreadOptions = ThreadOptions
+
+/**
+ * Options of `codex.forkThread` and `thread.fork`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ForkThreadOptions extends ThreadOptions {
+  /** The last turn to take over; all of them when left out. */
+  readonly lastTurnId?: string | undefined
+  /** Keeps the fork in memory only. */
+  readonly ephemeral?: boolean | undefined
+}
+
+/**
+ * Overrides for a turn. They hold for this turn and the ones after it; what is
+ * left out stays as the thread has it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TurnOptions {
+  /** The model, by its id. */
+  readonly model?: string | undefined
+  /** How hard the model thinks: one of the efforts that the model lists. */
+  readonly effort?: ReasoningEffort | undefined
+  /** How the model's reasoning is summed up. */
+  readonly summary?: ReasoningSummaryParam | undefined
+  /** The service tier, by its id. */
+  readonly serviceTier?: string | undefined
+  /** The working directory on the app-server's machine. */
+  readonly cwd?: string | undefined
+  /** Who decides when the agent asks for more. */
+  readonly approvalMode?: ApprovalMode.ApprovalMode | undefined
+  /** What the agent's commands may touch. */
+  readonly sandbox?: Sandbox.Sandbox | undefined
+}
+
+// =============================================================================
+// Model
+// =============================================================================
+
+/**
+ * A thread of the connected app-server.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Thread {
+  /** The thread's id: it is the same after a restart and in other clients. */
+  readonly id: string
+  /**
+   * Runs one turn to its end. Fails with `TurnFailed` or `TurnInterrupted`, which
+   * carry what the turn had produced. Interrupting the fiber interrupts the turn
+   * and waits for its end.
+   */
+  readonly run: (
+    input: Input.Input,
+    options?: TurnOptions
+  ) => Effect.Effect<RunResult, RequestError | TurnFailed | TurnInterrupted>
+  /**
+   * Starts a turn and gives the handle to it. Closing the scope before the turn
+   * has ended interrupts it. Mirrors `turn/start`.
+   */
+  readonly turn: (
+    input: Input.Input,
+    options?: TurnOptions
+  ) => Effect.Effect<TurnHandle.TurnHandle, RequestError, Scope.Scope>
+  /**
+   * Runs one turn and streams its events. The stream ends when the turn has
+   * completed, and fails after the last event when it has failed or was
+   * interrupted. Stopping early interrupts the turn.
+   */
+  readonly stream: (
+    input: Input.Input,
+    options?: TurnOptions
+  ) => Stream.Stream<TurnEvent, RequestError | TurnFailed | TurnInterrupted | TurnLagged>
+  /**
+   * Starts the server's code reviewer as a turn of this thread. Mirrors
+   * `review/start`.
+   */
+  readonly review: (target: ReviewTarget) => Effect.Effect<TurnHandle.TurnHandle, RequestError, Scope.Scope>
+  /** What the server knows of the thread; with `includeTurns` its whole history. Mirrors `thread/read`. */
+  readonly read: (options?: { readonly includeTurns?: boolean | undefined }) => Effect.Effect<ThreadModel, RequestError>
+  /** Names the thread. Mirrors `thread/name/set`. */
+  readonly setName: (name: string) => Effect.Effect<void, RequestError>
+  /**
+   * Sums up the history so that it takes less of the model's context, and waits
+   * until that is done. Mirrors `thread/compact/start`.
+   */
+  readonly compact: Effect.Effect<void, RequestError | TurnFailed | TurnInterrupted>
+  /** Puts the thread away. A turn that runs is ended. Mirrors `thread/archive`. */
+  readonly archive: Effect.Effect<void, RequestError>
+  /** A new thread with the history of this one. Mirrors `thread/fork`. */
+  readonly fork: (options?: ForkThreadOptions) => Effect.Effect<Thread, RequestError>
+  /**
+   * Everything the server tells about this thread while the stream runs, its
+   * turns included, whoever started them. A slow reader misses the oldest events
+   * and is told how many (`client/lagged`).
+   */
+  readonly events: Stream.Stream<CodexEvent, ConnectionError>
+}
+
+// =============================================================================
+// Constructors
+// =============================================================================
+
+/**
+ * A thread of the client that is started, resumed or otherwise loaded already.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (client: AppServerClient["Service"], id: string): Thread => {
+  const open = (input: Input.Input, options: TurnOptions | undefined, read: "replay" | "once" | "never") =>
+    client.openTurn("turn/start", turnStartParams(id, input, options), { read })
+
+  return {
+    id,
+    run: Effect.fn("Thread.run")(
+      function*(input: Input.Input, options?: TurnOptions) {
+        const turn = yield* open(input, options, "never")
+        return yield* turn.result
+      },
+      Effect.scoped
+    ),
+    turn: Effect.fn("Thread.turn")(function*(input: Input.Input, options?: TurnOptions) {
+      return TurnHandle.fromOpenTurn(client, yield* open(input, options, "replay"))
+    }),
+    stream: (input, options) =>
+      Stream.unwrap(
+        Effect.map(open(input, options, "once"), (turn) =>
+          Stream.concat(turn.events, Stream.fromEffectDrain(turn.result)))
+      ),
+    review: Effect.fn("Thread.review")(function*(target: ReviewTarget) {
+      return TurnHandle.fromOpenTurn(client, yield* client.openTurn("review/start", { threadId: id, target }))
+    }),
+    read: Effect.fn("Thread.read")(function*(options?: { readonly includeTurns?: boolean | undefined }) {
+      const { thread } = yield* client.request("thread/read", {
+        threadId: id,
+        includeTurns: options?.includeTurns ?? false
+      })
+      return thread
+    }),
+    setName: Effect.fn("Thread.setName")(function*(name: string) {
+      yield* client.request("thread/name/set", { threadId: id, name })
+    }),
+    compact: client.openTurn("thread/compact/start", { threadId: id }, { read: "never" }).pipe(
+      Effect.flatMap((turn) => turn.result),
+      Effect.asVoid,
+      Effect.scoped,
+      Effect.withSpan("Thread.compact")
+    ),
+    archive: Effect.asVoid(client.request("thread/archive", { threadId: id })).pipe(Effect.withSpan("Thread.archive")),
+    fork: (options) => fork(client, id, options),
+    events: client.threadNotifications(id)
+  }
+}
+
+/**
+ * Starts a new thread. Mirrors `thread/start`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const start = Effect.fn("Thread.start")(
+  function*(client: AppServerClient["Service"], options: StartThreadOptions = {}) {
+    const { thread } = yield* client.request("thread/start", {
+      ...threadParams({ ...options, approvalMode: options.approvalMode ?? "autoReview" }),
+      ephemeral: options.ephemeral,
+      serviceName: options.serviceName
+    })
+    return make(client, thread.id)
+  }
+)
+
+/**
+ * Loads a stored thread so that it can go on. Its turns are not loaded with it:
+ * `read` has them. Mirrors `thread/resume`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const resume = Effect.fn("Thread.resume")(
+  function*(client: AppServerClient["Service"], id: string, options: ResumeThreadOptions = {}) {
+    const { thread } = yield* client.request("thread/resume", {
+      ...threadParams(options),
+      threadId: id,
+      excludeTurns: true
+    })
+    return make(client, thread.id)
+  }
+)
+
+/**
+ * Starts a new thread with the history of a stored one. Mirrors `thread/fork`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fork = Effect.fn("Thread.fork")(
+  function*(client: AppServerClient["Service"], id: string, options: ForkThreadOptions = {}) {
+    const { thread } = yield* client.request("thread/fork", {
+      ...threadParams(options),
+      threadId: id,
+      lastTurnId: options.lastTurnId,
+      ephemeral: options.ephemeral,
+      excludeTurns: true
+    })
+    return make(client, thread.id)
+  }
+)
+
+const threadParams = (options: ThreadOptions) => ({
+  model: options.model,
+  modelProvider: options.modelProvider,
+  serviceTier: options.serviceTier,
+  cwd: options.cwd,
+  ...ApprovalMode.toFields(options.approvalMode),
+  sandbox: Sandbox.toMode(options.sandbox),
+  baseInstructions: options.baseInstructions,
+  developerInstructions: options.developerInstructions,
+  config: options.config
+})
+
+const turnStartParams = (
+  threadId: string,
+  input: Input.Input,
+  options: TurnOptions = {}
+): TurnStartParams => ({
+  threadId,
+  input: Input.toItems(input),
+  model: options.model,
+  effort: options.effort,
+  summary: options.summary,
+  serviceTier: options.serviceTier,
+  cwd: options.cwd,
+  ...ApprovalMode.toFields(options.approvalMode),
+  sandboxPolicy: Sandbox.toPolicy(options.sandbox)
+})

@@ -1,0 +1,64 @@
+/**
+ * Drive the Codex agent from Effect.
+ *
+ * @since 0.1.0
+ */
+export type { ApprovalMode } from "./ApprovalMode.ts"
+export {
+  AppServerClient,
+  type BufferLimits,
+  type ClientInfo,
+  type OpenTurn,
+  type OpenTurnOptions,
+  type Options as AppServerClientOptions,
+  type TurnStartMethod
+} from "./AppServerClient.ts"
+export { Codex, type Metadata, type ThreadFilter, type ThreadPageOptions } from "./Codex.ts"
+export {
+  AppServerExited,
+  AppServerSpawnError,
+  type CodexError,
+  type ConnectionError,
+  DecodeError,
+  InternalError,
+  InvalidParams,
+  InvalidRequest,
+  MethodNotFound,
+  ParseError,
+  PayloadIssue,
+  type RequestError,
+  RequestTimeout,
+  type ResponseError,
+  RetryLimitExceeded,
+  RpcError,
+  ServerOverloaded,
+  TransportError,
+  TurnFailed,
+  TurnInterrupted,
+  TurnLagged
+} from "./CodexError.ts"
+export * as Input from "./Input.ts"
+export type { BrowserLogin, DeviceCodeLogin, PendingLogin } from "./Login.ts"
+export type {
+  CodexEvent,
+  DecodeFailure,
+  Lagged,
+  Notification,
+  ServerNotification,
+  TurnEvent,
+  UnknownNotification
+} from "./Notification.ts"
+export * as RetryPolicy from "./RetryPolicy.ts"
+export { retryOnOverload } from "./RetryPolicy.ts"
+export type { RunResult } from "./RunResult.ts"
+export type { Sandbox } from "./Sandbox.ts"
+export type {
+  ForkThreadOptions,
+  ResumeThreadOptions,
+  StartThreadOptions,
+  Thread,
+  ThreadOptions,
+  TurnOptions
+} from "./Thread.ts"
+export { Transport } from "./Transport.ts"
+export type { TurnHandle } from "./TurnHandle.ts"

@@ -1,0 +1,56 @@
+/** The typed error for the `error` member of a response. */
+import {
+  InternalError,
+  InvalidParams,
+  InvalidRequest,
+  MethodNotFound,
+  ParseError,
+  type ResponseError,
+  RpcError,
+  ServerOverloaded
+} from "../CodexError.ts"
+import type { WireError } from "./envelope.ts"
+
+export const PARSE_ERROR = -32700
+export const INVALID_REQUEST = -32600
+export const METHOD_NOT_FOUND = -32601
+export const INVALID_PARAMS = -32602
+export const INTERNAL_ERROR = -32603
+export const SERVER_OVERLOADED = -32001
+
+/** What the server says, with code -32600, of a message that it could not deserialize. */
+const NOT_DESERIALIZED = "Invalid request: "
+
+export const fromWireError = (method: string, error: WireError): ResponseError => {
+  const fields = {
+    method,
+    code: error.code,
+    description: error.message,
+    ...(error.data === undefined ? {} : { data: error.data })
+  }
+  switch (error.code) {
+    case SERVER_OVERLOADED:
+      return new ServerOverloaded(fields)
+    case PARSE_ERROR:
+      return new ParseError(fields)
+    case INVALID_REQUEST:
+      if (!error.message.startsWith(NOT_DESERIALIZED)) return new InvalidRequest(fields)
+      return error.message.startsWith(`${NOT_DESERIALIZED}unknown variant \`${method}\``)
+        ? new MethodNotFound({ ...fields, description: "The server does not know this method" })
+        : new InvalidParams({ ...fields, description: withoutValues(error.message), sent: true, issues: [] })
+    case METHOD_NOT_FOUND:
+      return new MethodNotFound(fields)
+    case INVALID_PARAMS:
+      return new InvalidParams({ ...fields, description: withoutValues(error.message), sent: true, issues: [] })
+    case INTERNAL_ERROR:
+      return new InternalError(fields)
+    default:
+      return new RpcError(fields)
+  }
+}
+
+/** A deserializer quotes the value it stumbled over: `invalid type: string "…"`, `unknown variant \`…\``. */
+const withoutValues = (message: string): string =>
+  message
+    .replace(/"(?:[^"\\]|\\.)*"/g, "\"…\"")
+    .replace(/(unknown variant|unknown field) `[^`]*`/g, "$1 `…`")

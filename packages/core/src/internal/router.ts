@@ -1,0 +1,297 @@
+/**
+ * Where every message from the server goes. The reader fiber alone calls
+ * `receive`; the tables are plain maps and everything here is synchronous, so a
+ * message is routed completely before the next one is looked at.
+ *
+ * - a response goes to the request with its id;
+ * - a server request goes to `onServerRequest`;
+ * - a notification that names a turn goes to that turn. While a request that
+ *   starts a turn is unanswered, the turns of its thread that nobody knows yet
+ *   are kept, so that the answer finds all of its turn's events, whatever the
+ *   order of answer, `turn/started` and `turn/completed`;
+ * - everything else goes to the event hub.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Exit from "effect/Exit"
+import type { ResponseError } from "../CodexError.ts"
+import { AppServerExited, type ConnectionError, DecodeError, TransportError } from "../CodexError.ts"
+import type { TurnEvent, UnknownNotification } from "../Notification.ts"
+import * as Envelope from "./envelope.ts"
+import type { EventHub } from "./eventHub.ts"
+import { type Frame, OversizedLine } from "./framer.ts"
+import * as Notifications from "./notifications.ts"
+import { fromWireError } from "./responseError.ts"
+import type { Limits } from "./subscription.ts"
+import { TurnState } from "./turn.ts"
+
+/** A request that waits for its response. */
+export interface Waiter {
+  readonly method: string
+  readonly response: Deferred.Deferred<unknown, ResponseError | ConnectionError | DecodeError>
+  /** Runs on the reader before the next message is looked at. */
+  readonly onResult?: ((result: unknown) => void) | undefined
+}
+
+export type ServerRequestEnvelope = Extract<Envelope.Envelope, { readonly _tag: "ServerRequest" }>
+
+/** Turns of one thread that arrive while a request that starts one is unanswered. */
+interface Starting {
+  count: number
+  readonly held: Map<string, TurnState>
+  /** Those who know their turn by one of its events, because the answer does not name it. */
+  readonly expectations: Set<Expectation>
+}
+
+/** The turn that is meant by a request whose answer does not name it. */
+export interface Expectation {
+  readonly matches: (event: TurnEvent) => boolean
+  readonly turn: Deferred.Deferred<TurnState, ConnectionError>
+}
+
+export class Router {
+  readonly hub: EventHub
+  private readonly turnLimits: Limits
+  private readonly onServerRequest: (request: ServerRequestEnvelope) => void
+  private readonly waiters = new Map<Envelope.RequestId, Waiter>()
+  private readonly turns = new Map<string, TurnState>()
+  private readonly starting = new Map<string, Starting>()
+  private closedWith: ConnectionError | undefined
+
+  constructor(options: {
+    readonly hub: EventHub
+    readonly turnLimits: Limits
+    readonly onServerRequest: (request: ServerRequestEnvelope) => void
+  }) {
+    this.hub = options.hub
+    this.turnLimits = options.turnLimits
+    this.onServerRequest = options.onServerRequest
+  }
+
+  /** Why the connection is over, once it is. */
+  get closed(): ConnectionError | undefined {
+    return this.closedWith
+  }
+
+  // ---------------------------------------------------------------------------
+  // Requests
+  // ---------------------------------------------------------------------------
+
+  await(id: Envelope.RequestId, waiter: Waiter): void {
+    if (this.closedWith === undefined) this.waiters.set(id, waiter)
+    else Deferred.doneUnsafe(waiter.response, Exit.fail(duringMethod(this.closedWith, waiter.method)))
+  }
+
+  forget(id: Envelope.RequestId): void {
+    this.waiters.delete(id)
+  }
+
+  // ---------------------------------------------------------------------------
+  // Turns
+  // ---------------------------------------------------------------------------
+
+  /** Keeps the unknown turns of the thread until `startAnswered`. */
+  startPending(threadId: string): void {
+    this.startingOn(threadId).count++
+  }
+
+  /** The first of the thread's unknown turns with such an event will be claimed. */
+  expect(threadId: string, matches: Expectation["matches"]): Expectation {
+    const expectation: Expectation = { matches, turn: Deferred.makeUnsafe() }
+    if (this.closedWith === undefined) this.startingOn(threadId).expectations.add(expectation)
+    else Deferred.doneUnsafe(expectation.turn, Exit.fail(this.closedWith))
+    return expectation
+  }
+
+  private startingOn(threadId: string): Starting {
+    let starting = this.starting.get(threadId)
+    if (starting === undefined) {
+      starting = { count: 0, held: new Map(), expectations: new Set() }
+      this.starting.set(threadId, starting)
+    }
+    return starting
+  }
+
+  /** The request that starts a turn is settled; turns that nobody claimed are nobody's. */
+  startAnswered(threadId: string, expectation?: Expectation): void {
+    const starting = this.starting.get(threadId)
+    if (starting === undefined) return
+    if (expectation !== undefined) starting.expectations.delete(expectation)
+    if (--starting.count > 0) return
+    this.starting.delete(threadId)
+    for (const turn of starting.held.values()) {
+      for (const event of turn.unread()) this.hub.publishUnowned(event, 0)
+    }
+  }
+
+  /** Makes the turn one of this client's, with all of its events so far. */
+  claim(threadId: string, turnId: string): TurnState {
+    let turn = this.turns.get(turnId)
+    if (turn === undefined) {
+      const held = this.starting.get(threadId)?.held
+      turn = held?.get(turnId) ?? new TurnState(threadId, turnId, this.turnLimits)
+      held?.delete(turnId)
+      if (held !== undefined) this.adoptRuns(turn, held)
+      if (this.closedWith !== undefined) turn.disconnect(this.closedWith)
+      if (!turn.isDone) this.turns.set(turnId, turn)
+    }
+    turn.owners++
+    return turn
+  }
+
+  /** One holder less; answers whether the turn goes on without any. */
+  release(turn: TurnState): boolean {
+    turn.owners--
+    return turn.owners === 0 && !turn.isDone
+  }
+
+  /** Events of the turn are nobody's from now on. */
+  abandon(turn: TurnState): void {
+    if (turn.owners === 0 && this.turns.get(turn.turnId) === turn) this.turns.delete(turn.turnId)
+  }
+
+  // ---------------------------------------------------------------------------
+  // Messages
+  // ---------------------------------------------------------------------------
+
+  receive(frame: Frame, bytes: number): void {
+    if (frame instanceof OversizedLine) return this.oversized(frame)
+    const envelope = Envelope.parse(frame)
+    switch (envelope._tag) {
+      case "Notification": {
+        const event = Notifications.decode(envelope)
+        this.hub.publish(event, bytes)
+        const turn = this.turnOf(event)
+        if (turn === undefined || !Notifications.isTurnEvent(event)) return this.hub.publishUnowned(event, bytes)
+        turn.accept(event, bytes)
+        this.meet(turn, event)
+        if (turn.isDone) this.turns.delete(turn.turnId)
+        return
+      }
+      case "Response": {
+        const waiter = this.takeWaiter(envelope.id)
+        if (waiter === undefined) return
+        waiter.onResult?.(envelope.result)
+        Deferred.doneUnsafe(waiter.response, Exit.succeed(envelope.result))
+        return
+      }
+      case "Failure": {
+        const waiter = envelope.id === null ? undefined : this.takeWaiter(envelope.id)
+        if (waiter === undefined) return this.surface("error", ["an error response to a pending request"])
+        Deferred.doneUnsafe(waiter.response, Exit.fail(fromWireError(waiter.method, envelope.error)))
+        return
+      }
+      case "ServerRequest":
+        return this.onServerRequest(envelope)
+      case "Junk":
+        return this.surface("(line)", [`a JSON-RPC message (${envelope.reason})`])
+    }
+  }
+
+  /** Ends everything that waits, with one cause. The first cause stays. */
+  close(error: ConnectionError): void {
+    if (this.closedWith !== undefined) return
+    this.closedWith = error
+    const waiters = Array.from(this.waiters.values())
+    this.waiters.clear()
+    for (const waiter of waiters) {
+      Deferred.doneUnsafe(waiter.response, Exit.fail(duringMethod(error, waiter.method)))
+    }
+    const turns = Array.from(this.turns.values())
+    this.turns.clear()
+    for (const turn of turns) turn.disconnect(error)
+    for (const { expectations } of this.starting.values()) {
+      for (const { turn } of expectations) Deferred.doneUnsafe(turn, Exit.fail(error))
+    }
+    this.starting.clear()
+    this.hub.close(error)
+  }
+
+  private takeWaiter(id: Envelope.RequestId): Waiter | undefined {
+    const waiter = this.waiters.get(id)
+    if (waiter !== undefined) this.waiters.delete(id)
+    return waiter
+  }
+
+  private turnOf(event: TurnEvent | UnknownNotification): TurnState | undefined {
+    const { threadId, turnId } = event
+    if (turnId === undefined) return undefined
+    const turn = this.turns.get(turnId) ?? this.reviewOf(event)
+    if (turn !== undefined || threadId === undefined || this.starting.size === 0) return turn
+    const starting = this.starting.get(threadId)
+    if (starting === undefined) return undefined
+    let held = starting.held.get(turnId)
+    if (held === undefined) {
+      held = new TurnState(threadId, turnId, this.turnLimits)
+      starting.held.set(turnId, held)
+    }
+    return held
+  }
+
+  /** A review's `turn/started` names the turn it runs as; the review is that turn's root. */
+  private reviewOf(event: TurnEvent | UnknownNotification): TurnState | undefined {
+    if (event.method !== "turn/started") return undefined
+    const { rootTurnId } = event.params.turn
+    const review = rootTurnId === undefined || rootTurnId === null ? undefined : this.turns.get(rootTurnId)
+    return review?.threadId === event.threadId ? review : undefined
+  }
+
+  /** The same for a `turn/started` that came before the answer to the request. */
+  private adoptRuns(review: TurnState, held: Map<string, TurnState>): void {
+    for (const [turnId, run] of held) {
+      for (const event of run.unread()) {
+        if (event.method !== "turn/started" || event.params.turn.rootTurnId !== review.turnId) continue
+        held.delete(turnId)
+        review.accept(event, 0)
+      }
+    }
+  }
+
+  private meet(turn: TurnState, event: TurnEvent): void {
+    if (this.starting.size === 0) return
+    const expectations = this.starting.get(turn.threadId)?.expectations
+    if (expectations === undefined) return
+    for (const expectation of expectations) {
+      if (!expectation.matches(event)) continue
+      expectations.delete(expectation)
+      Deferred.doneUnsafe(expectation.turn, Exit.succeed(this.claim(turn.threadId, turn.turnId)))
+      return
+    }
+  }
+
+  private oversized(line: OversizedLine): void {
+    const { id, method } = Envelope.identify(line.head)
+    const expected = `a line within the limit (${line.bytes} bytes came)`
+    const waiter = id === undefined || method !== undefined ? undefined : this.takeWaiter(id)
+    if (waiter === undefined) return this.surface(method ?? "(line)", [expected])
+    Deferred.doneUnsafe(
+      waiter.response,
+      Exit.fail(new DecodeError({ method: waiter.method, payload: "result", issues: [{ path: "", expected }] }))
+    )
+  }
+
+  private surface(method: string, expected: ReadonlyArray<string>): void {
+    const issues = expected.map((expected) => ({ path: "", expected }))
+    const event = Notifications.decodeFailure(new DecodeError({ method, payload: "envelope", issues }))
+    this.hub.publish(event, 0)
+    this.hub.publishUnowned(event, 0)
+  }
+}
+
+/** The connection's cause as the request that met it tells it. */
+export const duringMethod = (error: ConnectionError, method: string): ConnectionError => {
+  switch (error._tag) {
+    case "AppServerExited": {
+      const { exitCode, signal, stderr } = error
+      return new AppServerExited({
+        stderr,
+        method,
+        ...(exitCode === undefined ? {} : { exitCode }),
+        ...(signal === undefined ? {} : { signal })
+      })
+    }
+    case "TransportError": {
+      const { cause, description, operation } = error
+      return new TransportError({ operation, description, method, ...(cause === undefined ? {} : { cause }) })
+    }
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * One reader's bounded buffer of events, filled by the router without ever
+ * waiting for the reader.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as Pull from "effect/Pull"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+import type { Lagged } from "../Notification.ts"
+
+/** An event and its size on the wire. */
+export interface Delivery<A> {
+  readonly event: A
+  readonly bytes: number
+}
+
+/** How much a buffer holds; whichever limit is reached first counts. */
+export interface Limits {
+  readonly events: number
+  readonly bytes: number
+}
+
+/** Whether a buffer of this fill takes one more. A single event always fits, however large. */
+export const hasRoom = (limits: Limits, events: number, bytes: number, next: number): boolean =>
+  events === 0 || (events < limits.events && bytes + next <= limits.bytes)
+
+export class Subscription<A, E> {
+  readonly queue: Queue.Queue<Delivery<A>, E | Cause.Done>
+  readonly limits: Limits
+  /** Bytes in the queue. */
+  private bytes = 0
+  /** Events that gave way since the reader last pulled. */
+  private dropped = 0
+
+  constructor(queue: Queue.Queue<Delivery<A>, E | Cause.Done>, limits: Limits) {
+    this.queue = queue
+    this.limits = limits
+  }
+
+  /** Adds the event, or answers `false` where there is no room. */
+  offer(delivery: Delivery<A>): boolean {
+    if (!hasRoom(this.limits, Queue.sizeUnsafe(this.queue), this.bytes, delivery.bytes)) return false
+    this.bytes += delivery.bytes
+    return Queue.offerUnsafe(this.queue, delivery)
+  }
+
+  /** Adds the event; the oldest ones give way, and the reader is told how many. */
+  slide(delivery: Delivery<A>): void {
+    while (!hasRoom(this.limits, Queue.sizeUnsafe(this.queue), this.bytes, delivery.bytes)) {
+      const oldest = Queue.takeUnsafe(this.queue)
+      if (oldest?._tag !== "Success") return
+      this.bytes -= oldest.value.bytes
+      this.dropped++
+    }
+    this.bytes += delivery.bytes
+    Queue.offerUnsafe(this.queue, delivery)
+  }
+
+  /** Lets the reader have what is buffered, then ends its stream. */
+  end(): void {
+    Queue.endUnsafe(this.queue)
+  }
+
+  /** Lets the reader have what is buffered, then fails its stream. */
+  fail(error: E): void {
+    this.failCause(Cause.fail(error))
+  }
+
+  /** Lets the reader have what is buffered, then fails its stream with a cause. */
+  failCause(cause: Cause.Cause<E>): void {
+    Queue.failCauseUnsafe(this.queue, cause)
+  }
+
+  private readonly take: Effect.Effect<readonly [Delivery<A>, ...Array<Delivery<A>>], E | Cause.Done> = Effect.suspend(
+    () =>
+      Effect.map(Queue.takeAll(this.queue), (deliveries) => {
+        this.bytes = 0
+        return deliveries
+      })
+  )
+
+  /** The events, in arrays as large as what is buffered. */
+  get stream(): Stream.Stream<A, E> {
+    const pull: Pull.Pull<readonly [A, ...Array<A>], E> = Effect.map(
+      this.take,
+      ([first, ...rest]) => [first.event, ...rest.map((delivery) => delivery.event)]
+    )
+    return withoutDone(Stream.fromPull(Effect.succeed(pull)))
+  }
+
+  /** The same, with a marker where events gave way. */
+  get streamWithLag(): Stream.Stream<A | Lagged, E> {
+    const pull: Pull.Pull<readonly [A | Lagged, ...Array<A | Lagged>], E> = Effect.map(
+      this.take,
+      ([first, ...rest]) => {
+        const events = rest.map((delivery) => delivery.event)
+        if (this.dropped === 0) return [first.event, ...events]
+        const marker = lagged(this.dropped)
+        this.dropped = 0
+        return [marker, first.event, ...events]
+      }
+    )
+    return withoutDone(Stream.fromPull(Effect.succeed(pull)))
+  }
+}
+
+const withoutDone = <A, E>(stream: Stream.Stream<A, Pull.ExcludeDone<E>>): Stream.Stream<A, Pull.ExcludeDone<E>> =>
+  stream
+
+const lagged = (dropped: number): Lagged => ({
+  method: "client/lagged",
+  params: { dropped },
+  threadId: undefined,
+  turnId: undefined,
+  emittedAtMs: undefined
+})
+
+/** A buffer for one reader. The queue itself is open-ended: the limits are kept here, in events and bytes. */
+export const make = <A, E>(limits: Limits): Effect.Effect<Subscription<A, E>> =>
+  Effect.map(Queue.unbounded<Delivery<A>, E | Cause.Done>(), (queue) => new Subscription(queue, limits))

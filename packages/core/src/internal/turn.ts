@@ -1,0 +1,188 @@
+/**
+ * One turn as the router sees it: what it has come to so far, who reads its
+ * events, and how it ended. Everything here is synchronous, on the reader fiber.
+ */
+import type { ThreadItem, ThreadTokenUsage, Turn } from "@effect-codex/generated"
+import * as DateTime from "effect/DateTime"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import { type ConnectionError, type DecodeError, TurnFailed, TurnInterrupted, TurnLagged } from "../CodexError.ts"
+import type { TurnEvent } from "../Notification.ts"
+import * as RunResult from "../RunResult.ts"
+import * as Subscription from "./subscription.ts"
+
+/** Why a turn has no result. */
+export type TurnFailure = TurnFailed | TurnInterrupted | DecodeError | ConnectionError
+
+/** Why a reader gets no more events. */
+export type ReadFailure = TurnLagged | ConnectionError
+
+type Reader = Subscription.Subscription<TurnEvent, ReadFailure>
+
+export class TurnState {
+  readonly threadId: string
+  readonly turnId: string
+  /** Completed when the server runs the turn; before that it cannot be interrupted. */
+  readonly started = Deferred.makeUnsafe<void>()
+  readonly done = Deferred.makeUnsafe<RunResult.RunResult, TurnFailure>()
+  /** The id that the server's `turn/interrupt` knows it by: a review runs under another one than its events carry. */
+  activeId: string
+  /** Handles that hold the turn; it is interrupted when the last one lets go. */
+  owners = 0
+
+  private readonly limits: Subscription.Limits
+  /** By id; an item of an unknown type need not have one. */
+  private readonly items = new Map<unknown, ThreadItem>()
+  private usage: ThreadTokenUsage | null = null
+  private readonly readers = new Set<Reader>()
+  /** What came so far, for readers that attach later; undefined once it was more than the buffer holds. */
+  private history: Array<Subscription.Delivery<TurnEvent>> | undefined = []
+  private historyBytes = 0
+  private readsEnded: Exit.Exit<void, ConnectionError> | undefined
+
+  constructor(threadId: string, turnId: string, limits: Subscription.Limits) {
+    this.threadId = threadId
+    this.turnId = turnId
+    this.activeId = turnId
+    this.limits = limits
+  }
+
+  get isDone(): boolean {
+    return Deferred.isDoneUnsafe(this.done)
+  }
+
+  /** Takes an event in. */
+  accept(event: TurnEvent, bytes: number): void {
+    this.deliver({ event, bytes })
+    switch (event.method) {
+      case "turn/started":
+        this.activeId = event.params.turn.id
+        Deferred.doneUnsafe(this.started, Exit.void)
+        return
+      case "item/completed":
+        this.keep(event.params.item)
+        return
+      case "thread/tokenUsage/updated":
+        this.usage = event.params.tokenUsage
+        return
+      case "turn/completed":
+        this.complete(event.params.turn)
+        return
+      case "client/decodeFailure":
+        // Without its last word the turn would never end.
+        if (event.params.error.method === "turn/completed") this.settle(Exit.fail(event.params.error), Exit.void)
+        return
+      default:
+    }
+  }
+
+  /** Ends the turn because the connection did. A turn that is done stays as it was. */
+  disconnect(error: ConnectionError): void {
+    this.settle(Exit.fail(error), Exit.fail(error))
+  }
+
+  /** Events that nobody took in the end. */
+  unread(): ReadonlyArray<TurnEvent> {
+    return (this.history ?? []).map((delivery) => delivery.event)
+  }
+
+  /** No reader will attach from now on: what came so far need not be kept. */
+  forgetHistory(): void {
+    this.history = undefined
+  }
+
+  /** A reader that gets every event of the turn from its first one, for as long as the scope is open. */
+  get attach(): Effect.Effect<Stream.Stream<TurnEvent, ReadFailure>, never, Scope.Scope> {
+    return Effect.map(
+      Effect.acquireRelease(
+        Effect.map(Subscription.make<TurnEvent, ReadFailure>(this.limits), (reader) => this.welcome(reader)),
+        (reader) => Effect.sync(() => this.readers.delete(reader))
+      ),
+      (reader) => reader.stream
+    )
+  }
+
+  private welcome(reader: Reader): Reader {
+    if (this.history === undefined) {
+      reader.fail(this.lagged())
+      return reader
+    }
+    for (const delivery of this.history) reader.offer(delivery)
+    if (this.readsEnded === undefined) this.readers.add(reader)
+    else finish(reader, this.readsEnded)
+    return reader
+  }
+
+  private deliver(delivery: Subscription.Delivery<TurnEvent>): void {
+    for (const reader of this.readers) {
+      if (reader.offer(delivery)) continue
+      this.readers.delete(reader)
+      reader.fail(this.lagged())
+    }
+    if (this.history === undefined) return
+    if (Subscription.hasRoom(this.limits, this.history.length, this.historyBytes, delivery.bytes)) {
+      this.history.push(delivery)
+      this.historyBytes += delivery.bytes
+    } else {
+      this.history = undefined
+    }
+  }
+
+  private keep(item: ThreadItem): void {
+    this.items.set(item.id ?? item, item)
+  }
+
+  private complete(turn: Turn): void {
+    for (const item of turn.items) if (!this.items.has(item.id)) this.keep(item)
+    const items = Array.from(this.items.values())
+    const result: RunResult.RunResult = {
+      threadId: this.threadId,
+      turnId: this.turnId,
+      status: turn.status,
+      finalResponse: RunResult.finalResponse(items),
+      items,
+      usage: this.usage,
+      startedAt: fromSeconds(turn.startedAt),
+      completedAt: fromSeconds(turn.completedAt),
+      durationMs: turn.durationMs ?? null
+    }
+    const failure = { threadId: this.threadId, turnId: this.turnId, error: turn.error ?? null, result }
+    switch (turn.status) {
+      case "failed":
+        return this.settle(Exit.fail(new TurnFailed(failure)), Exit.void)
+      case "interrupted":
+        return this.settle(Exit.fail(new TurnInterrupted(failure)), Exit.void)
+      default:
+        return this.settle(Exit.succeed(result), Exit.void)
+    }
+  }
+
+  private settle(exit: Exit.Exit<RunResult.RunResult, TurnFailure>, reads: Exit.Exit<void, ConnectionError>): void {
+    if (this.readsEnded !== undefined) return
+    this.readsEnded = reads
+    for (const reader of this.readers) finish(reader, reads)
+    this.readers.clear()
+    Deferred.doneUnsafe(this.started, Exit.void)
+    Deferred.doneUnsafe(this.done, exit)
+  }
+
+  private lagged(): TurnLagged {
+    return new TurnLagged({
+      threadId: this.threadId,
+      turnId: this.turnId,
+      bufferEvents: this.limits.events,
+      bufferBytes: this.limits.bytes
+    })
+  }
+}
+
+const finish = (reader: Reader, exit: Exit.Exit<void, ConnectionError>): void => {
+  if (Exit.isSuccess(exit)) reader.end()
+  else reader.failCause(exit.cause)
+}
+
+const fromSeconds = (seconds: number | null | undefined): DateTime.Utc | null =>
+  seconds === null || seconds === undefined ? null : DateTime.makeUnsafe(seconds * 1000)

@@ -1,0 +1,217 @@
+/**
+ * `codex app-server` as a child process of this one, and the transport over its
+ * stdin and stdout.
+ *
+ * @since 0.1.0
+ */
+import {
+  AppServerExited,
+  AppServerSpawnError,
+  type ConnectionError,
+  Transport,
+  TransportError
+} from "@effect-codex/core"
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type * as PlatformError from "effect/PlatformError"
+import * as ChildProcess from "effect/process/ChildProcess"
+import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
+import * as Queue from "effect/Queue"
+import type * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import * as Binary from "./internal/binary.ts"
+import * as Redact from "./internal/redact.ts"
+import * as Stderr from "./internal/stderr.ts"
+
+/**
+ * How to start the process.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** The executable to start instead of the one in the pinned `@openai/codex`. */
+  readonly codexPath?: string | undefined
+  /** The home directory of the server (`CODEX_HOME`): configuration, login, stored threads. It must exist. */
+  readonly codexHome?: string | undefined
+  /** Configuration overrides, by dotted key as in `config.toml`; each becomes `--config key=value`. */
+  readonly config?: ConfigOverrides | undefined
+  /** Further arguments of `codex app-server`. */
+  readonly args?: ReadonlyArray<string> | undefined
+  /** The working directory of the process, and of threads that name none. */
+  readonly cwd?: string | undefined
+  /** Variables over the inherited environment; `undefined` takes one away. */
+  readonly env?: Readonly<Record<string, string | Redacted.Redacted<string> | undefined>> | undefined
+  /** How long the process may take to end by itself once its stdin has ended, and again after SIGTERM. Default: 5 seconds. */
+  readonly shutdownGrace?: Duration.Input | undefined
+}
+
+/**
+ * Values of configuration overrides. A record becomes one override per key, and
+ * everything else a TOML value.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ConfigOverrides {
+  readonly [key: string]: ConfigValue
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type ConfigValue = string | number | boolean | ReadonlyArray<ConfigValue> | ConfigOverrides
+
+const defaultGrace = Duration.seconds(5)
+
+/** How many messages may wait for the process to read its stdin. */
+const OUTBOX = 256
+
+/** How long the last output of a process that has ended may take to arrive. */
+const DRAIN_GRACE = Duration.seconds(2)
+
+/**
+ * Starts the process and gives the transport to it. When the scope closes, stdin
+ * ends; a process that is still there after `shutdownGrace` gets SIGTERM with its
+ * whole group, and after the same time again SIGKILL.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = Effect.fn("AppServerProcess.make")(function*(options: Options = {}) {
+  const spawner = yield* ChildProcessSpawner
+  const executable = options.codexPath ?? (yield* Binary.pinned())
+  const grace = Duration.fromInputUnsafe(options.shutdownGrace ?? defaultGrace)
+  const redact = Redact.make(Redact.secretsOf({ ...process.env, ...options.env }))
+
+  const child = yield* spawner.spawn(
+    ChildProcess.make(executable, argumentsOf(options), {
+      cwd: options.cwd,
+      env: {
+        LOG_FORMAT: "json",
+        ...options.env,
+        ...(options.codexHome === undefined ? {} : { CODEX_HOME: options.codexHome })
+      },
+      extendEnv: true,
+      windowsHide: true,
+      killSignal: "SIGTERM",
+      forceKillAfter: grace
+    })
+  ).pipe(Effect.mapError((error) => spawnError(error, executable, options.cwd)))
+
+  const stderr = Stderr.make(child.stderr, redact)
+  const stderrDrained = yield* Effect.forkScoped(stderr.drain)
+
+  // The reason the connection is over: the process's exit, told once its last words have been read.
+  const exited = yield* Deferred.make<never, AppServerExited>()
+  const stdoutEnded = yield* Deferred.make<void>()
+  yield* Effect.exit(child.exitCode).pipe(
+    Effect.tap(() =>
+      Effect.all([Deferred.await(stdoutEnded), Fiber.await(stderrDrained)], {
+        concurrency: "unbounded"
+      }).pipe(Effect.timeoutOption(DRAIN_GRACE))
+    ),
+    Effect.flatMap((exit) =>
+      Effect.flatMap(stderr.tail, (tail) =>
+        Deferred.fail(
+          exited,
+          new AppServerExited({
+            stderr: tail,
+            ...(exit._tag === "Success" ? { exitCode: exit.value } : { signal: signalOf(exit.cause) })
+          })
+        ))
+    ),
+    Effect.forkScoped
+  )
+
+  const outbox = yield* Queue.bounded<string, Cause.Done>(OUTBOX)
+  yield* Stream.fromQueue(outbox).pipe(
+    Stream.encodeText,
+    Stream.run(child.stdin),
+    // A pipe that nobody reads any more: the process's exit says why.
+    Effect.ensuring(Queue.shutdown(outbox)),
+    Effect.ignore,
+    Effect.forkScoped
+  )
+  yield* Effect.addFinalizer(() =>
+    Queue.end(outbox).pipe(
+      Effect.andThen(Effect.exit(child.exitCode)),
+      Effect.timeoutOption(grace)
+    )
+  )
+
+  const closedInput = new TransportError({ operation: "write", description: "The app-server reads no more input" })
+
+  return Transport.of({
+    incoming: child.stdout.pipe(
+      Stream.mapError((cause): ConnectionError =>
+        new TransportError({ operation: "read", description: "Could not read the app-server's output", cause })
+      ),
+      Stream.ensuring(Deferred.succeed(stdoutEnded, undefined)),
+      Stream.concat(Stream.fromEffectDrain(Deferred.await(exited)))
+    ),
+    send: (line) =>
+      Effect.flatMap(
+        Queue.offer(outbox, `${line}\n`),
+        (accepted) => accepted ? Effect.void : Effect.fail(closedInput)
+      )
+  })
+})
+
+/** The arguments of the process. */
+export const argumentsOf = (options: Options): ReadonlyArray<string> => [
+  "app-server",
+  ...overrides(options.config ?? {}).flatMap(([key, value]) => ["--config", `${key}=${value}`]),
+  ...(options.args ?? [])
+]
+
+/** Dotted keys and TOML values, one for each leaf of the record. */
+const overrides = (config: ConfigOverrides, prefix = ""): ReadonlyArray<readonly [string, string]> =>
+  Object.entries(config).flatMap(([key, value]) => {
+    const path = `${prefix}${key}`
+    return isRecord(value) ? overrides(value, `${path}.`) : [[path, toToml(value)] as const]
+  })
+
+/** JSON's scalars and arrays are TOML; its objects are not. */
+const toToml = (value: ConfigValue): string => {
+  if (isRecord(value)) {
+    const entries = Object.entries(value).map(([key, value]) => `${JSON.stringify(key)} = ${toToml(value)}`)
+    return `{ ${entries.join(", ")} }`
+  }
+  return isList(value) ? `[${value.map(toToml).join(", ")}]` : JSON.stringify(value)
+}
+
+const isList = (value: ConfigValue): value is ReadonlyArray<ConfigValue> => Array.isArray(value)
+
+const isRecord = (value: ConfigValue): value is ConfigOverrides => typeof value === "object" && !isList(value)
+
+const signalOf = (cause: Cause.Cause<PlatformError.PlatformError>): string =>
+  /'(SIG[A-Z0-9]+)'/.exec(Cause.pretty(cause))?.[1] ?? "unknown signal"
+
+const spawnError = (
+  cause: PlatformError.PlatformError,
+  executable: string,
+  cwd: string | undefined
+): AppServerSpawnError => {
+  const { reason } = cause
+  if (reason._tag === "NotFound" && reason.module === "FileSystem") {
+    return new AppServerSpawnError({
+      reason: "BadWorkingDirectory",
+      executable,
+      description: `The working directory does not exist: ${cwd ?? "."}`,
+      cause
+    })
+  }
+  return new AppServerSpawnError({
+    reason: reason._tag === "NotFound" ? "BinaryNotFound" : "SpawnFailed",
+    executable,
+    description: reason._tag === "NotFound"
+      ? `There is no executable at ${executable}`
+      : `Could not start ${executable}: ${reason._tag}`,
+    cause
+  })
+}

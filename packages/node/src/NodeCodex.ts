@@ -1,0 +1,114 @@
+/**
+ * Layers of the Codex agent on Node.
+ *
+ * @since 0.1.0
+ */
+import {
+  AppServerClient,
+  type AppServerClientOptions,
+  type AppServerExited,
+  AppServerSpawnError,
+  Codex,
+  type RequestError,
+  Transport
+} from "@effect-codex/core"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as AppServerProcess from "./AppServerProcess.ts"
+
+// =============================================================================
+// Options
+// =============================================================================
+
+/**
+ * Options of `layer`: how to start the app-server and how to talk to it. Every
+ * one has a default.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options extends AppServerProcess.Options, AppServerClientOptions {}
+
+/**
+ * Why there is no agent: the process could not be started, or it did not answer
+ * the handshake.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type StartError = AppServerSpawnError | Exclude<RequestError, AppServerExited>
+
+// =============================================================================
+// Layers
+// =============================================================================
+
+/**
+ * The agent of an app-server process that lives as long as the layer. Fails with
+ * `AppServerSpawnError`, which holds what the process wrote to stderr, when the
+ * process cannot be started or ends before it has answered the handshake.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: Options = {}): Layer.Layer<Codex | AppServerClient, StartError> =>
+  Codex.layer.pipe(
+    Layer.provideMerge(AppServerClient.layer(options)),
+    Layer.provide(Layer.effect(Transport, AppServerProcess.make(options))),
+    Layer.provide(NodeServices.layer),
+    Layer.catchTag("AppServerExited", (error) => Layer.effectContext(Effect.fail(exitedEarly(error, options))))
+  )
+
+/**
+ * The agent with every default.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const CodexLive: Layer.Layer<Codex | AppServerClient, StartError> = layer()
+
+/**
+ * The agent with options from configuration. `defaultConfig` reads them from
+ * `CODEX_PATH`, `CODEX_HOME`, `CODEX_CWD`, `CODEX_EXPERIMENTAL`,
+ * `CODEX_REQUEST_TIMEOUT`, `CODEX_HANDSHAKE_TIMEOUT`, `CODEX_SHUTDOWN_GRACE`,
+ * `CODEX_MAX_IN_FLIGHT` and `CODEX_MAX_LINE_BYTES`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (
+  config: Config.Wrap<Options> = defaultConfig
+): Layer.Layer<Codex | AppServerClient, StartError | Config.ConfigError> =>
+  Layer.unwrap(Effect.map(Config.unwrap(config), layer))
+
+const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => Config.withDefault(config, undefined)
+
+/**
+ * Options from the environment, each of them optional.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const defaultConfig = Config.all({
+  codexPath: optional(Config.NonEmptyString("PATH")),
+  codexHome: optional(Config.NonEmptyString("HOME")),
+  cwd: optional(Config.NonEmptyString("CWD")),
+  experimental: optional(Config.Boolean("EXPERIMENTAL")),
+  requestTimeout: optional(Config.Duration("REQUEST_TIMEOUT")),
+  handshakeTimeout: optional(Config.Duration("HANDSHAKE_TIMEOUT")),
+  shutdownGrace: optional(Config.Duration("SHUTDOWN_GRACE")),
+  maxInFlight: optional(Config.Int("MAX_IN_FLIGHT")),
+  maxLineBytes: optional(Config.Int("MAX_LINE_BYTES"))
+}).pipe(Config.nested("CODEX"))
+
+const exitedEarly = (error: AppServerExited, options: Options): AppServerSpawnError =>
+  new AppServerSpawnError({
+    reason: "ExitedEarly",
+    description: error.exitCode === undefined
+      ? `The app-server was ended by ${error.signal ?? "a signal"} before it answered the handshake`
+      : `The app-server exited with code ${error.exitCode} before it answered the handshake`,
+    stderr: error.stderr,
+    ...(options.codexPath === undefined ? {} : { executable: options.codexPath }),
+    ...(error.exitCode === undefined ? {} : { exitCode: error.exitCode })
+  })

@@ -1,0 +1,57 @@
+/** Drains the process's stderr: into Effect's logger, and into a bounded tail for errors. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { stripVTControlCharacters } from "node:util"
+
+const TAIL_LINES = 40
+const LINE_LENGTH = 2_000
+
+/** A line of the server's log as `LOG_FORMAT=json` has it. */
+const LogLine = Schema.fromJsonString(Schema.Struct({
+  level: Schema.Literals(["ERROR", "WARN", "INFO", "DEBUG", "TRACE"]),
+  target: Schema.optionalKey(Schema.String),
+  fields: Schema.Struct({ message: Schema.optionalKey(Schema.String) })
+}))
+
+const decodeLogLine = Schema.decodeUnknownOption(LogLine)
+
+/** One step milder: what the server calls an error is often a command of the agent's that failed. */
+const levels = { ERROR: "Warn", WARN: "Info", INFO: "Debug", DEBUG: "Trace", TRACE: "Trace" } as const
+
+export interface Stderr {
+  /** The last lines, redacted. */
+  readonly tail: Effect.Effect<string>
+  /** Reads to the end. */
+  readonly drain: Effect.Effect<void>
+}
+
+export const make = <E>(bytes: Stream.Stream<Uint8Array, E>, redact: (text: string) => string): Stderr => {
+  const lines: Array<string> = []
+  const log = (line: string): Effect.Effect<void> => {
+    const text = redact(stripVTControlCharacters(line)).slice(0, LINE_LENGTH).trimEnd()
+    if (text === "") return Effect.void
+    const entry = decodeLogLine(text)
+    const message = Option.match(entry, {
+      onNone: () => text,
+      onSome: ({ fields, target }) => `${target === undefined ? "" : `${target}: `}${fields.message ?? text}`
+    })
+    lines.push(message)
+    if (lines.length > TAIL_LINES) lines.shift()
+    return Option.match(entry, {
+      onNone: () => Effect.logDebug(message),
+      onSome: ({ level }) => Effect.logWithLevel(levels[level])(message)
+    }).pipe(Effect.annotateLogs("source", "codex app-server"))
+  }
+  return {
+    tail: Effect.sync(() => lines.join("\n")),
+    drain: bytes.pipe(
+      Stream.decodeText(),
+      Stream.splitLines,
+      Stream.runForEach(log),
+      // The pipe ends with the process; how it ended is told by its exit.
+      Effect.ignore
+    )
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * The real app-server on an `OfflineModel`: whole turns with no account and no
+ * network.
+ *
+ * @since 0.1.0
+ */
+import type { AppServerClient, Codex } from "@effect-codex/core"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Effect from "effect/Effect"
+import type * as HttpServerError from "effect/http/HttpServerError"
+import * as Layer from "effect/Layer"
+import type * as PlatformError from "effect/PlatformError"
+import * as NodeCodex from "../NodeCodex.ts"
+import * as OfflineHome from "./OfflineHome.ts"
+import { OfflineModel, type Options as OfflineModelOptions } from "./OfflineModel.ts"
+
+/**
+ * Options of `layer`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** How the app-server is started and talked to; its home is made for it unless given. */
+  readonly codex?: NodeCodex.Options | undefined
+  /** What the model answers. */
+  readonly model?: OfflineModelOptions | undefined
+  /** What the home's `config.toml` says beside the model provider. */
+  readonly home?: Omit<OfflineHome.Options, "baseUrl"> | undefined
+}
+
+/**
+ * Starts an offline model, a home for it and the app-server on both. The scope
+ * ends them in the opposite order and removes the home.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (
+  options: Options = {}
+): Layer.Layer<
+  Codex | AppServerClient | OfflineModel,
+  NodeCodex.StartError | PlatformError.PlatformError | HttpServerError.ServeError
+> => layerCodex(options).pipe(Layer.provideMerge(OfflineModel.layer(options.model)))
+
+/**
+ * The same on an offline model that is there already.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerCodex = (
+  options: Omit<Options, "model"> = {}
+): Layer.Layer<Codex | AppServerClient, NodeCodex.StartError | PlatformError.PlatformError, OfflineModel> =>
+  Layer.unwrap(Effect.gen(function*() {
+    const { baseUrl } = yield* OfflineModel
+    const codexHome = options.codex?.codexHome ?? (yield* OfflineHome.make({ ...options.home, baseUrl }))
+    return NodeCodex.layer({ ...options.codex, codexHome })
+  })).pipe(Layer.provide(NodeServices.layer))
