@@ -17,6 +17,9 @@ const LogLine = Schema.fromJsonString(Schema.Struct({
 
 const decodeLogLine = Schema.decodeUnknownOption(LogLine)
 
+/** What a stripped executable has of a backtrace. */
+const unresolvedFrame = /^\s*(?:Stack backtrace:|\d+: <unknown>)$/
+
 /** One step milder: what the server calls an error is often a command of the agent's that failed. */
 const levels = { ERROR: "Warn", WARN: "Info", INFO: "Debug", DEBUG: "Trace", TRACE: "Trace" } as const
 
@@ -31,7 +34,7 @@ export const make = <E>(bytes: Stream.Stream<Uint8Array, E>, redact: (text: stri
   const lines: Array<string> = []
   const log = (line: string): Effect.Effect<void> => {
     const text = redact(stripVTControlCharacters(line)).slice(0, LINE_LENGTH).trimEnd()
-    if (text === "") return Effect.void
+    if (text === "" || unresolvedFrame.test(text)) return Effect.void
     const entry = decodeLogLine(text)
     const message = Option.match(entry, {
       onNone: () => text,

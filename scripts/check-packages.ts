@@ -1,0 +1,116 @@
+/**
+ * Packs the three packages, installs the tarballs into an empty project and uses them there: types under both module
+ * resolutions, imports at run time, and a whole turn on the real app-server.
+ *
+ *     npm run check:packages
+ */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import * as ChildProcess from "effect/process/ChildProcess"
+import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+
+class CommandFailed extends Schema.TaggedError<CommandFailed>()("CommandFailed", {
+  command: Schema.String,
+  exitCode: Schema.Int,
+  output: Schema.String
+}) {
+  override get message(): string {
+    return `${this.command} ended with ${this.exitCode}\n${this.output}`
+  }
+}
+
+const run = Effect.fn("run")(function*(cwd: string, command: string, ...args: ReadonlyArray<string>) {
+  const spawner = yield* ChildProcessSpawner
+  const child = yield* spawner.spawn(ChildProcess.make(command, args, { cwd, forceKillAfter: "5 seconds" }))
+  const output = yield* child.all.pipe(Stream.decodeText(), Stream.mkString)
+  const exitCode = yield* child.exitCode
+  if (exitCode !== 0) return yield* new CommandFailed({ command: [command, ...args].join(" "), exitCode, output })
+  return output
+}, Effect.scoped)
+
+const packages = ["generated", "core", "node"]
+
+const program = `
+import { AppServerClient, Codex, Input, InvalidRequest, RetryPolicy } from "@effect-codex/core"
+import { ThreadItem } from "@effect-codex/core/types"
+import { codexVersion } from "@effect-codex/generated"
+import { CodexLive, NodeCodex } from "@effect-codex/node"
+import { OfflineCodex, OfflineModel } from "@effect-codex/node/testing"
+import { Effect } from "effect"
+
+const program = Effect.gen(function*() {
+  const codex = yield* Codex
+  const thread = yield* codex.startThread({ model: "gpt-5.4" })
+  const result = yield* thread.run(Input.text("Say hello in one sentence."))
+  const answer: string | null = result.finalResponse
+  return answer
+})
+const used = [AppServerClient, ThreadItem, InvalidRequest, RetryPolicy, CodexLive, NodeCodex, OfflineModel, codexVersion]
+console.log(used.length, await Effect.runPromise(program.pipe(Effect.provide(OfflineCodex.layer()))))
+`
+
+const tsconfig = (module: string, moduleResolution: string) =>
+  JSON.stringify({
+    compilerOptions: {
+      module,
+      moduleResolution,
+      target: "ES2022",
+      lib: ["ES2024", "DOM", "ESNext.Disposable"],
+      types: [],
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noEmit: true
+    },
+    include: ["index.ts"]
+  })
+
+const check = Effect.gen(function*() {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const root = path.resolve(import.meta.dirname, "..")
+  const versions = Schema.decodeUnknownSync(Schema.Struct({
+    devDependencies: Schema.Record(Schema.String, Schema.String)
+  }))(JSON.parse(yield* fs.readFileString(path.join(root, "package.json")))).devDependencies
+  const project = yield* fs.makeTempDirectoryScoped({ prefix: "effect-codex-packages-" })
+
+  const tarballs: Array<string> = []
+  for (const name of packages) {
+    const packed = yield* run(
+      path.join(root, "packages", name),
+      "npm",
+      "pack",
+      "--silent",
+      "--pack-destination",
+      project
+    )
+    tarballs.push(`./${packed.trim().split("\n").at(-1)}`)
+  }
+  yield* Console.log(`packed ${tarballs.join(" ")}`)
+
+  yield* fs.writeFileString(path.join(project, "package.json"), JSON.stringify({ type: "module", private: true }))
+  yield* run(
+    project,
+    "npm",
+    "install",
+    "--prefer-offline",
+    "--no-audit",
+    "--no-fund",
+    ...tarballs,
+    ...["effect", "@effect/platform-node", "typescript"].map((name) => `${name}@${versions[name]}`)
+  )
+  yield* fs.writeFileString(path.join(project, "index.ts"), program)
+  for (const [module, resolution] of [["NodeNext", "NodeNext"], ["ESNext", "Bundler"]] as const) {
+    yield* fs.writeFileString(path.join(project, "tsconfig.json"), tsconfig(module, resolution))
+    yield* run(project, "npx", "tsc", "-p", ".")
+    yield* Console.log(`types: ${resolution}`)
+  }
+  yield* Console.log(`run: ${(yield* run(project, process.execPath, "index.ts")).trim()}`)
+})
+
+check.pipe(Effect.scoped, Effect.provide(NodeServices.layer), NodeRuntime.runMain)
