@@ -34,6 +34,10 @@ const run = Effect.fn("run")(function*(cwd: string, command: string, ...args: Re
   return output
 }, Effect.scoped)
 
+const decodeManifest = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Struct({
+  devDependencies: Schema.Record(Schema.String, Schema.String)
+})))
+
 const packages = ["generated", "core", "node"]
 
 const program = `
@@ -74,9 +78,9 @@ const check = Effect.gen(function*() {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const root = path.resolve(import.meta.dirname, "..")
-  const versions = Schema.decodeUnknownSync(Schema.Struct({
-    devDependencies: Schema.Record(Schema.String, Schema.String)
-  }))(JSON.parse(yield* fs.readFileString(path.join(root, "package.json")))).devDependencies
+  const { devDependencies: versions } = yield* decodeManifest(
+    yield* fs.readFileString(path.join(root, "package.json"))
+  )
   const project = yield* fs.makeTempDirectoryScoped({ prefix: "effect-codex-packages-" })
 
   const tarballs: Array<string> = []

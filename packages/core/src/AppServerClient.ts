@@ -29,6 +29,7 @@ import {
   type ConnectionError,
   DecodeError,
   formatIssues,
+  type InvalidOptions,
   InvalidParams,
   type InvalidRequest,
   type PayloadIssue,
@@ -43,6 +44,7 @@ import { EventHub } from "./internal/eventHub.ts"
 import { Framer } from "./internal/framer.ts"
 import { isOpenEnded, type TurnStart, turnStarts } from "./internal/methodTraits.ts"
 import { idAt, isOf } from "./internal/notifications.ts"
+import { resolve } from "./internal/options.ts"
 import * as Payload from "./internal/payload.ts"
 import { INVALID_PARAMS } from "./internal/responseError.ts"
 import { duringMethod, Router } from "./internal/router.ts"
@@ -213,7 +215,7 @@ export class AppServerClient extends Context.Service<AppServerClient, {
   ) => Stream.Stream<Extract<CodexEvent, { readonly method: M }>, ConnectionError>
 }>()("@effect-codex/core/AppServerClient") {
   /** The client over whatever `Transport` there is; fails when the handshake does. */
-  static layer(options?: Options): Layer.Layer<AppServerClient, RequestError, Transport> {
+  static layer(options?: Options): Layer.Layer<AppServerClient, RequestError | InvalidOptions, Transport> {
     return Layer.effect(AppServerClient, make(options))
   }
 }
@@ -233,16 +235,6 @@ export type ParamsOf<M extends ClientRequestMethod> = undefined extends ClientRe
 // Constructors
 // =============================================================================
 
-const defaults = {
-  clientInfo: { name: "effect_codex", title: "effect-codex", version: "0.1.0" },
-  requestTimeout: Duration.seconds(60),
-  handshakeTimeout: Duration.seconds(30),
-  maxInFlight: 64,
-  maxLineBytes: 32 * 1024 * 1024,
-  turnBuffer: { events: 16_384, bytes: 16 * 1024 * 1024 },
-  hubBuffer: { events: 4_096, bytes: 16 * 1024 * 1024 }
-}
-
 /** How long an ending scope waits for the end of the turn that it interrupts. */
 const interruptGrace = Duration.seconds(10)
 
@@ -258,17 +250,16 @@ const refusalGrace = Duration.seconds(2)
  */
 export const make = Effect.fn("AppServerClient.make")(function*(options: Options = {}) {
   const transport = yield* Transport
-  const requestTimeout = Duration.fromInputUnsafe(options.requestTimeout ?? defaults.requestTimeout)
-  const handshakeTimeout = Duration.fromInputUnsafe(options.handshakeTimeout ?? defaults.handshakeTimeout)
-  const retry = options.retry ?? RetryPolicy.overload
-  const admission = yield* Semaphore.make(options.maxInFlight ?? defaults.maxInFlight)
-  const framer = new Framer(options.maxLineBytes ?? defaults.maxLineBytes)
-  const connectionScope = yield* Effect.scope
+  const settings = yield* resolve(options)
+  const { requestTimeout, retry } = settings
+  const admission = yield* Semaphore.make(settings.maxInFlight)
+  const framer = new Framer(settings.maxLineBytes)
+  const requests = yield* Scope.fork(yield* Effect.scope)
   const runServerRequest = yield* FiberSet.makeRuntime<never>()
 
   const router = new Router({
-    hub: new EventHub(defaults.hubBuffer),
-    turnLimits: options.turnBuffer ?? defaults.turnBuffer,
+    hub: new EventHub(settings.hubBuffer),
+    turnLimits: settings.turnBuffer,
     onServerRequest: (request) => {
       runServerRequest(answer(request).pipe(Effect.flatMap(transport.send), Effect.ignore))
     }
@@ -344,6 +335,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   const interruptTurn = (turn: TurnState): Effect.Effect<void, RequestError> =>
     // Between its start and `turn/started` the server refuses to interrupt a turn and runs it.
     Deferred.await(turn.started).pipe(
+      Effect.timeoutOption(requestTimeout),
       Effect.andThen(Effect.suspend(() =>
         turn.isDone
           ? Effect.void
@@ -394,7 +386,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
         Effect.ensuring(Effect.sync(() => router.startAnswered(threadId, expected)))
       )
       // The request goes on when the caller is interrupted: only its answer names the turn to interrupt.
-      const fiber = yield* Effect.forkIn(request, connectionScope, { startImmediately: true })
+      const fiber = yield* Effect.forkIn(request, requests, { startImmediately: true })
       const response = yield* restore(Fiber.join(fiber)).pipe(
         Effect.onExit((exit) =>
           Exit.isSuccess(exit)
@@ -426,18 +418,21 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
       }
     }))
 
+  // Added last, so that it runs first: whoever waits is told before the fibers that carry requests are interrupted.
+  yield* Effect.addFinalizer(() => Effect.sync(() => router.close(closed)))
+
   // ---------------------------------------------------------------------------
   // Handshake
   // ---------------------------------------------------------------------------
 
-  const { name, title, version } = options.clientInfo ?? defaults.clientInfo
+  const { name, title, version } = settings.clientInfo
   const server = yield* call(
     "initialize",
     {
       clientInfo: { name, version, title: title ?? null },
-      capabilities: { experimentalApi: options.experimental ?? false }
+      capabilities: { experimentalApi: settings.experimental }
     },
-    handshakeTimeout
+    settings.handshakeTimeout
   )
   yield* transport.send(Envelope.encodeNotification("initialized", undefined))
 
@@ -481,8 +476,10 @@ const endOf = (exit: Exit.Exit<void, ConnectionError>): ConnectionError =>
       Option.getOrElse(Cause.findErrorOption(cause), () =>
         Cause.hasDies(cause)
           ? new TransportError({ operation: "read", description: "The reader died", cause: Cause.squash(cause) })
-          : new TransportError({ operation: "close", description: "The client was closed" }))
+          : closed)
   })
+
+const closed = new TransportError({ operation: "close", description: "The client was closed" })
 
 /**
  * The server refuses to interrupt a turn that is no longer active: then its end

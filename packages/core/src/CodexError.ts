@@ -11,6 +11,26 @@ import { ThreadItem, ThreadTokenUsage, TurnError } from "@effect-codex/generated
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 
+/**
+ * One place where a payload is not what its Schema says: the path to the field
+ * and what was expected there. Never the value.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export const PayloadIssue = Schema.Struct({
+  /** The field, as `thread.turns[0].id`; empty for the payload itself. */
+  path: Schema.String,
+  /** What the Schema expects at that place. */
+  expected: Schema.String
+})
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type PayloadIssue = typeof PayloadIssue.Type
+
 // =============================================================================
 // Connection
 // =============================================================================
@@ -94,6 +114,21 @@ export class TransportError extends Schema.TaggedError<TransportError>()("Transp
 }
 
 /**
+ * An option has a value that it cannot have. Nothing was started.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidOptions extends Schema.TaggedError<InvalidOptions>()("InvalidOptions", {
+  /** Which options, and what each of them may be. */
+  issues: Schema.Array(PayloadIssue)
+}) {
+  override get message(): string {
+    return formatIssues(this.issues)
+  }
+}
+
+/**
  * Why a connection is over: the reason every waiter of it is given.
  *
  * @since 0.1.0
@@ -104,26 +139,6 @@ export type ConnectionError = AppServerExited | TransportError
 // =============================================================================
 // Payloads
 // =============================================================================
-
-/**
- * One place where a payload is not what its Schema says: the path to the field
- * and what was expected there. Never the value.
- *
- * @since 0.1.0
- * @category models
- */
-export const PayloadIssue = Schema.Struct({
-  /** The field, as `thread.turns[0].id`; empty for the payload itself. */
-  path: Schema.String,
-  /** What the Schema expects at that place. */
-  expected: Schema.String
-})
-
-/**
- * @since 0.1.0
- * @category models
- */
-export type PayloadIssue = typeof PayloadIssue.Type
 
 /**
  * What the server sent does not match the Schema generated from the pinned
@@ -406,6 +421,7 @@ export class TurnLagged extends Schema.TaggedError<TurnLagged>()("TurnLagged", {
  */
 export type CodexError =
   | AppServerSpawnError
+  | InvalidOptions
   | RequestError
   | TurnFailed
   | TurnInterrupted

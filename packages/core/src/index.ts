@@ -21,6 +21,7 @@ export {
   type ConnectionError,
   DecodeError,
   InternalError,
+  InvalidOptions,
   InvalidParams,
   InvalidRequest,
   MethodNotFound,

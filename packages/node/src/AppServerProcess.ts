@@ -8,6 +8,7 @@ import {
   AppServerExited,
   AppServerSpawnError,
   type ConnectionError,
+  InvalidOptions,
   Transport,
   TransportError
 } from "@effect-codex/core"
@@ -84,8 +85,8 @@ const DRAIN_GRACE = Duration.seconds(2)
  */
 export const make = Effect.fn("AppServerProcess.make")(function*(options: Options = {}) {
   const spawner = yield* ChildProcessSpawner
+  const grace = yield* graceOf(options)
   const executable = options.codexPath ?? (yield* Binary.pinned())
-  const grace = Duration.fromInputUnsafe(options.shutdownGrace ?? defaultGrace)
   const redact = Redact.make(Redact.secretsOf({ ...process.env, ...options.env }))
 
   const child = yield* spawner.spawn(
@@ -161,6 +162,12 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
       )
   })
 })
+
+const graceOf = (options: Options): Effect.Effect<Duration.Duration, InvalidOptions> =>
+  Effect.mapError(
+    Effect.fromOption(Duration.fromInput(options.shutdownGrace ?? defaultGrace)),
+    () => new InvalidOptions({ issues: [{ path: "shutdownGrace", expected: "Expected a duration" }] })
+  )
 
 /** The arguments of the process. */
 export const argumentsOf = (options: Options): ReadonlyArray<string> => [

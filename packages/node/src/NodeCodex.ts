@@ -9,6 +9,7 @@ import {
   type AppServerExited,
   AppServerSpawnError,
   Codex,
+  type InvalidOptions,
   type RequestError,
   Transport
 } from "@effect-codex/core"
@@ -38,7 +39,7 @@ export interface Options extends AppServerProcess.Options, AppServerClientOption
  * @since 0.1.0
  * @category errors
  */
-export type StartError = AppServerSpawnError | Exclude<RequestError, AppServerExited>
+export type StartError = AppServerSpawnError | InvalidOptions | Exclude<RequestError, AppServerExited>
 
 // =============================================================================
 // Layers

@@ -153,7 +153,17 @@ export class Router {
   // Messages
   // ---------------------------------------------------------------------------
 
+  /** Takes a line in. Whatever is wrong with it, the next one is looked at. */
   receive(frame: Frame, bytes: number): void {
+    try {
+      this.route(frame, bytes)
+    } catch {
+      // A payload nested deeper than the stack is the way to get here.
+      this.surface("(line)", ["a message that can be read"])
+    }
+  }
+
+  private route(frame: Frame, bytes: number): void {
     if (frame instanceof OversizedLine) return this.oversized(frame)
     const envelope = Envelope.parse(frame)
     switch (envelope._tag) {

@@ -57,10 +57,10 @@ export class TurnState {
   /** Takes an event in. */
   accept(event: TurnEvent, bytes: number): void {
     this.deliver({ event, bytes })
+    if (!entersReview(event)) Deferred.doneUnsafe(this.started, Exit.void)
     switch (event.method) {
       case "turn/started":
         this.activeId = event.params.turn.id
-        Deferred.doneUnsafe(this.started, Exit.void)
         return
       case "item/completed":
         this.keep(event.params.item)
@@ -178,6 +178,11 @@ export class TurnState {
     })
   }
 }
+
+/** The items that announce a review come before the server runs it. */
+const entersReview = (event: TurnEvent): boolean =>
+  (event.method === "item/started" || event.method === "item/completed") &&
+  event.params.item.type === "enteredReviewMode"
 
 const finish = (reader: Reader, exit: Exit.Exit<void, ConnectionError>): void => {
   if (Exit.isSuccess(exit)) reader.end()

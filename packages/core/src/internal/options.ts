@@ -1,0 +1,55 @@
+/** The options of a client with their defaults, checked. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { Options } from "../AppServerClient.ts"
+import { InvalidOptions, type PayloadIssue } from "../CodexError.ts"
+import * as RetryPolicy from "../RetryPolicy.ts"
+
+const MEBIBYTE = 1024 * 1024
+
+/** Reads options one by one and keeps what is wrong with them. */
+export class OptionReader {
+  readonly issues: Array<PayloadIssue> = []
+
+  duration(path: string, input: Duration.Input | undefined, fallback: Duration.Duration): Duration.Duration {
+    const read = input === undefined ? Option.some(fallback) : Duration.fromInput(input)
+    if (Option.isSome(read) && Duration.isPositive(read.value)) return read.value
+    this.issues.push({ path, expected: "Expected a duration above zero" })
+    return fallback
+  }
+
+  count(path: string, input: number | undefined, fallback: number): number {
+    const read = input ?? fallback
+    if (Number.isSafeInteger(read) && read > 0) return read
+    this.issues.push({ path, expected: "Expected an integer above zero" })
+    return fallback
+  }
+
+  /** Fails when anything was wrong. */
+  get check(): Effect.Effect<void, InvalidOptions> {
+    return Effect.suspend(() =>
+      this.issues.length === 0 ? Effect.void : Effect.fail(new InvalidOptions({ issues: this.issues }))
+    )
+  }
+}
+
+export const resolve = Effect.fnUntraced(function*(options: Options) {
+  const read = new OptionReader()
+  const resolved = {
+    clientInfo: options.clientInfo ?? { name: "effect_codex", title: "effect-codex", version: "0.1.0" },
+    experimental: options.experimental ?? false,
+    requestTimeout: read.duration("requestTimeout", options.requestTimeout, Duration.seconds(60)),
+    handshakeTimeout: read.duration("handshakeTimeout", options.handshakeTimeout, Duration.seconds(30)),
+    retry: options.retry ?? RetryPolicy.overload,
+    maxInFlight: read.count("maxInFlight", options.maxInFlight, 64),
+    maxLineBytes: read.count("maxLineBytes", options.maxLineBytes, 32 * MEBIBYTE),
+    turnBuffer: {
+      events: read.count("turnBuffer.events", options.turnBuffer?.events, 16_384),
+      bytes: read.count("turnBuffer.bytes", options.turnBuffer?.bytes, 16 * MEBIBYTE)
+    },
+    hubBuffer: { events: 4_096, bytes: 16 * MEBIBYTE }
+  }
+  yield* read.check
+  return resolved
+})
