@@ -89,8 +89,9 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 
 const isRequestId = (value: unknown): value is RequestId => typeof value === "string" || typeof value === "number"
 
+/** Errors take whole codes only, and the reader must not meet one that they refuse. */
 const isWireError = (value: unknown): value is WireError =>
-  isRecord(value) && typeof value.code === "number" && typeof value.message === "string"
+  isRecord(value) && Number.isSafeInteger(value.code) && typeof value.message === "string"
 
 /**
  * What the start of an over-long line says it was, so that the message it belongs

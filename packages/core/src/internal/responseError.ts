@@ -53,4 +53,7 @@ export const fromWireError = (method: string, error: WireError): ResponseError =
 const withoutValues = (message: string): string =>
   message
     .replace(/"(?:[^"\\]|\\.)*"/g, "\"…\"")
-    .replace(/(unknown variant|unknown field) `[^`]*`/g, "$1 `…`")
+    .replace(
+      /(unknown variant|unknown field|integer|floating point|boolean|character) `[^]*?`(?=, expected|, there are|$)/g,
+      "$1 `…`"
+    )
