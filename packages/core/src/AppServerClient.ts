@@ -379,9 +379,12 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
         if (turnId !== undefined) turn = router.claim(threadId, turnId)
       }).pipe(
         Effect.tap(() =>
-          expected === undefined ? Effect.void : Effect.map(Deferred.await(expected.turn), (met) => {
-            turn = met
-          })
+          expected === undefined ? Effect.void : Deferred.await(expected.turn).pipe(
+            Effect.mapError((error) => duringMethod(error, method)),
+            Effect.map((met) => {
+              turn = met
+            })
+          )
         ),
         Effect.ensuring(Effect.sync(() => router.startAnswered(threadId, expected)))
       )

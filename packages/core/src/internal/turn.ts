@@ -7,6 +7,7 @@ import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import { type ConnectionError, type DecodeError, TurnFailed, TurnInterrupted, TurnLagged } from "../CodexError.ts"
@@ -189,5 +190,6 @@ const finish = (reader: Reader, exit: Exit.Exit<void, ConnectionError>): void =>
   else reader.failCause(exit.cause)
 }
 
+/** No date is as far away as a wrong number of seconds can be. */
 const fromSeconds = (seconds: number | null | undefined): DateTime.Utc | null =>
-  seconds === null || seconds === undefined ? null : DateTime.makeUnsafe(seconds * 1000)
+  seconds === null || seconds === undefined ? null : Option.getOrNull(DateTime.make(seconds * 1000))
