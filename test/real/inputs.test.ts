@@ -158,10 +158,10 @@ layer(OfflineCodex.layer().pipe(Layer.provideMerge(NodeServices.layer)), live)("
 
   it.effect("of a mention stays with the user's message", () =>
     Effect.gen(function*() {
-      const mention = Input.mention({ name: "notes", path: "/tmp/notes.md" })
-      const { parts, result } = yield* ask(["See", mention])
+      const notes = { name: "notes", path: "/tmp/notes.md" }
+      const { parts, result } = yield* ask(["See", Input.mention(notes)])
       assert.deepStrictEqual(parts, [[{ type: "input_text", text: "See" }]])
       const [message] = itemsOf(result.items, "userMessage")
-      assert.deepStrictEqual(message?.content.at(1), mention)
+      assert.deepStrictEqual(message?.content.at(1), { type: "mention", ...notes })
     }))
 })

@@ -1,5 +1,5 @@
 /** What the tests against the real app-server share. */
-import type { CodexEvent, TurnEvent } from "@effect-codex/core"
+import type { CodexEvent, TurnEvent, TurnHandle } from "@effect-codex/core"
 import type { ThreadItem } from "@effect-codex/core/types"
 import { type ModelRequest, OfflineModel, type OfflineModelOptions } from "@effect-codex/node/testing"
 import { assert } from "@effect/vitest"
@@ -78,3 +78,7 @@ export const methods = (events: ReadonlyArray<CodexEvent>): ReadonlyArray<string
 /** The deltas of the agent's messages, joined. */
 export const spoken = (events: ReadonlyArray<TurnEvent>): string =>
   events.map((event) => event.method === "item/agentMessage/delta" ? event.params.delta : "").join("")
+
+/** Waits until the agent has said this delta, as the reader of the turn sees it. */
+export const heard = (turn: TurnHandle, delta: string) =>
+  turn.text.pipe(Stream.takeUntil((said) => said === delta), Stream.runDrain, Effect.orDie)
