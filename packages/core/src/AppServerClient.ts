@@ -410,7 +410,8 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
       yield* Scope.addFinalizer(scope, letGo(opened))
       const read = options?.read ?? "replay"
       const events = read === "once" ? yield* opened.attach : Stream.unwrap(opened.attach)
-      if (read !== "replay") opened.forgetHistory()
+      // Somebody else who holds the turn may still want to read it from its start.
+      if (read !== "replay" && opened.owners === 1) opened.forgetHistory()
       return {
         threadId,
         turnId: opened.turnId,

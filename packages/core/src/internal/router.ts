@@ -38,6 +38,8 @@ export type ServerRequestEnvelope = Extract<Envelope.Envelope, { readonly _tag: 
 interface Starting {
   count: number
   readonly held: Map<string, TurnState>
+  /** Turns of this client that ended meanwhile: the request may have steered one of them. */
+  readonly finished: Map<string, TurnState>
   /** Those who know their turn by one of its events, because the answer does not name it. */
   readonly expectations: Set<Expectation>
 }
@@ -105,7 +107,7 @@ export class Router {
   private startingOn(threadId: string): Starting {
     let starting = this.starting.get(threadId)
     if (starting === undefined) {
-      starting = { count: 0, held: new Map(), expectations: new Set() }
+      starting = { count: 0, held: new Map(), finished: new Map(), expectations: new Set() }
       this.starting.set(threadId, starting)
     }
     return starting
@@ -119,20 +121,21 @@ export class Router {
     if (--starting.count > 0) return
     this.starting.delete(threadId)
     for (const turn of starting.held.values()) {
-      for (const event of turn.unread()) this.hub.publishUnowned(event, 0)
+      for (const { bytes, event } of turn.unread()) this.hub.publishUnowned(event, bytes)
     }
   }
 
   /** Makes the turn one of this client's, with all of its events so far. */
   claim(threadId: string, turnId: string): TurnState {
-    let turn = this.turns.get(turnId)
+    const starting = this.starting.get(threadId)
+    let turn = this.turns.get(turnId) ?? starting?.finished.get(turnId)
     if (turn === undefined) {
-      const held = this.starting.get(threadId)?.held
-      turn = held?.get(turnId) ?? new TurnState(threadId, turnId, this.turnLimits)
-      held?.delete(turnId)
-      if (held !== undefined) this.adoptRuns(turn, held)
+      turn = starting?.held.get(turnId) ?? new TurnState(threadId, turnId, this.turnLimits)
+      starting?.held.delete(turnId)
+      if (starting !== undefined) this.adoptRun(turn, starting.held)
       if (this.closedWith !== undefined) turn.disconnect(this.closedWith)
-      if (!turn.isDone) this.turns.set(turnId, turn)
+      if (turn.isDone) starting?.finished.set(turnId, turn)
+      else this.turns.set(turnId, turn)
     }
     turn.owners++
     return turn
@@ -174,7 +177,7 @@ export class Router {
         if (turn === undefined || !Notifications.isTurnEvent(event)) return this.hub.publishUnowned(event, bytes)
         turn.accept(event, bytes)
         this.meet(turn, event)
-        if (turn.isDone) this.turns.delete(turn.turnId)
+        if (turn.isDone) this.retire(turn)
         return
       }
       case "Response": {
@@ -225,11 +228,11 @@ export class Router {
   private turnOf(event: TurnEvent | UnknownNotification): TurnState | undefined {
     const { threadId, turnId } = event
     if (turnId === undefined) return undefined
-    const turn = this.turns.get(turnId) ?? this.reviewOf(event)
+    const turn = this.turns.get(turnId) ?? reviewOf(event, this.turns)
     if (turn !== undefined || threadId === undefined || this.starting.size === 0) return turn
     const starting = this.starting.get(threadId)
     if (starting === undefined) return undefined
-    let held = starting.held.get(turnId)
+    let held = reviewOf(event, starting.held) ?? starting.held.get(turnId)
     if (held === undefined) {
       held = new TurnState(threadId, turnId, this.turnLimits)
       starting.held.set(turnId, held)
@@ -237,27 +240,24 @@ export class Router {
     return held
   }
 
-  /** A review's `turn/started` names the turn it runs as; the review is that turn's root. */
-  private reviewOf(event: TurnEvent | UnknownNotification): TurnState | undefined {
-    if (event.method !== "turn/started") return undefined
-    const { rootTurnId } = event.params.turn
-    const review = rootTurnId === undefined || rootTurnId === null ? undefined : this.turns.get(rootTurnId)
-    return review?.threadId === event.threadId ? review : undefined
-  }
-
-  /** The same for a `turn/started` that came before the answer to the request. */
-  private adoptRuns(review: TurnState, held: Map<string, TurnState>): void {
+  /** A review's `turn/started` may come before the answer to the request, and before every other event of the review. */
+  private adoptRun(review: TurnState, held: Map<string, TurnState>): void {
     for (const [turnId, run] of held) {
-      for (const event of run.unread()) {
-        if (event.method !== "turn/started" || event.params.turn.rootTurnId !== review.turnId) continue
-        held.delete(turnId)
-        review.accept(event, 0)
-      }
+      const [first, ...others] = run.unread()
+      if (first?.event.method !== "turn/started" || others.length > 0) continue
+      if (first.event.params.turn.rootTurnId !== review.turnId) continue
+      held.delete(turnId)
+      review.precede(first)
     }
   }
 
+  private retire(turn: TurnState): void {
+    if (this.turns.delete(turn.turnId)) this.starting.get(turn.threadId)?.finished.set(turn.turnId, turn)
+  }
+
   private meet(turn: TurnState, event: TurnEvent): void {
-    if (this.starting.size === 0) return
+    // A turn of somebody's may have such an event too, as when it sums up its own history.
+    if (this.starting.size === 0 || turn.owners > 0) return
     const expectations = this.starting.get(turn.threadId)?.expectations
     if (expectations === undefined) return
     for (const expectation of expectations) {
@@ -304,4 +304,15 @@ export const duringMethod = (error: ConnectionError, method: string): Connection
       return new TransportError({ operation, description, method, ...(cause === undefined ? {} : { cause }) })
     }
   }
+}
+
+/** A review's `turn/started` names the turn it runs as; the review is that turn's root. */
+const reviewOf = (
+  event: TurnEvent | UnknownNotification,
+  turns: ReadonlyMap<string, TurnState>
+): TurnState | undefined => {
+  if (event.method !== "turn/started") return undefined
+  const { rootTurnId } = event.params.turn
+  const review = rootTurnId === undefined || rootTurnId === null ? undefined : turns.get(rootTurnId)
+  return review?.threadId === event.threadId ? review : undefined
 }

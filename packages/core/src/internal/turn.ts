@@ -85,9 +85,19 @@ export class TurnState {
     this.settle(Exit.fail(error), Exit.fail(error))
   }
 
-  /** Events that nobody took in the end. */
-  unread(): ReadonlyArray<TurnEvent> {
-    return (this.history ?? []).map((delivery) => delivery.event)
+  /** Everything that came so far, unless it was more than the buffer holds. */
+  unread(): ReadonlyArray<Subscription.Delivery<TurnEvent>> {
+    return this.history ?? []
+  }
+
+  /** Takes an event in that came before every other one. No reader is there yet. */
+  precede(delivery: Subscription.Delivery<TurnEvent>): void {
+    const { history } = this
+    this.history = []
+    this.historyBytes = 0
+    this.accept(delivery.event, delivery.bytes)
+    if (history === undefined) this.history = undefined
+    else for (const later of history) this.remember(later)
   }
 
   /** No reader will attach from now on: what came so far need not be kept. */
@@ -123,6 +133,10 @@ export class TurnState {
       this.readers.delete(reader)
       reader.fail(this.lagged())
     }
+    this.remember(delivery)
+  }
+
+  private remember(delivery: Subscription.Delivery<TurnEvent>): void {
     if (this.history === undefined) return
     if (Subscription.hasRoom(this.limits, this.history.length, this.historyBytes, delivery.bytes)) {
       this.history.push(delivery)
