@@ -58,11 +58,10 @@ export class TurnState {
   /** Takes an event in. */
   accept(event: TurnEvent, bytes: number): void {
     this.deliver({ event, bytes })
+    // First the id: whoever waits for the start goes on at once, within `doneUnsafe`.
+    if (event.method === "turn/started") this.activeId = event.params.turn.id
     if (!entersReview(event)) Deferred.doneUnsafe(this.started, Exit.void)
     switch (event.method) {
-      case "turn/started":
-        this.activeId = event.params.turn.id
-        return
       case "item/completed":
         this.keep(event.params.item)
         return
