@@ -1,0 +1,159 @@
+import { AppServerExited, type DecodeError } from "@effect-codex/core"
+import type { ConnectionError, ResponseError } from "@effect-codex/core"
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { EventHub } from "../src/internal/eventHub.ts"
+import { Router } from "../src/internal/router.ts"
+import * as Wire from "./support/wire.ts"
+
+const limits = { events: 100, bytes: 1_000_000 }
+
+const make = () => new Router({ hub: new EventHub(limits), turnLimits: limits, onServerRequest: () => {} })
+
+const receive = (router: Router, ...messages: ReadonlyArray<unknown>) => {
+  for (const message of messages) {
+    const line = JSON.stringify(message)
+    router.receive(line, line.length)
+  }
+}
+
+/** How many entries each table has. */
+const sizes = (router: Router) => ({
+  waiters: router["waiters"].size,
+  turns: router["turns"].size,
+  starting: router["starting"].size
+})
+
+const empty = { waiters: 0, turns: 0, starting: 0 }
+
+describe("Router", () => {
+  it("holds nothing of a turn that has ended", () => {
+    const router = make()
+    for (let index = 0; index < 1000; index++) {
+      const turnId = `T${index}`
+      router.startPending("A")
+      const [started, ...rest] = Wire.textTurn("A", turnId, ["a", "b"])
+      receive(router, started)
+      router.claim("A", turnId)
+      router.startAnswered("A")
+      assert.deepStrictEqual(sizes(router), { waiters: 0, turns: 1, starting: 0 })
+      receive(router, ...rest)
+      assert.deepStrictEqual(sizes(router), empty)
+    }
+  })
+
+  it("holds nothing of a turn that ended before its request was answered", () => {
+    const router = make()
+    router.startPending("A")
+    receive(router, ...Wire.textTurn("A", "T", ["a"]), ...Wire.textTurn("A", "foreign", ["b"]))
+    const turn = router.claim("A", "T")
+    assert.isTrue(turn.isDone)
+    router.startAnswered("A")
+    assert.deepStrictEqual(sizes(router), empty)
+  })
+
+  it("holds nothing of turns that nobody has asked for", () => {
+    const router = make()
+    for (let index = 0; index < 100; index++) {
+      receive(router, ...Wire.textTurn("A", `T${index}`, ["a"]).slice(0, 3), Wire.tokenUsage("A", `old-${index}`, 5))
+    }
+    assert.deepStrictEqual(sizes(router), empty)
+  })
+
+  it("holds nothing of turns that come on other threads while one is being started", () => {
+    const router = make()
+    router.startPending("A")
+    receive(router, ...Wire.textTurn("B", "foreign", ["a"]))
+    assert.strictEqual(router["starting"].get("A")?.held.size, 0)
+    router.startAnswered("A")
+    assert.deepStrictEqual(sizes(router), empty)
+  })
+
+  it("holds nothing of a turn that was let go of, even if it goes on", () => {
+    const router = make()
+    const turn = router.claim("A", "T")
+    receive(router, Wire.turnStarted("A", "T"))
+    assert.isTrue(router.release(turn))
+    router.abandon(turn)
+    assert.deepStrictEqual(sizes(router), empty)
+    receive(router, Wire.delta("A", "T", "m", "late"))
+    assert.deepStrictEqual(sizes(router), empty)
+  })
+
+  it("keeps a turn that somebody else holds", () => {
+    const router = make()
+    const turn = router.claim("A", "T")
+    assert.strictEqual(router.claim("A", "T"), turn)
+    assert.isFalse(router.release(turn))
+    router.abandon(turn)
+    assert.strictEqual(router["turns"].get("T"), turn)
+  })
+
+  it.effect("holds nothing of the readers that have gone", () =>
+    Effect.gen(function*() {
+      const router = make()
+      yield* Effect.scoped(Effect.gen(function*() {
+        yield* Effect.asVoid(router.hub.subscribe)
+        yield* Effect.asVoid(router.hub.subscribeUnowned)
+        yield* Effect.asVoid(router.hub.subscribeThread("A"))
+        yield* Effect.asVoid(router.hub.subscribeThread("A"))
+        assert.strictEqual(router.hub["threads"].get("A")?.size, 2)
+      }))
+      assert.deepStrictEqual(
+        [router.hub["everything"].size, router.hub["unowned"].size, router.hub["threads"].size],
+        [0, 0, 0]
+      )
+      const turn = router.claim("A", "T")
+      yield* Effect.scoped(Effect.asVoid(turn.attach))
+      assert.strictEqual(turn["readers"].size, 0)
+    }))
+
+  it.effect("holds nothing once it is closed, and keeps the first cause", () =>
+    Effect.gen(function*() {
+      const router = make()
+      const response = Deferred.makeUnsafe<unknown, ResponseError | ConnectionError | DecodeError>()
+      router.await(1, { method: "model/list", response })
+      router.startPending("B")
+      const expected = router.expect("B", () => true)
+      const turn = router.claim("A", "T")
+      const events = yield* turn.attach
+      receive(router, Wire.turnStarted("A", "T"))
+      router.close(new AppServerExited({ exitCode: 1, stderr: "first" }))
+      router.close(new AppServerExited({ exitCode: 2, stderr: "second" }))
+      assert.deepStrictEqual(sizes(router), empty)
+      const errors = [
+        yield* Effect.flip(Deferred.await(response)),
+        yield* Effect.flip(Deferred.await(expected.turn)),
+        yield* Effect.flip(Deferred.await(turn.done)),
+        yield* Effect.flip(Deferred.await(router.claim("A", "later").done)),
+        yield* Effect.flip(Stream.runDrain(events)),
+        yield* Effect.flip(Stream.runDrain(yield* router.hub.subscribe))
+      ]
+      for (const error of errors) {
+        assert.instanceOf(error, AppServerExited)
+        assert.strictEqual(error.exitCode, 1)
+      }
+      assert.deepStrictEqual(sizes(router), empty)
+    }))
+
+  it("forgets a request that is no longer waited for", () => {
+    const router = make()
+    const response = Deferred.makeUnsafe<unknown, ResponseError | ConnectionError | DecodeError>()
+    router.await(1, { method: "model/list", response })
+    router.forget(1)
+    receive(router, { id: 1, result: {} })
+    assert.isFalse(Deferred.isDoneUnsafe(response))
+    assert.deepStrictEqual(sizes(router), empty)
+  })
+
+  it("does not mind a payload that is nested deeper than the stack", () => {
+    const router = make()
+    const deep = `{"method":"turn/diff/updated","params":${"[".repeat(200_000)}${"]".repeat(200_000)}}`
+    router.receive(deep, deep.length)
+    const turn = router.claim("A", "T")
+    receive(router, Wire.turnStarted("A", "T"), Wire.turnCompleted("A", "T"))
+    assert.isTrue(turn.isDone)
+  })
+})
