@@ -19,15 +19,16 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
+import * as Approvals from "./Approvals.ts"
 import {
   type ConnectionError,
   DecodeError,
+  ExperimentalApiRequired,
   formatIssues,
   type InvalidOptions,
   InvalidParams,
@@ -48,7 +49,7 @@ import { resolve } from "./internal/options.ts"
 import * as Payload from "./internal/payload.ts"
 import { INVALID_PARAMS } from "./internal/responseError.ts"
 import { duringMethod, Router } from "./internal/router.ts"
-import { answer } from "./internal/serverRequests.ts"
+import * as ServerRequestDesk from "./internal/serverRequestDesk.ts"
 import type { TurnFailure, TurnState } from "./internal/turn.ts"
 import type { CodexEvent, TurnEvent } from "./Notification.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
@@ -209,6 +210,15 @@ export class AppServerClient extends Context.Service<AppServerClient, {
   readonly unownedNotifications: Stream.Stream<CodexEvent, ConnectionError>
   /** What the server tells about one thread, its turns included. */
   readonly threadNotifications: (threadId: string) => Stream.Stream<CodexEvent, ConnectionError>
+  /** Whether the program has something to say to what the server asks (`Approvals`), on threads without answers of their own. */
+  readonly hasApprovals: boolean
+  /**
+   * Gives a thread answers of its own, which go before the connection's; undefined
+   * takes them away. They are let go when the thread is closed, archived or deleted.
+   */
+  readonly answerThread: (threadId: string, answers: Approvals.Service | undefined) => Effect.Effect<void>
+  /** Every decision on what the agent asked permission for, while the stream runs. A slow reader misses the oldest. */
+  readonly decisions: Stream.Stream<Approvals.DecisionRecord>
   /** The notifications of one method. */
   readonly on: <M extends ServerNotificationMethod>(
     method: M
@@ -255,14 +265,13 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   const admission = yield* Semaphore.make(settings.maxInFlight)
   const framer = new Framer(settings.maxLineBytes)
   const requests = yield* Scope.fork(yield* Effect.scope)
-  const runServerRequest = yield* FiberSet.makeRuntime<never>()
+  const answers = Option.getOrUndefined(yield* Effect.serviceOption(Approvals.Approvals))
+  const desk = yield* ServerRequestDesk.make({ send: transport.send, answers })
 
   const router = new Router({
     hub: new EventHub(settings.hubBuffer),
     turnLimits: settings.turnBuffer,
-    onServerRequest: (request) => {
-      runServerRequest(answer(request).pipe(Effect.flatMap(transport.send), Effect.ignore))
-    }
+    desk
   })
 
   yield* transport.incoming.pipe(
@@ -304,12 +313,14 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     timeout: Duration.Duration,
     onResult?: (result: unknown) => void
   ): Effect.Effect<ClientRequestResults[M], RequestError> =>
-    Effect.suspend(() => {
+    Effect.suspend((): Effect.Effect<ClientRequestResults[M], RequestError> => {
       if (router.closed !== undefined) return Effect.fail(duringMethod(router.closed, method))
       const checked = Payload.outgoing(ClientRequests[method].params)(params)
       if (Exit.isFailure(checked)) {
         return Effect.fail(invalidParams(method, Payload.issuesOfCause(checked.cause)))
       }
+      const experimental = settings.experimental ? undefined : needsExperimental(method, params)
+      if (experimental !== undefined) return Effect.fail(experimental)
       const attempt = send(method, checked.value, onResult)
       const exchange = isOpenEnded(method)
         ? attempt
@@ -371,6 +382,8 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
       const { threadId } = params
       const start: TurnStart = turnStarts[method]
       let turn: TurnState | undefined
+      // The fiber below would be interrupted with the client before it could tell why.
+      if (router.closed !== undefined) return yield* duringMethod(router.closed, method)
       router.startPending(threadId)
       const expected = start._tag === "Event" ? router.expect(threadId, start.matches) : undefined
       const request = call(method, params, requestTimeout, (result) => {
@@ -448,6 +461,9 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     notifications: Stream.unwrap(router.hub.subscribe),
     unownedNotifications: Stream.unwrap(router.hub.subscribeUnowned),
     threadNotifications: (threadId) => Stream.unwrap(router.hub.subscribeThread(threadId)),
+    hasApprovals: answers !== undefined,
+    answerThread: (threadId, answers) => Effect.sync(() => desk.assign(threadId, answers)),
+    decisions: Stream.fromPubSub(desk.decisions),
     on: <M extends ServerNotificationMethod>(method: M) =>
       Stream.unwrap(router.hub.subscribe).pipe(Stream.filter(isOf(method)))
   })
@@ -461,6 +477,18 @@ const invalidParams = (method: string, issues: ReadonlyArray<PayloadIssue>): Inv
     sent: false,
     issues
   })
+
+/** What of a request is not part of the stable protocol, if anything is. */
+const needsExperimental = <M extends ClientRequestMethod>(
+  method: M,
+  params: ClientRequestParams[M] | undefined
+): ExperimentalApiRequired | undefined => {
+  const { experimentalFields, stability } = ClientRequests[method]
+  if (stability === "experimental") return new ExperimentalApiRequired({ method, fields: [] })
+  const given: Record<string, unknown> = { ...params }
+  const fields = experimentalFields.filter((field) => given[field] !== undefined)
+  return fields.length === 0 ? undefined : new ExperimentalApiRequired({ method, fields })
+}
 
 const decodeResult = <M extends ClientRequestMethod>(
   method: M,
