@@ -1,0 +1,132 @@
+import { AppServerClient, Codex, Input } from "@effect-codex/core"
+import { OfflineCodex, OfflineModel } from "@effect-codex/node/testing"
+import { assert, layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { echo, failure, live, spoken } from "./support.ts"
+
+const nobody = "01900000-0000-7000-8000-000000000000"
+
+layer(OfflineCodex.layer({ model: echo }), live)("bad input", (it) => {
+  it.effect("that the types would not let pass names method, field and reason, and is never sent", () =>
+    Effect.gen(function*() {
+      const client = yield* AppServerClient
+      const codex = yield* Codex
+      const thread = yield* codex.startThread()
+      // As from JavaScript, or from a file: nothing has checked it.
+      const params = JSON.parse(
+        JSON.stringify({ threadId: thread.id, input: [{ type: "text", text: { password: "hunter2" } }] })
+      )
+      const error = yield* failure(client.request("turn/start", params), "InvalidParams")
+      assert.strictEqual(error.method, "turn/start")
+      assert.isFalse(error.sent)
+      assert.include(error.issues.map((issue) => issue.path), "input[0].text")
+      assert.include(error.message, "turn/start")
+      assert.include(error.message, "input[0].text")
+      assert.notInclude(JSON.stringify(error), "hunter2")
+      assert.notInclude(error.message, "hunter2")
+      assert.strictEqual((yield* thread.run("Hello")).finalResponse, "Answer to: Hello")
+    }))
+
+  it.effect("that lacks a field names it", () =>
+    Effect.gen(function*() {
+      const client = yield* AppServerClient
+      const error = yield* failure(client.request("thread/read", JSON.parse("{}")), "InvalidParams")
+      assert.isFalse(error.sent)
+      assert.deepStrictEqual(error.issues.map((issue) => issue.path), ["threadId"])
+    }))
+
+  it.effect("to openTurn leaves nothing behind", () =>
+    Effect.gen(function*() {
+      const client = yield* AppServerClient
+      const codex = yield* Codex
+      const thread = yield* codex.startThread()
+      const params = JSON.parse(JSON.stringify({ threadId: thread.id, input: "hunter2" }))
+      const error = yield* failure(Effect.scoped(client.openTurn("turn/start", params)), "InvalidParams")
+      assert.strictEqual(error.method, "turn/start")
+      assert.include(error.issues.map((issue) => issue.path), "input")
+      assert.notInclude(error.message, "hunter2")
+      assert.strictEqual((yield* thread.run("Hello")).finalResponse, "Answer to: Hello")
+    }))
+
+  it.effect("that only the server can judge fails with its words", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const calls = {
+        "thread/read": codex.readThread(nobody),
+        "thread/resume": codex.resumeThread(nobody),
+        "thread/fork": codex.forkThread(nobody),
+        "thread/archive": codex.archiveThread(nobody),
+        "thread/unarchive": codex.unarchiveThread(nobody),
+        "thread/delete": codex.deleteThread(nobody)
+      }
+      for (const [method, call] of Object.entries(calls)) {
+        const error = yield* failure(Effect.asVoid(call), "InvalidRequest")
+        assert.strictEqual(error.method, method)
+        assert.include(error.message, nobody)
+      }
+      const client = yield* AppServerClient
+      const late = yield* failure(
+        client.request("turn/start", { threadId: nobody, input: [Input.text("my secret is hunter2")] }),
+        "InvalidRequest"
+      )
+      assert.include(late.message, "thread not found")
+      assert.notInclude(late.message, "hunter2")
+    }))
+
+  it.effect("with an id that is none is refused", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const error = yield* failure(codex.readThread("not an id"), "InvalidRequest")
+      assert.strictEqual(error.method, "thread/read")
+      assert.include(error.message, "invalid thread id")
+    }))
+
+  it.effect("of an unknown model provider is refused", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const error = yield* failure(Effect.asVoid(codex.startThread({ modelProvider: "nobody" })), "InvalidRequest")
+      assert.strictEqual(error.method, "thread/start")
+      assert.include(error.message, "nobody")
+    }))
+
+  it.effect("disturbs nothing else on the connection", () =>
+    Effect.gen(function*() {
+      const client = yield* AppServerClient
+      const codex = yield* Codex
+      const model = yield* OfflineModel
+      const gate = yield* OfflineModel.gate
+      yield* model.enqueue(OfflineModel.text(["Before ", OfflineModel.hold(gate), "and after"]))
+      const thread = yield* codex.startThread()
+      const turn = yield* thread.turn("Keep calm")
+      yield* gate.reached
+      const broken = yield* Effect.all([
+        failure(client.request("turn/start", JSON.parse("{\"input\":7}")), "InvalidParams"),
+        failure(client.request("thread/name/set", JSON.parse("[]")), "InvalidParams"),
+        failure(codex.readThread(nobody), "InvalidRequest"),
+        failure(thread.setName(""), "InvalidRequest"),
+        failure(thread.run(Input.image("https://example.com/remote.png")), "InvalidRequest"),
+        failure(turn.steer([]), "InvalidRequest")
+      ], { concurrency: "unbounded" })
+      assert.deepStrictEqual(broken.map((error) => error.method), [
+        "turn/start",
+        "thread/name/set",
+        "thread/read",
+        "thread/name/set",
+        "turn/start",
+        "turn/steer"
+      ])
+      yield* gate.open
+      const result = yield* turn.result
+      assert.strictEqual(result.finalResponse, "Before and after")
+      assert.strictEqual(spoken(yield* Stream.runCollect(turn.events)), "Before and after")
+    }))
+
+  it.effect("of experimental methods is refused where they were not asked for", () =>
+    Effect.gen(function*() {
+      const client = yield* AppServerClient
+      const error = yield* Effect.flip(client.request("thread/memoryMode/set", { threadId: nobody, mode: "enabled" }))
+      assert.notStrictEqual(error._tag, "RequestTimeout")
+      assert.include(error.message, "experimental")
+    }))
+})
