@@ -18,6 +18,7 @@ import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type * as Approvals from "./Approvals.ts"
 import { AppServerClient } from "./AppServerClient.ts"
 import type { ConnectionError, RequestError } from "./CodexError.ts"
 import * as Login from "./Login.ts"
@@ -96,17 +97,19 @@ export class Codex extends Context.Service<Codex, {
   /** What the app-server said of itself. */
   readonly metadata: Metadata
   /** Starts a new thread. Mirrors `thread/start`. */
-  readonly startThread: (options?: Thread.StartThreadOptions) => Effect.Effect<Thread.Thread, RequestError>
+  readonly startThread: <E = never, R = never>(
+    options?: Thread.StartThreadOptions<E, R>
+  ) => Effect.Effect<Thread.Thread, RequestError, R>
   /** Loads a stored thread so that it can go on. Mirrors `thread/resume`. */
-  readonly resumeThread: (
+  readonly resumeThread: <E = never, R = never>(
     id: string,
-    options?: Thread.ResumeThreadOptions
-  ) => Effect.Effect<Thread.Thread, RequestError>
+    options?: Thread.ResumeThreadOptions<E, R>
+  ) => Effect.Effect<Thread.Thread, RequestError, R>
   /** Starts a new thread with the history of a stored one. Mirrors `thread/fork`. */
-  readonly forkThread: (
+  readonly forkThread: <E = never, R = never>(
     id: string,
-    options?: Thread.ForkThreadOptions
-  ) => Effect.Effect<Thread.Thread, RequestError>
+    options?: Thread.ForkThreadOptions<E, R>
+  ) => Effect.Effect<Thread.Thread, RequestError, R>
   /** The stored threads, page after page as they are pulled. Mirrors `thread/list`. */
   readonly threads: (filter?: ThreadFilter) => Stream.Stream<ThreadModel, RequestError>
   /** One page of the stored threads. Mirrors `thread/list`. */
@@ -148,6 +151,8 @@ export class Codex extends Context.Service<Codex, {
    * (`client/lagged`).
    */
   readonly events: Stream.Stream<CodexEvent, ConnectionError>
+  /** Every decision on what the agent asked permission for, while the stream runs. A slow reader misses the oldest. */
+  readonly decisions: Stream.Stream<Approvals.DecisionRecord>
 }>()("@effect-codex/core/Codex") {
   /** The agent over whatever client there is. */
   static get layer(): Layer.Layer<Codex, never, AppServerClient> {
@@ -230,7 +235,8 @@ export const make = Effect.gen(function*() {
     loginChatgpt: Login.inBrowser(client),
     loginChatgptDeviceCode: Login.byDeviceCode(client),
     logout: Effect.asVoid(client.request("account/logout")).pipe(Effect.withSpan("Codex.logout")),
-    events: client.unownedNotifications
+    events: client.unownedNotifications,
+    decisions: client.decisions
   })
 })
 

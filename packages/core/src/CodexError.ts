@@ -329,7 +329,13 @@ export type ResponseError =
  * @since 0.1.0
  * @category errors
  */
-export type RequestError = ConnectionError | ResponseError | RetryLimitExceeded | RequestTimeout | DecodeError
+export type RequestError =
+  | ConnectionError
+  | ResponseError
+  | RetryLimitExceeded
+  | RequestTimeout
+  | DecodeError
+  | ExperimentalApiRequired
 
 // =============================================================================
 // Turns
@@ -392,6 +398,89 @@ export class TurnInterrupted extends Schema.TaggedError<TurnInterrupted>()("Turn
 }
 
 /**
+ * The answer of a turn is not what the output Schema says. The turn itself has
+ * completed: `result` is what it came to.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class OutputDecodeError extends Schema.TaggedError<OutputDecodeError>()("OutputDecodeError", {
+  /** The thread the turn ran on. */
+  threadId: Schema.String,
+  /** The turn that gave the answer. */
+  turnId: Schema.String,
+  /** The answer as it came; null when the turn gave none. Not part of the message. */
+  raw: Schema.NullOr(Schema.String),
+  /** Where it does not fit. */
+  issues: Schema.Array(PayloadIssue),
+  /** What the turn came to. */
+  result: partialResult
+}) {
+  override get message(): string {
+    return `The answer of turn ${this.turnId} does not match its schema: ${formatIssues(this.issues)}`
+  }
+}
+
+/**
+ * A Schema that the model cannot be held to. Nothing was sent.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class UnsupportedOutputSchema extends Schema.TaggedError<UnsupportedOutputSchema>()("UnsupportedOutputSchema", {
+  /** The place in the Schema, as `items[].note`; empty for the Schema itself. */
+  path: Schema.String,
+  /** What is wrong with it. */
+  description: Schema.String
+}) {
+  override get message(): string {
+    return `${this.path === "" ? "The output schema" : `The output schema at ${this.path}`}: ${this.description}`
+  }
+}
+
+/**
+ * A run took more than its budget; the turn was interrupted.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class BudgetExceeded extends Schema.TaggedError<BudgetExceeded>()("BudgetExceeded", {
+  /** The thread the turn ran on. */
+  threadId: Schema.String,
+  /** The turn that was interrupted. */
+  turnId: Schema.String,
+  /** Which limit was passed. */
+  limit: Schema.Literals(["wallTime", "tokens", "toolCalls"]),
+  /** What the turn had produced by then. */
+  result: partialResult
+}) {
+  override get message(): string {
+    return `Turn ${this.turnId} was interrupted: it took more ${budgetNames[this.limit]} than its budget`
+  }
+}
+
+const budgetNames = { wallTime: "time", tokens: "tokens", toolCalls: "tool calls" }
+
+/**
+ * The method or the field needs the experimental API, which the layer did not ask
+ * for. Nothing was sent.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ExperimentalApiRequired extends Schema.TaggedError<ExperimentalApiRequired>()("ExperimentalApiRequired", {
+  /** The method that was to be called. */
+  method: Schema.String,
+  /** The fields of its params that need it; none when the whole method does. */
+  fields: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    const what = this.fields.length === 0 ? this.method : `${this.method} with ${this.fields.join(", ")}`
+    return `${what} needs the experimental API: give the layer \`experimental: true\``
+  }
+}
+
+/**
  * A reader of a turn's events was slower than its buffer allows, so this
  * reader's stream ends. The turn itself, its `result` and other readers go on.
  *
@@ -426,6 +515,9 @@ export type CodexError =
   | TurnFailed
   | TurnInterrupted
   | TurnLagged
+  | OutputDecodeError
+  | UnsupportedOutputSchema
+  | BudgetExceeded
 
 /** @internal */
 export const formatIssues = (issues: ReadonlyArray<PayloadIssue>): string =>

@@ -11,15 +11,18 @@ import type {
   TurnStartParams
 } from "@effect-codex/generated"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ApprovalMode from "./ApprovalMode.ts"
+import * as Approvals from "./Approvals.ts"
 import type { AppServerClient } from "./AppServerClient.ts"
 import type { ConnectionError, RequestError, TurnFailed, TurnInterrupted, TurnLagged } from "./CodexError.ts"
+import type * as CodexTools from "./CodexTools.ts"
 import * as Input from "./Input.ts"
 import type { CodexEvent, TurnEvent } from "./Notification.ts"
-import type { RunResult } from "./RunResult.ts"
+import * as Run from "./Run.ts"
 import * as Sandbox from "./Sandbox.ts"
 import * as TurnHandle from "./TurnHandle.ts"
 
@@ -35,7 +38,7 @@ import * as TurnHandle from "./TurnHandle.ts"
  * @since 0.1.0
  * @category models
  */
-export interface ThreadOptions {
+export interface ThreadOptions<E = never, R = never> {
   /** The model, by its id. */
   readonly model?: string | undefined
   /** The model provider, by its name in the configuration. */
@@ -54,6 +57,17 @@ export interface ThreadOptions {
   readonly developerInstructions?: string | undefined
   /** Configuration overrides, by dotted key as in `config.toml`. */
   readonly config?: { readonly [key: string]: Schema.Json } | undefined
+  /**
+   * What answers the server on this thread, before the layer's `Approvals`. Held
+   * until the thread is closed, archived or deleted.
+   */
+  readonly approvals?: Approvals.Options<E, R> | undefined
+  /**
+   * Tools that the agent may call on this thread. A new thread is told of them,
+   * which needs `experimental: true` on the layer; a resumed or forked thread knows
+   * its tools, and is given what answers them.
+   */
+  readonly tools?: CodexTools.CodexTools<R> | undefined
 }
 
 /**
@@ -62,7 +76,7 @@ export interface ThreadOptions {
  * @since 0.1.0
  * @category models
  */
-export interface StartThreadOptions extends ThreadOptions {
+export interface StartThreadOptions<E = never, R = never> extends ThreadOptions<E, R> {
   /** Keeps the thread in memory only: it cannot be resumed or listed. */
   readonly ephemeral?: boolean | undefined
   /** The name of the service that runs the thread, for the server's records. */
@@ -75,7 +89,7 @@ export interface StartThreadOptions extends ThreadOptions {
  * @since 0.1.0
  * @category models
  */
-export type ResumeThreadOptions = ThreadOptions
+export interface ResumeThreadOptions<E = never, R = never> extends ThreadOptions<E, R> {}
 
 /**
  * Options of `codex.forkThread` and `thread.fork`.
@@ -83,7 +97,7 @@ export type ResumeThreadOptions = ThreadOptions
  * @since 0.1.0
  * @category models
  */
-export interface ForkThreadOptions extends ThreadOptions {
+export interface ForkThreadOptions<E = never, R = never> extends ThreadOptions<E, R> {
   /** The last turn to take over; all of them when left out. */
   readonly lastTurnId?: string | undefined
   /** Keeps the fork in memory only. */
@@ -130,12 +144,10 @@ export interface Thread {
   /**
    * Runs one turn to its end. Fails with `TurnFailed` or `TurnInterrupted`, which
    * carry what the turn had produced. Interrupting the fiber interrupts the turn
-   * and waits for its end.
+   * and waits for its end. With an `output` Schema the answer is decoded, with a
+   * `budget` the run is limited.
    */
-  readonly run: (
-    input: Input.Input,
-    options?: TurnOptions
-  ) => Effect.Effect<RunResult, RequestError | TurnFailed | TurnInterrupted>
+  readonly run: Run.Run
   /**
    * Starts a turn and gives the handle to it. Closing the scope before the turn
    * has ended interrupts it. Mirrors `turn/start`.
@@ -170,7 +182,9 @@ export interface Thread {
   /** Puts the thread away. A turn that runs is ended. Mirrors `thread/archive`. */
   readonly archive: Effect.Effect<void, RequestError>
   /** A new thread with the history of this one. Mirrors `thread/fork`. */
-  readonly fork: (options?: ForkThreadOptions) => Effect.Effect<Thread, RequestError>
+  readonly fork: <E = never, R = never>(
+    options?: ForkThreadOptions<E, R>
+  ) => Effect.Effect<Thread, RequestError, R>
   /**
    * Everything the server tells about this thread while the stream runs, its
    * turns included, whoever started them. A slow reader misses the oldest events
@@ -190,18 +204,16 @@ export interface Thread {
  * @category constructors
  */
 export const make = (client: AppServerClient["Service"], id: string): Thread => {
-  const open = (input: Input.Input, options: TurnOptions | undefined, read: "replay" | "once" | "never") =>
-    client.openTurn("turn/start", turnStartParams(id, input, options), { read })
+  const open = (
+    input: Input.Input,
+    options: TurnOptions | undefined,
+    read: "replay" | "once" | "never",
+    outputSchema?: Schema.Json
+  ) => client.openTurn("turn/start", { ...turnStartParams(id, input, options), outputSchema }, { read })
 
   return {
     id,
-    run: Effect.fn("Thread.run")(
-      function*(input: Input.Input, options?: TurnOptions) {
-        const turn = yield* open(input, options, "never")
-        return yield* turn.result
-      },
-      Effect.scoped
-    ),
+    run: Run.make(open),
     turn: Effect.fn("Thread.turn")(function*(input: Input.Input, options?: TurnOptions) {
       return TurnHandle.fromOpenTurn(client, yield* open(input, options, "replay"))
     }),
@@ -242,12 +254,16 @@ export const make = (client: AppServerClient["Service"], id: string): Thread => 
  * @category constructors
  */
 export const start = Effect.fn("Thread.start")(
-  function*(client: AppServerClient["Service"], options: StartThreadOptions = {}) {
+  function*<E, R>(client: AppServerClient["Service"], options: StartThreadOptions<E, R> = {}) {
+    const answers = yield* answersOf(options)
+    const asks = client.hasApprovals || options.approvals !== undefined
     const { thread } = yield* client.request("thread/start", {
-      ...threadParams({ ...options, approvalMode: options.approvalMode ?? "autoReview" }),
+      ...threadParams({ ...options, approvalMode: options.approvalMode ?? (asks ? "ask" : "autoReview") }),
       ephemeral: options.ephemeral,
-      serviceName: options.serviceName
+      serviceName: options.serviceName,
+      dynamicTools: options.tools?.specs
     })
+    if (answers !== undefined) yield* client.answerThread(thread.id, answers)
     return make(client, thread.id)
   }
 )
@@ -260,12 +276,19 @@ export const start = Effect.fn("Thread.start")(
  * @category constructors
  */
 export const resume = Effect.fn("Thread.resume")(
-  function*(client: AppServerClient["Service"], id: string, options: ResumeThreadOptions = {}) {
+  function*<E, R>(client: AppServerClient["Service"], id: string, options: ResumeThreadOptions<E, R> = {}) {
+    const answers = yield* answersOf(options)
+    // Before the request: what waits for an answer on the thread is asked again at once.
+    if (answers !== undefined) yield* client.answerThread(id, answers)
     const { thread } = yield* client.request("thread/resume", {
       ...threadParams(options),
       threadId: id,
       excludeTurns: true
-    })
+    }).pipe(
+      Effect.onExit((exit) =>
+        Exit.isFailure(exit) && answers !== undefined ? client.answerThread(id, undefined) : Effect.void
+      )
+    )
     return make(client, thread.id)
   }
 )
@@ -277,7 +300,8 @@ export const resume = Effect.fn("Thread.resume")(
  * @category constructors
  */
 export const fork = Effect.fn("Thread.fork")(
-  function*(client: AppServerClient["Service"], id: string, options: ForkThreadOptions = {}) {
+  function*<E, R>(client: AppServerClient["Service"], id: string, options: ForkThreadOptions<E, R> = {}) {
+    const answers = yield* answersOf(options)
     const { thread } = yield* client.request("thread/fork", {
       ...threadParams(options),
       threadId: id,
@@ -285,11 +309,23 @@ export const fork = Effect.fn("Thread.fork")(
       ephemeral: options.ephemeral,
       excludeTurns: true
     })
+    if (answers !== undefined) yield* client.answerThread(thread.id, answers)
     return make(client, thread.id)
   }
 )
 
-const threadParams = (options: ThreadOptions) => ({
+/** What answers the server on the thread: its approvals, and its tools for the calls of them. */
+const answersOf = <E, R>(
+  { approvals, tools }: ThreadOptions<E, R>
+): Effect.Effect<Approvals.Service | undefined, never, R> =>
+  approvals === undefined && tools === undefined
+    ? Effect.undefined
+    : Approvals.make<E, R>({
+      policy: approvals?.policy,
+      handlers: tools === undefined ? approvals?.handlers : { ...approvals?.handlers, "item/tool/call": tools.call }
+    })
+
+const threadParams = <E, R>(options: ThreadOptions<E, R>) => ({
   model: options.model,
   modelProvider: options.modelProvider,
   serviceTier: options.serviceTier,

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 export type { ApprovalMode } from "./ApprovalMode.ts"
+export * as Approvals from "./Approvals.ts"
 export {
   AppServerClient,
   type BufferLimits,
@@ -13,18 +14,22 @@ export {
   type Options as AppServerClientOptions,
   type TurnStartMethod
 } from "./AppServerClient.ts"
+export type { Budget } from "./Budget.ts"
 export { Codex, type Metadata, type ThreadFilter, type ThreadPageOptions } from "./Codex.ts"
 export {
   AppServerExited,
   AppServerSpawnError,
+  BudgetExceeded,
   type CodexError,
   type ConnectionError,
   DecodeError,
+  ExperimentalApiRequired,
   InternalError,
   InvalidOptions,
   InvalidParams,
   InvalidRequest,
   MethodNotFound,
+  OutputDecodeError,
   ParseError,
   PayloadIssue,
   type RequestError,
@@ -36,8 +41,10 @@ export {
   TransportError,
   TurnFailed,
   TurnInterrupted,
-  TurnLagged
+  TurnLagged,
+  UnsupportedOutputSchema
 } from "./CodexError.ts"
+export * as CodexTools from "./CodexTools.ts"
 export * as Input from "./Input.ts"
 export type { BrowserLogin, DeviceCodeLogin, PendingLogin } from "./Login.ts"
 export type {
@@ -51,8 +58,10 @@ export type {
 } from "./Notification.ts"
 export * as RetryPolicy from "./RetryPolicy.ts"
 export { retryOnOverload } from "./RetryPolicy.ts"
+export type { BudgetError, OutputError, OutputOptions, OutputResult, RunError, RunOptions } from "./Run.ts"
 export type { RunResult } from "./RunResult.ts"
 export type { Sandbox } from "./Sandbox.ts"
+export type * as ServerRequests from "./ServerRequests.ts"
 export type {
   ForkThreadOptions,
   ResumeThreadOptions,

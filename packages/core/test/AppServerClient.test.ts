@@ -452,15 +452,15 @@ describe("requests of the server", () => {
         { decision: "decline" },
         { decision: "decline" },
         { action: "decline" },
-        { success: false, contentItems: [{ type: "inputText", text: "This client provides no tools." }] }
+        { success: false, contentItems: [{ type: "inputText", text: "There is no tool t on this thread." }] }
       ])
     }))
 
   it.effect("with an unknown method, or one that only the program could answer, are refused with -32601", () =>
     Effect.gen(function*() {
       const { server } = yield* connect()
-      for (const method of ["future/ask", "__proto__", "currentTime/read"]) {
-        yield* server.push({ id: `id-${method}`, method, params: { threadId: "A" } })
+      for (const method of ["future/ask", "__proto__", "attestation/generate"]) {
+        yield* server.push({ id: `id-${method}`, method, params: {} })
         const answer = yield* server.next
         assert.strictEqual(answer.id, `id-${method}`)
         assert.strictEqual(answer.error?.code, -32601)

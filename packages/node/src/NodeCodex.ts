@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import {
+  Approvals,
   AppServerClient,
   type AppServerClientOptions,
   type AppServerExited,
@@ -30,7 +31,14 @@ import * as AppServerProcess from "./AppServerProcess.ts"
  * @since 0.1.0
  * @category models
  */
-export interface Options extends AppServerProcess.Options, AppServerClientOptions {}
+export interface Options<E = never, R = never> extends AppServerProcess.Options, AppServerClientOptions {
+  /**
+   * What answers the server on every thread without answers of its own; new threads
+   * then ask unless they say otherwise. Without it, `Approvals` of the context is
+   * used where there is one, and else everything is declined.
+   */
+  readonly approvals?: Approvals.Options<E, R> | undefined
+}
 
 /**
  * Why there is no agent: the process could not be started, or it did not answer
@@ -53,13 +61,22 @@ export type StartError = AppServerSpawnError | InvalidOptions | Exclude<RequestE
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options: Options = {}): Layer.Layer<Codex | AppServerClient, StartError> =>
+export const layer = <E = never, R = never>(
+  options: Options<E, R> = {}
+): Layer.Layer<Codex | AppServerClient, StartError, R> =>
   Codex.layer.pipe(
-    Layer.provideMerge(AppServerClient.layer(options)),
+    Layer.provideMerge(client(options)),
     Layer.provide(Layer.effect(Transport, AppServerProcess.make(options))),
     Layer.provide(NodeServices.layer),
     Layer.catchTag("AppServerExited", (error) => Layer.effectContext(Effect.fail(exitedEarly(error, options))))
   )
+
+const client = <E, R>(
+  options: Options<E, R>
+): Layer.Layer<AppServerClient, RequestError | InvalidOptions, Transport | R> =>
+  options.approvals === undefined
+    ? AppServerClient.layer(options)
+    : Layer.provide(AppServerClient.layer(options), Approvals.layer(options.approvals))
 
 /**
  * The agent with every default.
@@ -81,7 +98,7 @@ export const CodexLive: Layer.Layer<Codex | AppServerClient, StartError> = layer
 export const layerConfig = (
   config: Config.Wrap<Options> = defaultConfig
 ): Layer.Layer<Codex | AppServerClient, StartError | Config.ConfigError> =>
-  Layer.unwrap(Effect.map(Config.unwrap(config), layer))
+  Layer.unwrap(Effect.map(Config.unwrap(config), (options) => layer(options)))
 
 const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => Config.withDefault(config, undefined)
 
@@ -103,7 +120,7 @@ export const defaultConfig = Config.all({
   maxLineBytes: optional(Config.Int("MAX_LINE_BYTES"))
 }).pipe(Config.nested("CODEX"))
 
-const exitedEarly = (error: AppServerExited, options: Options): AppServerSpawnError =>
+const exitedEarly = (error: AppServerExited, options: AppServerProcess.Options): AppServerSpawnError =>
   new AppServerSpawnError({
     reason: "ExitedEarly",
     description: error.exitCode === undefined

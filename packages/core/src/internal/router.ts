@@ -4,7 +4,7 @@
  * message is routed completely before the next one is looked at.
  *
  * - a response goes to the request with its id;
- * - a server request goes to `onServerRequest`;
+ * - a server request goes to the desk where requests wait for their answers;
  * - a notification that names a turn goes to that turn. While a request that
  *   starts a turn is unanswered, the turns of its thread that nobody knows yet
  *   are kept, so that the answer finds all of its turn's events, whatever the
@@ -21,6 +21,7 @@ import type { EventHub } from "./eventHub.ts"
 import { type Frame, OversizedLine } from "./framer.ts"
 import * as Notifications from "./notifications.ts"
 import { fromWireError } from "./responseError.ts"
+import type { Desk } from "./serverRequestDesk.ts"
 import type { Limits } from "./subscription.ts"
 import { TurnState } from "./turn.ts"
 
@@ -32,7 +33,8 @@ export interface Waiter {
   readonly onResult?: ((result: unknown) => void) | undefined
 }
 
-export type ServerRequestEnvelope = Extract<Envelope.Envelope, { readonly _tag: "ServerRequest" }>
+/** What the router tells the desk. */
+export type RequestDesk = Pick<Desk, "open" | "observe" | "close">
 
 /** Turns of one thread that arrive while a request that starts one is unanswered. */
 interface Starting {
@@ -53,7 +55,7 @@ export interface Expectation {
 export class Router {
   readonly hub: EventHub
   private readonly turnLimits: Limits
-  private readonly onServerRequest: (request: ServerRequestEnvelope) => void
+  private readonly desk: RequestDesk
   private readonly waiters = new Map<Envelope.RequestId, Waiter>()
   private readonly turns = new Map<string, TurnState>()
   private readonly starting = new Map<string, Starting>()
@@ -62,11 +64,11 @@ export class Router {
   constructor(options: {
     readonly hub: EventHub
     readonly turnLimits: Limits
-    readonly onServerRequest: (request: ServerRequestEnvelope) => void
+    readonly desk: RequestDesk
   }) {
     this.hub = options.hub
     this.turnLimits = options.turnLimits
-    this.onServerRequest = options.onServerRequest
+    this.desk = options.desk
   }
 
   /** Why the connection is over, once it is. */
@@ -173,6 +175,7 @@ export class Router {
       case "Notification": {
         const event = Notifications.decode(envelope)
         this.hub.publish(event, bytes)
+        this.desk.observe(event)
         const turn = this.turnOf(event)
         if (turn === undefined || !Notifications.isTurnEvent(event)) return this.hub.publishUnowned(event, bytes)
         turn.accept(event, bytes)
@@ -194,7 +197,7 @@ export class Router {
         return
       }
       case "ServerRequest":
-        return this.onServerRequest(envelope)
+        return this.desk.open(envelope)
       case "Junk":
         return this.surface("(line)", [`a JSON-RPC message (${envelope.reason})`])
     }
@@ -204,6 +207,7 @@ export class Router {
   close(error: ConnectionError): void {
     if (this.closedWith !== undefined) return
     this.closedWith = error
+    this.desk.close()
     const waiters = Array.from(this.waiters.values())
     this.waiters.clear()
     for (const waiter of waiters) {

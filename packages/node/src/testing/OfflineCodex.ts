@@ -20,9 +20,9 @@ import { OfflineModel, type Options as OfflineModelOptions } from "./OfflineMode
  * @since 0.1.0
  * @category models
  */
-export interface Options {
+export interface Options<E = never, R = never> {
   /** How the app-server is started and talked to; its home is made for it unless given. */
-  readonly codex?: NodeCodex.Options | undefined
+  readonly codex?: NodeCodex.Options<E, R> | undefined
   /** What the model answers. */
   readonly model?: OfflineModelOptions | undefined
   /** What the home's `config.toml` says beside the model provider. */
@@ -36,11 +36,12 @@ export interface Options {
  * @since 0.1.0
  * @category layers
  */
-export const layer = (
-  options: Options = {}
+export const layer = <E = never, R = never>(
+  options: Options<E, R> = {}
 ): Layer.Layer<
   Codex | AppServerClient | OfflineModel,
-  NodeCodex.StartError | PlatformError.PlatformError | HttpServerError.ServeError
+  NodeCodex.StartError | PlatformError.PlatformError | HttpServerError.ServeError,
+  R
 > => layerCodex(options).pipe(Layer.provideMerge(OfflineModel.layer(options.model)))
 
 /**
@@ -49,9 +50,9 @@ export const layer = (
  * @since 0.1.0
  * @category layers
  */
-export const layerCodex = (
-  options: Omit<Options, "model"> = {}
-): Layer.Layer<Codex | AppServerClient, NodeCodex.StartError | PlatformError.PlatformError, OfflineModel> =>
+export const layerCodex = <E = never, R = never>(
+  options: Omit<Options<E, R>, "model"> = {}
+): Layer.Layer<Codex | AppServerClient, NodeCodex.StartError | PlatformError.PlatformError, OfflineModel | R> =>
   Layer.unwrap(Effect.gen(function*() {
     const { baseUrl } = yield* OfflineModel
     const codexHome = options.codex?.codexHome ?? (yield* OfflineHome.make({ ...options.home, baseUrl }))

@@ -1,0 +1,159 @@
+/**
+ * An `effect/ai` toolkit as tools of the agent.
+ *
+ * @since 0.1.0
+ */
+import type {
+  DynamicToolCallOutputContentItemParam,
+  DynamicToolCallParams,
+  DynamicToolCallResponse,
+  DynamicToolSpec
+} from "@effect-codex/generated"
+import type * as Prompt from "effect/ai/Prompt"
+import * as Tool from "effect/ai/Tool"
+import type * as Toolkit from "effect/ai/Toolkit"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+
+/**
+ * Tools that the agent may call, and what answers its calls.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CodexTools<R = never> {
+  /** The tools as the protocol takes them. */
+  readonly specs: ReadonlyArray<DynamicToolSpec>
+  /** Answers a call. Whatever goes wrong is told to the model, as a call without success. */
+  readonly call: (params: DynamicToolCallParams) => Effect.Effect<DynamicToolCallResponse, never, R>
+}
+
+/**
+ * Options of `fromToolkit`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** How long a call may take; then it is interrupted and the model is told. Default: 60 seconds. */
+  readonly timeout?: Duration.Input | undefined
+}
+
+/**
+ * The tools of a toolkit. The JSON schema of a tool comes from its parameters, and
+ * its arguments are decoded by them. A success is encoded by the tool's schema (or
+ * its `toModelOutput`); a typed failure, arguments that do not fit, a defect and a
+ * call that takes too long become a call without success, with a text that the
+ * model can use. A call is interrupted when its turn ends.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromToolkit = <Tools extends Record<string, Tool.Any>>(
+  toolkit: Toolkit.Toolkit<Tools>,
+  options: Options = {}
+): CodexTools<Tool.HandlersFor<Tools> | Tool.HandlerServices<Tools[keyof Tools]>> => {
+  const timeout = Duration.fromInputUnsafe(options.timeout ?? "60 seconds")
+  return {
+    specs: Object.values(toolkit.tools).map((tool) => ({
+      type: "function",
+      name: tool.name,
+      description: Tool.getDescription(tool) ?? "",
+      inputSchema: jsonOf(Tool.getJsonSchema(tool))
+    })),
+    call: ({ arguments: args, callId, tool: name }) =>
+      isToolOf(toolkit, name)
+        ? callTool(toolkit, name, args, callId, timeout)
+        : Effect.succeed(failure(`There is no tool ${name} on this thread.`))
+  }
+}
+
+const callTool = <Tools extends Record<string, Tool.Any>, Name extends Extract<keyof Tools, string>>(
+  toolkit: Toolkit.Toolkit<Tools>,
+  name: Name,
+  args: unknown,
+  callId: string,
+  timeout: Duration.Duration
+): Effect.Effect<
+  DynamicToolCallResponse,
+  never,
+  Tool.HandlersFor<Tools> | Tool.HandlerServices<Tools[Name]>
+> => {
+  if (!takes(toolkit, name, args)) {
+    return Effect.succeed(failure(`The arguments of ${name} do not match its schema.`))
+  }
+  return Effect.gen(function*() {
+    const { handle } = yield* toolkit
+    const results = yield* handle(name, args, callId)
+    const last = yield* Stream.runLast(Stream.filter(results, (result) => !result.preliminary))
+    return Option.match(last, {
+      onNone: () => failure(`${name} gave no result.`),
+      onSome: (result): DynamicToolCallResponse => ({
+        success: !result.isFailure,
+        contentItems: result.modelOutput === undefined
+          ? [text(toText(result.encodedResult))]
+          : result.modelOutput.map(contentItem)
+      })
+    })
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: timeout,
+      orElse: () => Effect.succeed(failure(`${name} did not finish within ${Duration.format(timeout)}.`))
+    }),
+    Effect.catch((error) => Effect.succeed(failure(`${name} failed: ${reasonOf(error)}`))),
+    Effect.catchDefect(() =>
+      Effect.as(Effect.logWarning(`The tool ${name} died`), failure(`${name} failed unexpectedly.`))
+    )
+  )
+}
+
+const isToolOf = <Tools extends Record<string, Tool.Any>>(
+  toolkit: Toolkit.Toolkit<Tools>,
+  name: string
+): name is Extract<keyof Tools, string> => Object.hasOwn(toolkit.tools, name)
+
+/** Whether the arguments have the shape that the tool's parameters are decoded from. */
+const takes = <Tools extends Record<string, Tool.Any>, Name extends keyof Tools>(
+  toolkit: Toolkit.Toolkit<Tools>,
+  name: Name,
+  args: unknown
+): args is Tool.ParametersEncoded<Tools[Name]> => {
+  const schema = toolkit.tools[name]?.parametersSchema
+  return !Schema.isSchema(schema) || Schema.is(Schema.toEncoded(schema))(args)
+}
+
+const text = (text: string): DynamicToolCallOutputContentItemParam => ({ type: "inputText", text })
+
+const failure = (reason: string): DynamicToolCallResponse => ({ success: false, contentItems: [text(reason)] })
+
+const toText = (result: unknown): string => typeof result === "string" ? result : JSON.stringify(result) ?? ""
+
+/** What a failure says of itself, or else what it consists of. */
+const reasonOf = (error: unknown): string => {
+  if (Predicate.hasProperty(error, "message") && typeof error.message === "string" && error.message !== "") {
+    return error.message
+  }
+  return toText(error)
+}
+
+const contentItem = (part: Prompt.ToolModelOutputPart): DynamicToolCallOutputContentItemParam => {
+  if (part.type === "text") return text(part.text)
+  const kind = part.mediaType.split("/")[0]
+  if (kind !== "image" && kind !== "audio") {
+    return text(`[${part.mediaType}${part.fileName === undefined ? "" : ` ${part.fileName}`} omitted]`)
+  }
+  const url = typeof part.data === "string"
+    ? part.data.startsWith("data:") ? part.data : `data:${part.mediaType};base64,${part.data}`
+    : part.data instanceof URL
+    ? part.data.href
+    : `data:${part.mediaType};base64,${Base64.encode(part.data)}`
+  return kind === "image" ? { type: "inputImage", imageUrl: url } : { type: "inputAudio", audioUrl: url }
+}
+
+/** A JSON Schema is JSON, but its type does not say so. */
+const jsonOf = Schema.decodeUnknownSync(Schema.Json)

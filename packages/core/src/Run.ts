@@ -1,0 +1,190 @@
+/**
+ * A run: a turn from its start to its end, or several when an answer has to be
+ * repaired.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { OpenTurn } from "./AppServerClient.ts"
+import type { Budget } from "./Budget.ts"
+import type {
+  BudgetExceeded,
+  OutputDecodeError,
+  RequestError,
+  TurnFailed,
+  TurnInterrupted,
+  TurnLagged,
+  UnsupportedOutputSchema
+} from "./CodexError.ts"
+import type * as Input from "./Input.ts"
+import * as BudgetMeter from "./internal/budget.ts"
+import type { RunResult } from "./RunResult.ts"
+import * as StructuredOutput from "./StructuredOutput.ts"
+import type { TurnOptions } from "./Thread.ts"
+
+// =============================================================================
+// Models
+// =============================================================================
+
+/**
+ * Options of `thread.run`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RunOptions extends TurnOptions {
+  /** Limits of the run; without them it may take what it takes. */
+  readonly budget?: Budget | undefined
+}
+
+/**
+ * Options of `thread.run` for an answer in the shape of a Schema.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OutputOptions<A, I> extends RunOptions {
+  /**
+   * The shape of the answer. The model is held to a strict JSON schema of it, and
+   * the answer is decoded to `result.output`.
+   */
+  readonly output: Schema.Codec<A, I>
+  /**
+   * How often an answer that does not fit is sent back to the model, which is told
+   * where it does not. Each time is a turn of the thread, within the run's budget.
+   * Default: 0.
+   */
+  readonly repairs?: number | undefined
+}
+
+/**
+ * What a run with an `output` Schema came to.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OutputResult<A> extends RunResult {
+  /** The answer, decoded. */
+  readonly output: A
+}
+
+/**
+ * What every run can fail with.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type RunError = RequestError | TurnFailed | TurnInterrupted
+
+/**
+ * What a run with an `output` Schema can fail with besides.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type OutputError = OutputDecodeError | UnsupportedOutputSchema
+
+/**
+ * What a run with a budget can fail with besides. `TurnLagged` means that its
+ * events came faster than they could be counted.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type BudgetError = BudgetExceeded | TurnLagged
+
+/**
+ * Runs a turn to its end.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Run {
+  <A, I>(
+    input: Input.Input,
+    options: OutputOptions<A, I> & { readonly budget: Budget }
+  ): Effect.Effect<OutputResult<A>, RunError | OutputError | BudgetError>
+  <A, I>(input: Input.Input, options: OutputOptions<A, I>): Effect.Effect<OutputResult<A>, RunError | OutputError>
+  (
+    input: Input.Input,
+    options: RunOptions & { readonly budget: Budget }
+  ): Effect.Effect<RunResult, RunError | BudgetError>
+  (input: Input.Input, options?: TurnOptions): Effect.Effect<RunResult, RunError>
+}
+
+// =============================================================================
+// Constructors
+// =============================================================================
+
+/**
+ * Runs the turns that `open` starts.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  open: (
+    input: Input.Input,
+    options: TurnOptions | undefined,
+    read: "once" | "never",
+    outputSchema: Schema.Json | undefined
+  ) => Effect.Effect<OpenTurn<"turn/start">, RequestError, Scope.Scope>
+): Run => {
+  const turn = Effect.fnUntraced(
+    function*(
+      input: Input.Input,
+      options: RunOptions | undefined,
+      enforce: BudgetMeter.Enforce | undefined,
+      outputSchema: Schema.Json | undefined
+    ) {
+      const opened = yield* open(input, options, enforce === undefined ? "never" : "once", outputSchema)
+      return yield* enforce === undefined ? opened.result : enforce(opened)
+    },
+    Effect.scoped
+  )
+
+  const runOutput = Effect.fnUntraced(function*<A, I>(
+    input: Input.Input,
+    options: OutputOptions<A, I>,
+    enforce: BudgetMeter.Enforce | undefined
+  ) {
+    const format = yield* StructuredOutput.make(options.output)
+    let repairs = options.repairs ?? 0
+    let next = input
+    for (;;) {
+      const result = yield* turn(next, options, enforce, format.jsonSchema)
+      const decoded = yield* Effect.result(format.decode(result))
+      if (decoded._tag === "Success") return { ...result, output: decoded.success }
+      if (repairs-- <= 0) return yield* decoded.failure
+      next = format.complaint(decoded.failure)
+    }
+  })
+
+  function run<A, I>(
+    input: Input.Input,
+    options: OutputOptions<A, I> & { readonly budget: Budget }
+  ): Effect.Effect<OutputResult<A>, RunError | OutputError | BudgetError>
+  function run<A, I>(
+    input: Input.Input,
+    options: OutputOptions<A, I>
+  ): Effect.Effect<OutputResult<A>, RunError | OutputError>
+  function run(
+    input: Input.Input,
+    options: RunOptions & { readonly budget: Budget }
+  ): Effect.Effect<RunResult, RunError | BudgetError>
+  function run(input: Input.Input, options?: TurnOptions): Effect.Effect<RunResult, RunError>
+  function run<A, I>(
+    input: Input.Input,
+    options?: RunOptions | OutputOptions<A, I>
+  ): Effect.Effect<RunResult | OutputResult<A>, RunError | OutputError | BudgetError> {
+    return Effect.gen(function*() {
+      const enforce = options?.budget === undefined ? undefined : yield* BudgetMeter.make(options.budget)
+      return yield* options !== undefined && "output" in options && options.output !== undefined
+        ? runOutput(input, options, enforce)
+        : turn(input, options, enforce, undefined)
+    }).pipe(Effect.withSpan("Thread.run"))
+  }
+  return run
+}

@@ -1,0 +1,117 @@
+/**
+ * Answers in the shape of a Schema.
+ *
+ * @since 0.1.0
+ */
+import * as OpenAiStructuredOutput from "effect/ai/OpenAiStructuredOutput"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import { formatIssues, OutputDecodeError, UnsupportedOutputSchema } from "./CodexError.ts"
+import * as Payload from "./internal/payload.ts"
+import type { RunResult } from "./RunResult.ts"
+
+/**
+ * A Schema as the model is given it, and how the answer is read back.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OutputFormat<A> {
+  /** The strict JSON schema: every object closed, every key required, what is optional nullable. */
+  readonly jsonSchema: Schema.Json
+  /** Reads the agent's answer. Fails with `OutputDecodeError`, which holds the raw text. */
+  readonly decode: (result: RunResult) => Effect.Effect<A, OutputDecodeError>
+  /** What to tell the model about an answer that could not be read. */
+  readonly complaint: (error: OutputDecodeError) => string
+}
+
+/**
+ * Derives the strict JSON schema of a Schema. Fails with `UnsupportedOutputSchema`,
+ * naming the place, where the model could not be held to it: a root that is no
+ * object, or a part without a shape, as `Schema.Unknown` and `Schema.Json`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = Effect.fnUntraced(function*<A, I>(
+  schema: Schema.Codec<A, I>
+): Effect.fn.Return<OutputFormat<A>, UnsupportedOutputSchema> {
+  const { codec, jsonSchema } = yield* Effect.try({
+    try: () => OpenAiStructuredOutput.toCodecOpenAI(schema),
+    catch: (cause) =>
+      new UnsupportedOutputSchema({
+        path: "",
+        description: cause instanceof Error ? cause.message.replace(/^OpenAiStructuredOutput: /, "") : String(cause)
+      })
+  })
+  const shapeless = findShapeless(jsonSchema, "")
+  if (shapeless !== undefined) {
+    return yield* new UnsupportedOutputSchema({
+      path: shapeless,
+      description: "the model cannot be held to a value of any shape; give it a Schema of its own"
+    })
+  }
+  const check = Schema.decodeUnknownExit(codec, { errors: "all" })
+  return {
+    jsonSchema: jsonOf(jsonSchema),
+    decode: (result) => {
+      const failed = (issues: OutputDecodeError["issues"]) =>
+        new OutputDecodeError({
+          threadId: result.threadId,
+          turnId: result.turnId,
+          raw: result.finalResponse,
+          issues,
+          result
+        })
+      if (result.finalResponse === null) {
+        return Effect.fail(failed([{ path: "", expected: "Expected an answer, got none" }]))
+      }
+      const parsed = parseJson(result.finalResponse)
+      if (Exit.isFailure(parsed)) return Effect.fail(failed([{ path: "", expected: "Expected JSON" }]))
+      const decoded = check(parsed.value)
+      return Exit.isSuccess(decoded)
+        ? Effect.succeed(decoded.value)
+        : Effect.fail(failed(Payload.issuesOfCause(decoded.cause)))
+    },
+    complaint: (error) =>
+      `Your answer does not have the required form: ${formatIssues(error.issues)}. ` +
+      "Answer again, with nothing but JSON in that form."
+  }
+})
+
+/** The first place that says nothing of what is expected there. */
+const findShapeless = (schema: unknown, path: string): string | undefined => {
+  if (!Predicate.isObject(schema)) return path
+  const { $defs, $ref, additionalProperties, anyOf, const: constant, enum: members, items, properties, type } = fields(
+    schema
+  )
+  if (
+    type === undefined && anyOf === undefined && members === undefined && constant === undefined && $ref === undefined
+  ) {
+    return path
+  }
+  const parts: Array<readonly [unknown, string]> = []
+  for (const [key, value] of entries(properties)) parts.push([value, path === "" ? key : `${path}.${key}`])
+  for (const [, value] of entries(anyOf)) parts.push([value, path])
+  for (const [name, value] of entries($defs)) parts.push([value, name])
+  if (items !== undefined) parts.push([items, `${path}[]`])
+  if (additionalProperties !== undefined && additionalProperties !== false) {
+    parts.push([additionalProperties, `${path}.*`])
+  }
+  for (const [part, at] of parts) {
+    const found = findShapeless(part, at)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+const fields = (schema: object): Record<string, unknown> => ({ ...schema })
+
+const entries = (value: unknown): ReadonlyArray<readonly [string, unknown]> =>
+  Predicate.isObject(value) ? Object.entries(value) : []
+
+const parseJson = Schema.decodeUnknownExit(Schema.fromJsonString(Schema.Unknown))
+
+const jsonOf = Schema.decodeUnknownSync(Schema.Json)

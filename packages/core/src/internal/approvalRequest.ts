@@ -1,0 +1,126 @@
+/** Between the wire's five approval methods and `ApprovalRequest` and `Decision`. */
+import {
+  GrantedPermissionProfile,
+  type ServerRequestMethod,
+  type ServerRequestParams,
+  type ServerRequestResults
+} from "@effect-codex/generated"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type { ApprovalRequest, Decision } from "../Approvals.ts"
+
+/** How one method asks and is answered. */
+export interface Translation<Params, Result> {
+  readonly request: (params: Params) => ApprovalRequest
+  readonly result: (decision: Decision, params: Params) => Result
+}
+
+type TranslationOf<M extends ServerRequestMethod> = Translation<ServerRequestParams[M], ServerRequestResults[M]>
+
+const decision = (decision: Decision): "accept" | "acceptForSession" | "decline" | "cancel" => {
+  switch (decision._tag) {
+    case "Accept":
+      return decision.scope === "session" ? "acceptForSession" : "accept"
+    case "Decline":
+      return "decline"
+    case "Cancel":
+      return "cancel"
+  }
+}
+
+const legacyDecision = (decision: Decision): ServerRequestResults["execCommandApproval"] => {
+  switch (decision._tag) {
+    case "Accept":
+      return { decision: decision.scope === "session" ? "approved_for_session" : "approved" }
+    case "Decline":
+      return { decision: { denied: { rejection: "Declined" } } }
+    case "Cancel":
+      return { decision: "abort" }
+  }
+}
+
+/** What is asked can be granted only where every part of it is known here. */
+const grantable = Schema.decodeUnknownOption(GrantedPermissionProfile, { onExcessProperty: "error" })
+
+const quote = (word: string): string => /^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
+
+export const command: TranslationOf<"item/commandExecution/requestApproval"> = {
+  request: (params) => ({
+    _tag: "Command",
+    threadId: params.threadId,
+    turnId: params.turnId,
+    itemId: params.itemId,
+    reason: params.reason ?? null,
+    command: params.command ?? null,
+    cwd: params.cwd ?? null,
+    network: params.networkApprovalContext ?? null,
+    additionalPermissions: params.additionalPermissions ?? null,
+    params
+  }),
+  result: (answer) => ({ decision: decision(answer) })
+}
+
+/** The request does not name the files; the turn's item does, by `pathsOf`. */
+export const fileChange = (
+  pathsOf: (threadId: string, itemId: string) => ReadonlyArray<string>
+): TranslationOf<"item/fileChange/requestApproval"> => ({
+  request: (params) => ({
+    _tag: "FileChange",
+    threadId: params.threadId,
+    turnId: params.turnId,
+    itemId: params.itemId,
+    reason: params.reason ?? null,
+    paths: pathsOf(params.threadId, params.itemId),
+    grantRoot: params.grantRoot ?? null,
+    params
+  }),
+  result: (answer) => ({ decision: decision(answer) })
+})
+
+export const permissions: TranslationOf<"item/permissions/requestApproval"> = {
+  request: (params) => ({
+    _tag: "Permissions",
+    threadId: params.threadId,
+    turnId: params.turnId,
+    itemId: params.itemId,
+    reason: params.reason ?? null,
+    permissions: params.permissions,
+    cwd: params.cwd,
+    params
+  }),
+  result: (answer, params) =>
+    answer._tag === "Accept"
+      ? {
+        permissions: Option.getOrElse(grantable(params.permissions), () => ({})),
+        scope: answer.scope === "session" ? "session" : "turn"
+      }
+      : { permissions: {} }
+}
+
+export const legacyPatch: TranslationOf<"applyPatchApproval"> = {
+  request: (params) => ({
+    _tag: "FileChange",
+    threadId: params.conversationId,
+    turnId: null,
+    itemId: params.callId,
+    reason: params.reason ?? null,
+    paths: Object.keys(params.fileChanges),
+    grantRoot: params.grantRoot ?? null
+  }),
+  result: legacyDecision
+}
+
+export const legacyCommand: TranslationOf<"execCommandApproval"> = {
+  request: (params) => ({
+    _tag: "Command",
+    threadId: params.conversationId,
+    turnId: null,
+    itemId: params.callId,
+    reason: params.reason ?? null,
+    command: params.command.map(quote).join(" "),
+    cwd: params.cwd,
+    network: null,
+    additionalPermissions: null
+  }),
+  result: legacyDecision
+}

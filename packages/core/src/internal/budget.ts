@@ -1,0 +1,82 @@
+/** Watches the turns of a run for its limits. */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { OpenTurn, TurnStartMethod } from "../AppServerClient.ts"
+import type { Budget } from "../Budget.ts"
+import { BudgetExceeded, type RequestError, type TurnLagged } from "../CodexError.ts"
+import type { TurnEvent } from "../Notification.ts"
+import type { RunResult } from "../RunResult.ts"
+import type { TurnFailure } from "./turn.ts"
+
+type Limit = BudgetExceeded["limit"]
+
+/** Items that are a tool at work. */
+const tools: ReadonlySet<string> = new Set([
+  "commandExecution",
+  "fileChange",
+  "mcpToolCall",
+  "dynamicToolCall",
+  "collabAgentToolCall",
+  "webSearch",
+  "imageGeneration"
+])
+
+/** The result of a turn, unless the run takes more than its budget: then the turn is interrupted. */
+export type Enforce = <M extends TurnStartMethod>(
+  turn: OpenTurn<M>
+) => Effect.Effect<RunResult, TurnFailure | RequestError | TurnLagged | BudgetExceeded>
+
+/** One budget for all the turns of a run. */
+export const make = Effect.fnUntraced(function*(budget: Budget): Effect.fn.Return<Enforce> {
+  const deadline = budget.wallTime === undefined
+    ? undefined
+    : (yield* Clock.currentTimeMillis) + Duration.toMillis(budget.wallTime)
+  let toolCalls = 0
+  let tokensBefore = 0
+
+  const meter = () => {
+    let threadBefore: number | undefined
+    let tokens = 0
+    const passes = (event: TurnEvent): Limit | undefined => {
+      switch (event.method) {
+        case "item/started":
+          if (tools.has(event.params.item.type)) toolCalls++
+          return budget.toolCalls !== undefined && toolCalls > budget.toolCalls ? "toolCalls" : undefined
+        case "thread/tokenUsage/updated": {
+          const { last, total } = event.params.tokenUsage
+          threadBefore ??= total.totalTokens - last.totalTokens
+          tokens = total.totalTokens - threadBefore
+          return budget.tokens !== undefined && tokensBefore + tokens > budget.tokens ? "tokens" : undefined
+        }
+        default:
+          return undefined
+      }
+    }
+    return { passes, tokens: () => tokens }
+  }
+
+  return Effect.fnUntraced(function*(turn) {
+    const { passes, tokens } = meter()
+    const watch = turn.events.pipe(
+      Stream.map(passes),
+      Stream.filter((limit) => limit !== undefined),
+      Stream.runHead
+    )
+    const limit = deadline === undefined ? yield* watch : yield* Effect.timeoutOrElse(watch, {
+      duration: Duration.millis(Math.max(0, deadline - (yield* Clock.currentTimeMillis))),
+      orElse: () => Effect.succeedSome<Limit>("wallTime")
+    })
+    tokensBefore += tokens()
+    if (Option.isNone(limit)) return yield* turn.result
+    yield* turn.interrupt
+    return yield* turn.result.pipe(
+      Effect.catchTag(
+        "TurnInterrupted",
+        ({ result, threadId, turnId }) => new BudgetExceeded({ threadId, turnId, limit: limit.value, result })
+      )
+    )
+  })
+})

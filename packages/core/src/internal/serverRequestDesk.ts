@@ -1,0 +1,300 @@
+/**
+ * Where the server's requests wait for their answers. Each has a fiber of its own,
+ * so that a person may take an hour while everything else flows, and each is
+ * answered once.
+ */
+import type { ServerRequestMethod, ServerRequestParams, ServerRequestResults } from "@effect-codex/generated"
+import { ServerRequests } from "@effect-codex/generated"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as PubSub from "effect/PubSub"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import * as Approvals from "../Approvals.ts"
+import { type ConnectionError, formatIssues } from "../CodexError.ts"
+import type { CodexEvent } from "../Notification.ts"
+import * as ApprovalRequest from "./approvalRequest.ts"
+import * as Envelope from "./envelope.ts"
+import { idAt } from "./notifications.ts"
+import * as Payload from "./payload.ts"
+import { INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_OVERLOADED } from "./responseError.ts"
+
+type ServerRequestEnvelope = Extract<Envelope.Envelope, { readonly _tag: "ServerRequest" }>
+
+/** How many handlers run at once; further requests wait for a place. */
+const MAX_RUNNING = 64
+/** How many requests wait or run; further ones are refused as overload. */
+const MAX_OPEN = 1_024
+/** How many decisions are kept for a reader of the audit that is behind. */
+const AUDIT = 1_024
+
+interface OpenRequest {
+  fiber: Fiber.Fiber<void> | undefined
+  readonly turnId: string | undefined
+  /** Nobody waits for an answer any more. */
+  settled: boolean
+}
+
+/** A file change that is under way. */
+interface FileChange {
+  readonly turnId: string
+  readonly paths: ReadonlyArray<string>
+}
+
+/** How long the word that a question is withdrawn may take to be written. */
+const WITHDRAWAL = Duration.seconds(1)
+
+/** The error that a request is refused with. */
+class Refusal {
+  readonly code: number
+  readonly message: string
+  constructor(code: number, message: string) {
+    this.code = code
+    this.message = message
+  }
+}
+
+export interface Desk {
+  /** Takes a request of the server. */
+  readonly open: (request: ServerRequestEnvelope) => void
+  /** Lets go of requests that an event says are over. */
+  readonly observe: (event: CodexEvent) => void
+  /** The connection is over: what is open needs no answer. */
+  readonly close: () => void
+  /** Answers for one thread, before those of the connection; undefined takes them away. */
+  readonly assign: (threadId: string, answers: Approvals.Service | undefined) => void
+  readonly decisions: PubSub.PubSub<Approvals.DecisionRecord>
+}
+
+export const make = Effect.fnUntraced(function*(options: {
+  readonly send: (line: string) => Effect.Effect<void, ConnectionError>
+  readonly answers: Approvals.Service | undefined
+}): Effect.fn.Return<Desk, never, Scope.Scope> {
+  const run = yield* FiberSet.makeRuntime<never>()
+  const places = yield* Semaphore.make(MAX_RUNNING)
+  const decisions = yield* Effect.acquireRelease(
+    PubSub.sliding<Approvals.DecisionRecord>(AUDIT),
+    PubSub.shutdown
+  )
+  const open = new Map<Envelope.RequestId, OpenRequest>()
+  const threads = new Map<string, Approvals.Service>()
+  const fileChanges = new Map<string, FileChange>()
+
+  /** Asks the policies: the thread's own first, then the connection's; without any, the answer is no. */
+  const decide = <Params, Result>(translation: ApprovalRequest.Translation<Params, Result>) =>
+    Effect.fnUntraced(function*(params: Params): Effect.fn.Return<Result> {
+      const request = translation.request(params)
+      const record = (decision: Approvals.Decision | null, by: Approvals.DecisionRecord["by"]) =>
+        Effect.flatMap(DateTime.now, (at) => PubSub.publish(decisions, { at, request, decision, by }))
+      const policies = [
+        ["thread", threads.get(request.threadId)?.policy],
+        ["layer", options.answers?.policy]
+      ] as const
+      for (const [by, policy] of policies) {
+        if (policy === undefined) continue
+        const exit = yield* Effect.exit(policy(request)).pipe(Effect.onInterrupt(() => record(null, by)))
+        if (Exit.isFailure(exit)) {
+          yield* Effect.logWarning(`An approval policy failed, so the request is declined: ${describe(exit.cause)}`)
+          yield* record(Approvals.decline, "failure")
+          return translation.result(Approvals.decline, params)
+        }
+        if (Option.isNone(exit.value)) continue
+        yield* record(exit.value.value, by)
+        return translation.result(exit.value.value, params)
+      }
+      yield* record(Approvals.decline, "default")
+      return translation.result(Approvals.decline, params)
+    })
+
+  const unanswerable = (method: string) => () =>
+    Effect.fail(new Refusal(METHOD_NOT_FOUND, `${method}: this client has no handler for it`))
+
+  /** What a method is answered where there is no handler for it. */
+  const fallbacks: Fallbacks = {
+    "item/commandExecution/requestApproval": decide(ApprovalRequest.command),
+    "item/fileChange/requestApproval": decide(
+      ApprovalRequest.fileChange((threadId, itemId) => fileChanges.get(itemKey(threadId, itemId))?.paths ?? [])
+    ),
+    "item/permissions/requestApproval": decide(ApprovalRequest.permissions),
+    "applyPatchApproval": decide(ApprovalRequest.legacyPatch),
+    "execCommandApproval": decide(ApprovalRequest.legacyCommand),
+    "mcpServer/elicitation/request": () => Effect.succeed({ action: "decline" }),
+    "item/tool/call": ({ tool }) =>
+      Effect.succeed({
+        success: false,
+        contentItems: [{ type: "inputText", text: `There is no tool ${tool} on this thread.` }]
+      }),
+    "currentTime/read": () =>
+      Effect.map(Clock.currentTimeMillis, (now) => ({ currentTimeAt: Math.floor(now / 1_000) })),
+    "item/tool/requestUserInput": unanswerable("item/tool/requestUserInput"),
+    "account/chatgptAuthTokens/refresh": unanswerable("account/chatgptAuthTokens/refresh"),
+    "attestation/generate": unanswerable("attestation/generate")
+  }
+
+  const answerOf = <M extends ServerRequestMethod>(
+    method: M,
+    params: ServerRequestParams[M],
+    threadId: string | undefined
+  ): Effect.Effect<ServerRequestResults[M], unknown> =>
+    (threadId === undefined ? undefined : threads.get(threadId)?.answer(method, params)) ??
+      options.answers?.answer(method, params) ??
+      fallbackOf(fallbacks, method)(params)
+
+  /** The line that answers the request. */
+  const handle = Effect.fnUntraced(function*<M extends ServerRequestMethod>(
+    id: Envelope.RequestId,
+    method: M,
+    payload: unknown
+  ): Effect.fn.Return<string, Refusal> {
+    const definition = ServerRequests[method]
+    const params = Payload.incoming(definition.params)(payload)
+    if (Exit.isFailure(params)) {
+      const issues = formatIssues(Payload.issuesOfCause(params.cause))
+      yield* Effect.logWarning(`${method}: the params of the server's request do not match their schema: ${issues}`)
+      return yield* Effect.fail(new Refusal(INVALID_PARAMS, `${method}: the params do not match the schema: ${issues}`))
+    }
+    const exit = yield* Effect.exit(answerOf(method, params.value, idAt(payload, definition.threadId)))
+    if (Exit.isFailure(exit)) {
+      const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+      if (error instanceof Refusal) return yield* Effect.fail(error)
+      const reason = describe(exit.cause)
+      yield* Effect.logWarning(`${method}: the handler failed: ${reason}`)
+      return yield* Effect.fail(new Refusal(INTERNAL_ERROR, `${method}: the handler failed: ${reason}`))
+    }
+    const result = Payload.outgoing(definition.result)(exit.value)
+    if (Exit.isFailure(result)) {
+      const issues = formatIssues(Payload.issuesOfCause(result.cause))
+      yield* Effect.logWarning(`${method}: the handler's answer does not match its schema: ${issues}`)
+      return yield* Effect.fail(new Refusal(INTERNAL_ERROR, `${method}: the answer does not match the schema`))
+    }
+    return Envelope.encodeResult(id, result.value)
+  })
+
+  const send = (line: string): Effect.Effect<void> =>
+    // A connection that is over has told its cause to everybody else already.
+    Effect.ignore(options.send(line))
+
+  const refusal = (id: Envelope.RequestId, { code, message }: Refusal): string =>
+    Envelope.encodeError(id, { code, message })
+
+  const take = (request: ServerRequestEnvelope): void => {
+    const { id, method } = request
+    if (!isKnown(method)) {
+      run(send(refusal(id, new Refusal(METHOD_NOT_FOUND, `Unknown method: ${method}`))))
+      return
+    }
+    if (open.has(id) || open.size >= MAX_OPEN) {
+      run(send(refusal(id, new Refusal(SERVER_OVERLOADED, "Too many requests are waiting for an answer"))))
+      return
+    }
+    const entry: OpenRequest = {
+      turnId: idAt(request.params, ServerRequests[method].turnId),
+      settled: false,
+      fiber: undefined
+    }
+    open.set(id, entry)
+    entry.fiber = run(
+      handle(id, method, request.params).pipe(
+        Effect.catch((error) => Effect.succeed(refusal(id, error))),
+        Semaphore.withPermit(places),
+        Effect.onInterrupt(() =>
+          entry.settled
+            ? Effect.void
+            : send(refusal(id, new Refusal(INTERNAL_ERROR, "The turn has ended"))).pipe(
+              Effect.timeoutOption(WITHDRAWAL)
+            )
+        ),
+        Effect.flatMap(send),
+        Effect.ensuring(Effect.sync(() => open.delete(id)))
+      )
+    )
+  }
+
+  const letGo = (entry: OpenRequest): void => {
+    if (entry.fiber !== undefined) run(Fiber.interrupt(entry.fiber))
+  }
+
+  const observe = (event: CodexEvent): void => {
+    switch (event.method) {
+      case "serverRequest/resolved": {
+        const entry = open.get(event.params.requestId)
+        if (entry === undefined) return
+        entry.settled = true
+        return letGo(entry)
+      }
+      case "turn/completed": {
+        const turnId = event.params.turn.id
+        for (const entry of open.values()) if (entry.turnId === turnId) letGo(entry)
+        for (const [key, change] of fileChanges) if (change.turnId === turnId) fileChanges.delete(key)
+        return
+      }
+      case "item/started": {
+        const { item, threadId, turnId } = event.params
+        if (item.type !== "fileChange") return
+        fileChanges.set(itemKey(threadId, item.id), { turnId, paths: item.changes.map((change) => change.path) })
+        return
+      }
+      case "item/completed": {
+        const { item, threadId } = event.params
+        if (item.type === "fileChange") fileChanges.delete(itemKey(threadId, item.id))
+        return
+      }
+      case "thread/closed":
+      case "thread/archived":
+      case "thread/deleted":
+        threads.delete(event.params.threadId)
+        return
+      default:
+    }
+  }
+
+  const close = (): void => {
+    for (const entry of open.values()) {
+      entry.settled = true
+      letGo(entry)
+    }
+    threads.clear()
+    fileChanges.clear()
+  }
+
+  // Added after the fibers, so that it runs before they are interrupted: nobody reads an answer then.
+  yield* Effect.addFinalizer(() => Effect.sync(close))
+
+  return {
+    open: take,
+    close,
+    observe,
+    assign: (threadId, answers) => {
+      if (answers === undefined) threads.delete(threadId)
+      else threads.set(threadId, answers)
+    },
+    decisions
+  }
+})
+
+/** By method, so that params and result stay together. */
+type Fallbacks<Methods extends ServerRequestMethod = ServerRequestMethod> = {
+  readonly [M in Methods]: (params: ServerRequestParams[M]) => Effect.Effect<ServerRequestResults[M], Refusal>
+}
+
+const fallbackOf = <M extends ServerRequestMethod>(fallbacks: Fallbacks<M>, method: M): Fallbacks<M>[M] =>
+  fallbacks[method]
+
+const itemKey = (threadId: string, itemId: string): string => `${threadId}/${itemId}`
+
+const isKnown = (method: string): method is ServerRequestMethod => Object.hasOwn(ServerRequests, method)
+
+/** The tag of a failure, or that there was a defect: what a handler fails with may hold anything. */
+const describe = (cause: Cause.Cause<unknown>): string =>
+  Option.match(Cause.findErrorOption(cause), {
+    onNone: () => Cause.hasDies(cause) ? "a defect" : "interrupted",
+    onSome: (error) => Predicate.hasProperty(error, "_tag") && typeof error._tag === "string" ? error._tag : "an error"
+  })
