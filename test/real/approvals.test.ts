@@ -88,6 +88,39 @@ layer(OfflineCodex.layer({ model: echo }).pipe(Layer.provideMerge(NodeServices.l
       assert.include(JSON.stringify((yield* asked(thread.id, 2)).toolOutput("call")), "approval policy is Never")
     }))
 
+  it.effect("are the reviewing agent's in mode autoReview", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const model = yield* OfflineModel
+      // Only the reviewer is asked for an assessment in JSON.
+      yield* model.respond((request) =>
+        request.format !== undefined
+          ? OfflineModel.json({
+            risk_level: "low",
+            user_authorization: "high",
+            outcome: "allow",
+            rationale: "Harmless"
+          })
+          : request.toolOutput("call") === undefined
+          ? exec("echo reviewed", { escalated: true })
+          : OfflineModel.text("Done.")
+      )
+      const thread = yield* codex.startThread()
+      const turn = yield* thread.turn("Say it")
+      const result = yield* turn.result
+      const reviewer = (yield* model.requests).filter((request) => request.format !== undefined)
+      yield* model.respond((request) => echo.respond?.(request))
+      assert.strictEqual(result.finalResponse, "Done.")
+      assert.strictEqual(reviewer.length, 1)
+      assert.include(JSON.stringify(reviewer[0]?.input), "echo reviewed")
+      const command = itemsOf(result.items, "commandExecution")[0] ?? assert.fail("No command was run")
+      assert.strictEqual(command.status, "completed")
+      assert.include(command.aggregatedOutput ?? "", "reviewed")
+      const seen = methods(yield* Stream.runCollect(turn.events))
+      assert.include(seen, "item/autoApprovalReview/completed")
+      assert.notInclude(seen, "serverRequest/resolved")
+    }))
+
   it.effect("are not needed without a sandbox: the command runs", () =>
     Effect.gen(function*() {
       const codex = yield* Codex
@@ -200,6 +233,15 @@ layer(OfflineCodex.layer({ model: echo }), live)("what a thread is started with"
       yield* resumed.run("Again")
       assert.deepStrictEqual(yield* stored(thread.id), before)
       assert.strictEqual((yield* asked(thread.id, 2)).model, "gpt-5.2")
+      // A fork gets its model and its sandbox from the configuration, unless they are given.
+      const bare = yield* thread.fork()
+      yield* bare.run("From here")
+      const { approvalPolicy, approvalsReviewer, cwd } = yield* stored(bare.id)
+      assert.deepStrictEqual([approvalPolicy, approvalsReviewer, cwd], ["never", "user", "/tmp"])
+      const fork = yield* thread.fork({ model: "gpt-5.2", sandbox: "workspaceWrite" })
+      yield* fork.run("From here")
+      assert.deepStrictEqual(yield* stored(fork.id), before)
+      assert.strictEqual((yield* asked(fork.id)).model, "gpt-5.2")
     }))
 
   it.effect("holds for the turns after one that overrides it", () =>

@@ -125,8 +125,10 @@ layer(OfflineCodex.layer({ model: echo }), live)("bad input", (it) => {
   it.effect("of experimental methods is refused where they were not asked for", () =>
     Effect.gen(function*() {
       const client = yield* AppServerClient
-      const error = yield* Effect.flip(client.request("thread/memoryMode/set", { threadId: nobody, mode: "enabled" }))
-      assert.notStrictEqual(error._tag, "RequestTimeout")
-      assert.include(error.message, "experimental")
+      const error = yield* failure(
+        client.request("thread/memoryMode/set", { threadId: nobody, mode: "enabled" }),
+        "ExperimentalApiRequired"
+      )
+      assert.strictEqual(error.method, "thread/memoryMode/set")
     }))
 })

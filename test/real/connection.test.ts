@@ -100,7 +100,7 @@ describe("a connection", () => {
       const inProcess = Effect.provide(OfflineCodex.layerCodex({ codex: { codexHome } }), { local: true })
       const first = yield* inProcess(Effect.gen(function*() {
         const codex = yield* Codex
-        const thread = yield* codex.startThread()
+        const thread = yield* codex.startThread({ approvalMode: "denyAll", model: "gpt-5.2" })
         yield* thread.run("Remember the number 7")
         yield* thread.setName("Numbers")
         return thread.id
@@ -111,10 +111,15 @@ describe("a connection", () => {
         assert.deepStrictEqual(listed.map(({ id, name }) => [id, name]), [[first, "Numbers"]])
         const { turns } = yield* codex.readThread(first, { includeTurns: true })
         assert.deepStrictEqual(turns.map((turn) => messages(turn.items)), [["Answer to: Remember the number 7"]])
+        const client = yield* AppServerClient
+        const { approvalPolicy } = yield* client.request("thread/resume", { threadId: first, excludeTurns: true })
+        assert.strictEqual(approvalPolicy, "never")
         const thread = yield* codex.resumeThread(first)
         assert.strictEqual((yield* thread.run("Which number?")).finalResponse, "Answer to: Which number?")
       }))
-      assert.include(JSON.stringify((yield* asked(first, 2)).input), "Remember the number 7")
+      const request = yield* asked(first, 2)
+      assert.include(JSON.stringify(request.input), "Remember the number 7")
+      assert.strictEqual(request.model, "gpt-5.2")
     }).pipe(Effect.provide(Layer.merge(OfflineModel.layer(echo), NodeServices.layer))))
 })
 
