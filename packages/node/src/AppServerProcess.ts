@@ -23,6 +23,7 @@ import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Queue from "effect/Queue"
 import type * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
+import { existsSync, statSync } from "node:fs"
 import * as Binary from "./internal/binary.ts"
 import * as Redact from "./internal/redact.ts"
 import * as Stderr from "./internal/stderr.ts"
@@ -102,7 +103,11 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
       killSignal: "SIGTERM",
       forceKillAfter: grace
     })
-  ).pipe(Effect.mapError((error) => spawnError(error, executable, options.cwd)))
+  ).pipe(
+    Effect.mapError((error) => spawnError(error, executable, options.cwd)),
+    // Node throws some of the reasons instead of reporting them.
+    Effect.catchDefect((cause) => Effect.fail(spawnFailed(cause, executable, options.cwd)))
+  )
 
   const stderr = Stderr.make(child.stderr, redact)
   const stderrDrained = yield* Effect.forkScoped(stderr.drain)
@@ -152,13 +157,22 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
       Stream.mapError((cause): ConnectionError =>
         new TransportError({ operation: "read", description: "Could not read the app-server's output", cause })
       ),
+      // Another process may have inherited the pipe and keep it open.
+      Stream.interruptWhen(Deferred.await(exited)),
       Stream.ensuring(Deferred.succeed(stdoutEnded, undefined)),
       Stream.concat(Stream.fromEffectDrain(Deferred.await(exited)))
     ),
     send: (line) =>
       Effect.flatMap(
         Queue.offer(outbox, `${line}\n`),
-        (accepted) => accepted ? Effect.void : Effect.fail(closedInput)
+        (accepted) =>
+          accepted
+            ? Effect.void
+            // The pipe breaks before the process's exit is known.
+            : Effect.timeoutOrElse(Deferred.await(exited), {
+              duration: Duration.sum(DRAIN_GRACE, DRAIN_GRACE),
+              orElse: () => Effect.fail(closedInput)
+            })
       )
   })
 })
@@ -180,16 +194,21 @@ export const argumentsOf = (options: Options): ReadonlyArray<string> => [
 const overrides = (config: ConfigOverrides, prefix = ""): ReadonlyArray<readonly [string, string]> =>
   Object.entries(config).flatMap(([key, value]) => {
     const path = `${prefix}${key}`
-    return isRecord(value) ? overrides(value, `${path}.`) : [[path, toToml(value)] as const]
+    return isRecord(value) && Object.keys(value).every((name) => bareKey.test(name))
+      ? overrides(value, `${path}.`)
+      : [[path, toToml(value)] as const]
   })
 
-/** JSON's scalars and arrays are TOML; its objects are not. */
+/** The server splits the path at every dot: any other key can only stand in a table. */
+const bareKey = /^[A-Za-z0-9_-]+$/
+
+/** JSON's scalars and arrays are TOML, but for one character; its objects are not. */
 const toToml = (value: ConfigValue): string => {
   if (isRecord(value)) {
-    const entries = Object.entries(value).map(([key, value]) => `${JSON.stringify(key)} = ${toToml(value)}`)
+    const entries = Object.entries(value).map(([key, value]) => `${toToml(key)} = ${toToml(value)}`)
     return `{ ${entries.join(", ")} }`
   }
-  return isList(value) ? `[${value.map(toToml).join(", ")}]` : JSON.stringify(value)
+  return isList(value) ? `[${value.map(toToml).join(", ")}]` : JSON.stringify(value).replaceAll("\u007f", "\\u007f")
 }
 
 const isList = (value: ConfigValue): value is ReadonlyArray<ConfigValue> => Array.isArray(value)
@@ -205,14 +224,7 @@ const spawnError = (
   cwd: string | undefined
 ): AppServerSpawnError => {
   const { reason } = cause
-  if (reason._tag === "NotFound" && reason.module === "FileSystem") {
-    return new AppServerSpawnError({
-      reason: "BadWorkingDirectory",
-      executable,
-      description: `The working directory does not exist: ${cwd ?? "."}`,
-      cause
-    })
-  }
+  if (reason._tag === "NotFound" && reason.module === "FileSystem") return badWorkingDirectory(cause, executable, cwd)
   return new AppServerSpawnError({
     reason: reason._tag === "NotFound" ? "BinaryNotFound" : "SpawnFailed",
     executable,
@@ -222,3 +234,21 @@ const spawnError = (
     cause
   })
 }
+
+const spawnFailed = (cause: unknown, executable: string, cwd: string | undefined): AppServerSpawnError =>
+  cwd !== undefined && existsSync(cwd) && !statSync(cwd).isDirectory()
+    ? badWorkingDirectory(cause, executable, cwd)
+    : new AppServerSpawnError({
+      reason: "SpawnFailed",
+      executable,
+      description: `Could not start ${executable}`,
+      cause
+    })
+
+const badWorkingDirectory = (cause: unknown, executable: string, cwd: string | undefined): AppServerSpawnError =>
+  new AppServerSpawnError({
+    reason: "BadWorkingDirectory",
+    executable,
+    description: `The working directory does not exist: ${cwd ?? "."}`,
+    cause
+  })

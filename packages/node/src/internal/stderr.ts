@@ -38,7 +38,8 @@ export const make = <E>(bytes: Stream.Stream<Uint8Array, E>, redact: (text: stri
     const entry = decodeLogLine(text)
     const message = Option.match(entry, {
       onNone: () => text,
-      onSome: ({ fields, target }) => `${target === undefined ? "" : `${target}: `}${fields.message ?? text}`
+      // Once more: the line had a secret's quotes escaped.
+      onSome: ({ fields, target }) => redact(`${target === undefined ? "" : `${target}: `}${fields.message ?? text}`)
     })
     lines.push(message)
     if (lines.length > TAIL_LINES) lines.shift()
