@@ -228,6 +228,11 @@ export class AppServerClient extends Context.Service<AppServerClient, {
   static layer(options?: Options): Layer.Layer<AppServerClient, RequestError | InvalidOptions, Transport> {
     return Layer.effect(AppServerClient, make(options))
   }
+
+  /** Fails when an option has a value that it cannot have; for those who start something before the client. */
+  static checkOptions(options: Options = {}): Effect.Effect<void, InvalidOptions> {
+    return Effect.asVoid(resolve(options))
+  }
 }
 
 /**

@@ -66,7 +66,9 @@ export const layer = <E = never, R = never>(
 ): Layer.Layer<Codex | AppServerClient, StartError, R> =>
   Codex.layer.pipe(
     Layer.provideMerge(client(options)),
-    Layer.provide(Layer.effect(Transport, AppServerProcess.make(options))),
+    Layer.provide(
+      Layer.effect(Transport, Effect.andThen(AppServerClient.checkOptions(options), AppServerProcess.make(options)))
+    ),
     Layer.provide(NodeServices.layer),
     Layer.catchTag("AppServerExited", (error) => Layer.effectContext(Effect.fail(exitedEarly(error, options))))
   )
