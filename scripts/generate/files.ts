@@ -272,6 +272,19 @@ ${experimentalMethods.map((method) => `  | ${quote(method)}\n`).join("")}
 /** A method that exists without the experimental API. */
 export type StableClientRequestMethod = Exclude<ClientRequestMethod, ExperimentalClientRequestMethod>
 
+${
+      typeMap(
+        "StableClientRequestParams",
+        "The params of each client request that exists without the experimental API, without the fields that do not.",
+        clientRequests.filter(({ method }) => stableMethods.has(method)),
+        (method) => {
+          const fields = experimentalFields(method, definitions, stable)
+          return fields.length === 0
+            ? paramsType(method, "out")
+            : `Omit<${paramsType(method, "out")}, ${fields.map(quote).join(" | ")}>`
+        }
+      )
+    }
 /** What is known of a client request. */
 export interface ClientRequestDefinition<M extends ClientRequestMethod> {
   readonly method: M

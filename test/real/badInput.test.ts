@@ -126,7 +126,7 @@ layer(OfflineCodex.layer({ model: echo }), live)("bad input", (it) => {
     Effect.gen(function*() {
       const client = yield* AppServerClient
       const error = yield* failure(
-        client.request("thread/memoryMode/set", { threadId: nobody, mode: "enabled" }),
+        client.experimental.request("thread/memoryMode/set", { threadId: nobody, mode: "enabled" }),
         "ExperimentalApiRequired"
       )
       assert.strictEqual(error.method, "thread/memoryMode/set")

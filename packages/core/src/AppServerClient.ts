@@ -9,7 +9,9 @@ import type {
   ClientRequestParams,
   ClientRequestResults,
   InitializeResponse,
-  ServerNotificationMethod
+  ServerNotificationMethod,
+  StableClientRequestMethod,
+  StableClientRequestParams
 } from "@effect-codex/generated"
 import { ClientRequests } from "@effect-codex/generated"
 import * as Cause from "effect/Cause"
@@ -21,6 +23,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
@@ -184,12 +187,24 @@ export class AppServerClient extends Context.Service<AppServerClient, {
    * Sends a request and waits for its response. The params are checked before
    * anything is written (`InvalidParams` with `sent: false`), the result is
    * decoded. Interrupting it forgets the request; the server may still carry it
-   * out.
+   * out. This is the stable protocol; `experimental` has the rest.
    */
-  readonly request: <M extends ClientRequestMethod>(
+  readonly request: <M extends StableClientRequestMethod>(
     method: M,
-    ...params: ParamsOf<M>
+    ...params: Params<StableClientRequestParams[M]>
   ) => Effect.Effect<ClientRequestResults[M], RequestError>
+  /** The experimental protocol, for layers with `experimental: true`. */
+  readonly experimental: {
+    /**
+     * The same for every method and every field. Without `experimental: true` on the
+     * layer, what is not stable fails with `ExperimentalApiRequired` before anything
+     * is sent.
+     */
+    readonly request: <M extends ClientRequestMethod>(
+      method: M,
+      ...params: Params<ClientRequestParams[M]>
+    ) => Effect.Effect<ClientRequestResults[M], RequestError>
+  }
   /** Sends a notification. The protocol has one, which the handshake sends. */
   readonly notify: (method: "initialized") => Effect.Effect<void, ConnectionError>
   /**
@@ -236,15 +251,13 @@ export class AppServerClient extends Context.Service<AppServerClient, {
 }
 
 /**
- * The params argument of a method: left out where the method has none, optional
- * where they may be absent.
+ * The params argument of a method: optional where the method has none or may do
+ * without.
  *
  * @since 0.1.0
  * @category models
  */
-export type ParamsOf<M extends ClientRequestMethod> = undefined extends ClientRequestParams[M]
-  ? [params?: ClientRequestParams[M]]
-  : [params: ClientRequestParams[M]]
+export type Params<P> = undefined extends P ? [params?: P] : [params: P]
 
 // =============================================================================
 // Constructors
@@ -314,7 +327,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
 
   const call = <M extends ClientRequestMethod>(
     method: M,
-    params: ClientRequestParams[M] | undefined,
+    params: unknown,
     timeout: Duration.Duration,
     onResult?: (result: unknown) => void
   ): Effect.Effect<ClientRequestResults[M], RequestError> =>
@@ -461,6 +474,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   return AppServerClient.of({
     server,
     request: (method, ...[params]) => call(method, params, requestTimeout),
+    experimental: { request: (method, ...[params]) => call(method, params, requestTimeout) },
     notify: (method) => transport.send(Envelope.encodeNotification(method, undefined)),
     openTurn,
     notifications: Stream.unwrap(router.hub.subscribe),
@@ -484,14 +498,12 @@ const invalidParams = (method: string, issues: ReadonlyArray<PayloadIssue>): Inv
   })
 
 /** What of a request is not part of the stable protocol, if anything is. */
-const needsExperimental = <M extends ClientRequestMethod>(
-  method: M,
-  params: ClientRequestParams[M] | undefined
-): ExperimentalApiRequired | undefined => {
+const needsExperimental = (method: ClientRequestMethod, params: unknown): ExperimentalApiRequired | undefined => {
   const { experimentalFields, stability } = ClientRequests[method]
   if (stability === "experimental") return new ExperimentalApiRequired({ method, fields: [] })
-  const given: Record<string, unknown> = { ...params }
-  const fields = experimentalFields.filter((field) => given[field] !== undefined)
+  const fields = experimentalFields.filter((field) =>
+    Predicate.hasProperty(params, field) && params[field] !== undefined
+  )
   return fields.length === 0 ? undefined : new ExperimentalApiRequired({ method, fields })
 }
 

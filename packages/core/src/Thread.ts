@@ -257,7 +257,7 @@ export const start = Effect.fn("Thread.start")(
   function*<E, R>(client: AppServerClient["Service"], options: StartThreadOptions<E, R> = {}) {
     const answers = yield* answersOf(options)
     const asks = client.hasApprovals || options.approvals !== undefined
-    const { thread } = yield* client.request("thread/start", {
+    const { thread } = yield* client.experimental.request("thread/start", {
       ...threadParams({ ...options, approvalMode: options.approvalMode ?? (asks ? "ask" : "autoReview") }),
       ephemeral: options.ephemeral,
       serviceName: options.serviceName,

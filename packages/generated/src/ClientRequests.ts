@@ -492,6 +492,124 @@ export type ExperimentalClientRequestMethod =
 /** A method that exists without the experimental API. */
 export type StableClientRequestMethod = Exclude<ClientRequestMethod, ExperimentalClientRequestMethod>
 
+/** The params of each client request that exists without the experimental API, without the fields that do not. */
+export interface StableClientRequestParams {
+  readonly "account/gatewayOAuth/cancel": undefined
+  readonly "account/gatewayOAuth/login": Schemas.GatewayOAuthLoginParams | null | undefined
+  readonly "account/gatewayOAuth/read": Schemas.GatewayOAuthReadParams | null | undefined
+  readonly "account/login/cancel": Schemas.CancelLoginAccountParams
+  readonly "account/login/start": Schemas.LoginAccountParams
+  readonly "account/logout": undefined
+  readonly "account/rateLimitResetCredit/consume": Schemas.ConsumeAccountRateLimitResetCreditParams
+  readonly "account/rateLimits/read": Schemas.GetAccountRateLimitsParams | null | undefined
+  readonly "account/read": Schemas.GetAccountParams
+  readonly "account/securitySetup/read": undefined
+  readonly "account/sendAddCreditsNudgeEmail": Schemas.SendAddCreditsNudgeEmailParams
+  readonly "account/usage/read": Schemas.GetAccountTokenUsageParams | null | undefined
+  readonly "account/workspaceMessages/read": undefined
+  readonly "app/installed": Schemas.AppsInstalledParams
+  readonly "app/list": Schemas.AppsListParams
+  readonly "app/read": Schemas.AppsReadParams
+  /** Execute a standalone command (argv vector) under the server's sandbox. */
+  readonly "command/exec": Omit<Schemas.CommandExecParams, "permissionProfile">
+  /** Resize a running PTY-backed `command/exec` session by client-supplied `processId`. */
+  readonly "command/exec/resize": Schemas.CommandExecResizeParams
+  /** Terminate a running `command/exec` session by client-supplied `processId`. */
+  readonly "command/exec/terminate": Schemas.CommandExecTerminateParams
+  /** Write stdin bytes to a running `command/exec` session or close stdin. */
+  readonly "command/exec/write": Schemas.CommandExecWriteParams
+  readonly "config/batchWrite": Schemas.ConfigBatchWriteParams
+  readonly "config/mcpServer/reload": undefined
+  readonly "config/read": Schemas.ConfigReadParams
+  readonly "config/value/write": Schemas.ConfigValueWriteParams
+  readonly "configRequirements/read": undefined
+  readonly "experimentalFeature/enablement/set": Schemas.ExperimentalFeatureEnablementSetParams
+  readonly "experimentalFeature/list": Schemas.ExperimentalFeatureListParams
+  readonly "externalAgentConfig/detect": Schemas.ExternalAgentConfigDetectParams
+  readonly "externalAgentConfig/import": Schemas.ExternalAgentConfigImportParams
+  readonly "externalAgentConfig/import/readHistories": undefined
+  readonly "externalAgentConfig/import/recordHistory": Schemas.ExternalAgentConfigImportHistoryRecordParams
+  readonly "feedback/save": Schemas.FeedbackSaveParams
+  readonly "feedback/upload": Schemas.FeedbackUploadParams
+  readonly "fs/copy": Schemas.FsCopyParams
+  readonly "fs/createDirectory": Schemas.FsCreateDirectoryParams
+  readonly "fs/getMetadata": Schemas.FsGetMetadataParams
+  readonly "fs/readDirectory": Schemas.FsReadDirectoryParams
+  readonly "fs/readFile": Schemas.FsReadFileParams
+  readonly "fs/remove": Schemas.FsRemoveParams
+  readonly "fs/unwatch": Schemas.FsUnwatchParams
+  readonly "fs/watch": Schemas.FsWatchParams
+  readonly "fs/writeFile": Schemas.FsWriteFileParams
+  readonly "fuzzyFileSearch": Schemas.FuzzyFileSearchParams
+  readonly "hooks/list": Schemas.HooksListParams
+  readonly "initialize": Schemas.InitializeParams
+  readonly "marketplace/add": Schemas.MarketplaceAddParams
+  readonly "marketplace/remove": Schemas.MarketplaceRemoveParams
+  readonly "marketplace/upgrade": Schemas.MarketplaceUpgradeParams
+  readonly "mcpServer/oauth/login": Schemas.McpServerOauthLoginParams
+  readonly "mcpServer/resource/read": Schemas.McpResourceReadParams
+  readonly "mcpServer/tool/call": Schemas.McpServerToolCallParams
+  readonly "mcpServerStatus/list": Schemas.ListMcpServerStatusParams
+  readonly "model/list": Schemas.ModelListParams
+  readonly "modelProvider/capabilities/read": Schemas.ModelProviderCapabilitiesReadParams
+  readonly "modelProvider/config/write": Schemas.ModelProviderConfigWriteParams
+  readonly "modelProvider/list": Schemas.ModelProviderListParams
+  readonly "permissionProfile/list": Schemas.PermissionProfileListParams
+  readonly "plugin/install": Schemas.PluginInstallParams
+  readonly "plugin/installed": Schemas.PluginInstalledParams
+  readonly "plugin/list": Schemas.PluginListParams
+  readonly "plugin/read": Schemas.PluginReadParams
+  readonly "plugin/reconcile": Schemas.PluginReconcileParams
+  readonly "plugin/share/checkout": Schemas.PluginShareCheckoutParams
+  readonly "plugin/share/delete": Schemas.PluginShareDeleteParams
+  readonly "plugin/share/list": Schemas.PluginShareListParams
+  readonly "plugin/share/save": Schemas.PluginShareSaveParams
+  readonly "plugin/share/updateTargets": Schemas.PluginShareUpdateTargetsParams
+  readonly "plugin/skill/read": Schemas.PluginSkillReadParams
+  readonly "plugin/uninstall": Schemas.PluginUninstallParams
+  readonly "review/start": Schemas.ReviewStartParams
+  readonly "skills/config/write": Schemas.SkillsConfigWriteParams
+  readonly "skills/extraRoots/set": Schemas.SkillsExtraRootsSetParams
+  readonly "skills/list": Schemas.SkillsListParams
+  readonly "thread/approveGuardianDeniedAction": Schemas.ThreadApproveGuardianDeniedActionParams
+  readonly "thread/archive": Schemas.ThreadArchiveParams
+  readonly "thread/attachment/add": Schemas.ThreadAttachmentAddParams
+  readonly "thread/attachment/list": Schemas.ThreadAttachmentListParams
+  readonly "thread/attachment/remove": Schemas.ThreadAttachmentRemoveParams
+  readonly "thread/attachmentOwner/list": Schemas.ThreadAttachmentOwnerListParams
+  readonly "thread/compact/start": Schemas.ThreadCompactStartParams
+  readonly "thread/delete": Schemas.ThreadDeleteParams
+  readonly "thread/fork": Omit<Schemas.ThreadForkParams, "attachToSource" | "beforeTurnId" | "deferGoalContinuation" | "experimentalDisablePredictionMcp" | "experimentalPredictionMode" | "path" | "permissions" | "runtimeWorkspaceRoots">
+  readonly "thread/goal/clear": Schemas.ThreadGoalClearParams
+  readonly "thread/goal/get": Schemas.ThreadGoalGetParams
+  readonly "thread/goal/set": Schemas.ThreadGoalSetParams
+  /** Append raw Responses API items to the thread history without starting a user turn. */
+  readonly "thread/inject_items": Schemas.ThreadInjectItemsParams
+  readonly "thread/items/list": Schemas.ThreadItemsListParams
+  readonly "thread/list": Omit<Schemas.ThreadListParams, "ancestorThreadId" | "attachedToThreadId" | "includeAttachedThreads" | "parentThreadId" | "projectId">
+  readonly "thread/loaded/list": Schemas.ThreadLoadedListParams
+  readonly "thread/metadata/update": Omit<Schemas.ThreadMetadataUpdateParams, "daybreakEnabled" | "projectId">
+  readonly "thread/name/set": Schemas.ThreadSetNameParams
+  readonly "thread/read": Schemas.ThreadReadParams
+  readonly "thread/resume": Omit<Schemas.ThreadResumeParams, "history" | "initialTurnsPage" | "path" | "permissions" | "runtimeWorkspaceRoots">
+  readonly "thread/revert": Schemas.ThreadRevertParams
+  readonly "thread/section/move": Schemas.ThreadSectionMoveParams
+  readonly "thread/shellCommand": Schemas.ThreadShellCommandParams
+  readonly "thread/start": Omit<Schemas.ThreadStartParams, "allowProviderModelFallback" | "daybreakEnabled" | "dynamicTools" | "environments" | "experimentalRawEvents" | "historyMode" | "mockExperimentalField" | "multiAgentMode" | "permissions" | "projectId" | "runtimeWorkspaceRoots" | "selectedCapabilityRoots">
+  readonly "thread/turns/list": Schemas.ThreadTurnsListParams
+  readonly "thread/unarchive": Schemas.ThreadUnarchiveParams
+  readonly "thread/unsubscribe": Schemas.ThreadUnsubscribeParams
+  readonly "threadSection/create": Schemas.ThreadSectionCreateParams
+  readonly "threadSection/delete": Schemas.ThreadSectionDeleteParams
+  readonly "threadSection/list": Schemas.ThreadSectionListParams
+  readonly "threadSection/update": Schemas.ThreadSectionUpdateParams
+  readonly "turn/interrupt": Schemas.TurnInterruptParams
+  readonly "turn/start": Omit<Schemas.TurnStartParams, "additionalContext" | "collaborationMode" | "cyberAccessProgram" | "environments" | "multiAgentMode" | "permissions" | "responsesapiClientMetadata" | "responsesapiClientMetadataPatch" | "runtimeWorkspaceRoots">
+  readonly "turn/steer": Omit<Schemas.TurnSteerParams, "additionalContext" | "responsesapiClientMetadata" | "responsesapiClientMetadataPatch">
+  readonly "windowsSandbox/readiness": undefined
+  readonly "windowsSandbox/setupStart": Schemas.WindowsSandboxSetupStartParams
+}
+
 /** What is known of a client request. */
 export interface ClientRequestDefinition<M extends ClientRequestMethod> {
   readonly method: M
