@@ -13,9 +13,14 @@ const exec = (cmd: string, options: { readonly escalated?: boolean; readonly cal
   OfflineModel.functionCall({
     name: "exec_command",
     callId: options.callId ?? "call",
-    arguments: options.escalated === true
-      ? { cmd, sandbox_permissions: "require_escalated", justification: "It has to be" }
-      : { cmd }
+    arguments: {
+      cmd,
+      // A machine under load may take its time to start a shell; the tool would go on without the command.
+      yield_time_ms: 30_000,
+      ...(options.escalated === true
+        ? { sandbox_permissions: "require_escalated", justification: "It has to be" }
+        : {})
+    }
   })
 
 layer(OfflineCodex.layer({ model: echo }).pipe(Layer.provideMerge(NodeServices.layer)), live)("approvals", (it) => {
