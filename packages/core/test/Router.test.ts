@@ -10,7 +10,12 @@ import * as Wire from "./support/wire.ts"
 
 const limits = { events: 100, bytes: 1_000_000 }
 
-const make = () => new Router({ hub: new EventHub(limits), turnLimits: limits, desk: { open: () => {}, observe: () => {}, close: () => {} } })
+const make = () =>
+  new Router({
+    hub: new EventHub(limits),
+    turnLimits: limits,
+    desk: { open: () => {}, observe: () => {}, close: () => {} }
+  })
 
 const receive = (router: Router, ...messages: ReadonlyArray<unknown>) => {
   for (const message of messages) {
