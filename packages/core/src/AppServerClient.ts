@@ -21,6 +21,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -41,7 +42,8 @@ import {
   RequestTimeout,
   type ResponseError,
   TransportError,
-  type TurnLagged
+  type TurnLagged,
+  type UnsupportedRuntime
 } from "./CodexError.ts"
 import * as Envelope from "./internal/envelope.ts"
 import { EventHub } from "./internal/eventHub.ts"
@@ -57,6 +59,7 @@ import type { TurnFailure, TurnState } from "./internal/turn.ts"
 import type { CodexEvent, TurnEvent } from "./Notification.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
 import type { RunResult } from "./RunResult.ts"
+import * as RuntimeVersion from "./RuntimeVersion.ts"
 import { Transport } from "./Transport.ts"
 
 // =============================================================================
@@ -134,8 +137,8 @@ export interface OpenTurnOptions {
   /**
    * - `"replay"` (default): any number of times, each time from the first event,
    *   as long as the buffer holds them;
-   * - `"once"`: by one reader, which is there from the start; nothing is kept
-   *   beyond what it has not read yet;
+   * - `"once"`: by one reader, which is there from the start (of a turn that the
+   *   request steers, from now on); nothing is kept beyond what it has not read yet;
    * - `"never"`: not at all, only the result counts.
    */
   readonly read?: "replay" | "once" | "never" | undefined
@@ -240,7 +243,7 @@ export class AppServerClient extends Context.Service<AppServerClient, {
   ) => Stream.Stream<Extract<CodexEvent, { readonly method: M }>, ConnectionError>
 }>()("@effect-codex/core/AppServerClient") {
   /** The client over whatever `Transport` there is; fails when the handshake does. */
-  static layer(options?: Options): Layer.Layer<AppServerClient, RequestError | InvalidOptions, Transport> {
+  static layer(options?: Options): Layer.Layer<AppServerClient, HandshakeError, Transport> {
     return Layer.effect(AppServerClient, make(options))
   }
 
@@ -249,6 +252,14 @@ export class AppServerClient extends Context.Service<AppServerClient, {
     return Effect.asVoid(resolve(options))
   }
 }
+
+/**
+ * Why there is no client: an option, the handshake or the runtime's version.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type HandshakeError = RequestError | InvalidOptions | UnsupportedRuntime
 
 /**
  * The params argument of a method: optional where the method has none or may do
@@ -284,6 +295,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   const framer = new Framer(settings.maxLineBytes)
   const requests = yield* Scope.fork(yield* Effect.scope)
   const answers = Option.getOrUndefined(yield* Effect.serviceOption(Approvals.Approvals))
+  const run = yield* FiberSet.makeRuntime<never>()
   const desk = yield* ServerRequestDesk.make({ send: transport.send, answers })
 
   const router = new Router({
@@ -315,13 +327,20 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   ): Effect.fn.Return<unknown, ConnectionError | ResponseError | DecodeError> {
     const id = nextId++
     const response = Deferred.makeUnsafe<unknown, ResponseError | ConnectionError | DecodeError>()
+    let written = false
     router.await(id, { method, response, onResult })
     return yield* transport.send(Envelope.encodeRequest(id, method, params)).pipe(
       Effect.mapError((error) => duringMethod(error, method)),
       // A connection that is over answers with its cause, whatever writing to it says.
       Effect.catch((error) => router.closed === undefined ? Effect.fail(error) : Effect.void),
-      Effect.andThen(Deferred.await(response)),
-      Effect.ensuring(Effect.sync(() => router.forget(id)))
+      Effect.andThen(Effect.suspend(() => {
+        written = true
+        return Deferred.await(response)
+      })),
+      Effect.ensuring(Effect.sync(() => {
+        // A late answer still names the turn that nobody waits for any more.
+        if (!written || onResult === undefined) router.forget(id)
+      }))
     )
   })
 
@@ -400,6 +419,11 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
       const { threadId } = params
       const start: TurnStart = turnStarts[method]
       let turn: TurnState | undefined
+      let abandoned = false
+      const claim = (claimed: TurnState): void => {
+        if (abandoned) run(letGo(claimed))
+        else turn = claimed
+      }
       // The fiber below would be interrupted with the client before it could tell why.
       if (router.closed !== undefined) return yield* duringMethod(router.closed, method)
       router.startPending(threadId)
@@ -407,13 +431,15 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
       const request = call(method, params, requestTimeout, (result) => {
         // On the reader, before the next message: later events find the turn.
         const turnId = start._tag === "Response" ? idAt(result, start.turnId) : undefined
-        if (turnId !== undefined) turn = router.claim(threadId, turnId)
+        if (turnId !== undefined) claim(router.claim(threadId, turnId))
       }).pipe(
         Effect.tap(() =>
           expected === undefined ? Effect.void : Deferred.await(expected.turn).pipe(
             Effect.mapError((error) => duringMethod(error, method)),
-            Effect.map((met) => {
-              turn = met
+            Effect.map(claim),
+            Effect.timeoutOrElse({
+              duration: requestTimeout,
+              orElse: () => Effect.fail(new RequestTimeout({ method, timeout: requestTimeout }))
             })
           )
         ),
@@ -426,7 +452,11 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
           Exit.isSuccess(exit)
             ? Effect.void
             : Fiber.await(fiber).pipe(
-              Effect.andThen(Effect.suspend(() => turn === undefined ? Effect.void : letGo(turn)))
+              Effect.timeoutOption(interruptGrace),
+              Effect.andThen(Effect.suspend(() => {
+                abandoned = true
+                return turn === undefined ? Fiber.interrupt(fiber) : letGo(turn)
+              }))
             )
         )
       )
@@ -440,7 +470,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
       const opened = turn
       yield* Scope.addFinalizer(scope, letGo(opened))
       const read = options?.read ?? "replay"
-      const events = read === "once" ? yield* opened.attach : Stream.unwrap(opened.attach)
+      const events = read === "once" ? yield* opened.attach("rest") : Stream.unwrap(opened.attach("all"))
       // Somebody else who holds the turn may still want to read it from its start.
       if (read !== "replay" && opened.owners === 1) opened.forgetHistory()
       return {
@@ -469,6 +499,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     },
     settings.handshakeTimeout
   )
+  yield* RuntimeVersion.check(server.userAgent)
   yield* transport.send(Envelope.encodeNotification("initialized", undefined))
 
   return AppServerClient.of({

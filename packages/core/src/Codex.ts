@@ -23,6 +23,7 @@ import { AppServerClient } from "./AppServerClient.ts"
 import type { ConnectionError, RequestError } from "./CodexError.ts"
 import * as Login from "./Login.ts"
 import type { CodexEvent } from "./Notification.ts"
+import * as RuntimeVersion from "./RuntimeVersion.ts"
 import * as Thread from "./Thread.ts"
 
 // =============================================================================
@@ -202,7 +203,7 @@ export const make = Effect.gen(function*() {
 
   return Codex.of({
     metadata: {
-      version: versionOf(client.server.userAgent),
+      version: RuntimeVersion.fromUserAgent(client.server.userAgent),
       userAgent: client.server.userAgent,
       codexHome: client.server.codexHome,
       platformFamily: client.server.platformFamily,
@@ -242,6 +243,3 @@ export const make = Effect.gen(function*() {
 
 const nextCursor = (page: { readonly nextCursor?: string | null }): Option.Option<string> =>
   Option.fromNullishOr(page.nextCursor)
-
-/** The user agent begins with the client's name and the runtime's version. */
-const versionOf = (userAgent: string): string | null => /^[^/]*\/(\d+\.\d+\.\d+\S*)/.exec(userAgent)?.[1] ?? null

@@ -129,6 +129,26 @@ export class InvalidOptions extends Schema.TaggedError<InvalidOptions>()("Invali
 }
 
 /**
+ * The runtime is older than the protocol of this package. Update it, or leave
+ * `codexPath` out to start the pinned one.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class UnsupportedRuntime extends Schema.TaggedError<UnsupportedRuntime>()("UnsupportedRuntime", {
+  /** The version that it told. */
+  version: Schema.String,
+  /** The oldest version that is accepted. */
+  minimum: Schema.String,
+  /** The version that this package is tested with. */
+  tested: Schema.String
+}) {
+  override get message(): string {
+    return `The app-server is ${this.version}; this package needs ${this.minimum} or newer (tested with ${this.tested})`
+  }
+}
+
+/**
  * Why a connection is over: the reason every waiter of it is given.
  *
  * @since 0.1.0
@@ -511,6 +531,7 @@ export class TurnLagged extends Schema.TaggedError<TurnLagged>()("TurnLagged", {
 export type CodexError =
   | AppServerSpawnError
   | InvalidOptions
+  | UnsupportedRuntime
   | RequestError
   | TurnFailed
   | TurnInterrupted

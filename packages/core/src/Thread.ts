@@ -32,8 +32,8 @@ import * as TurnHandle from "./TurnHandle.ts"
 
 /**
  * What a thread runs with, when it is started, resumed or forked. Whatever is
- * left out is the server's choice for a new thread, and stays as stored for an
- * existing one.
+ * left out is the server's choice for a new thread; for an existing one see
+ * `ResumeThreadOptions` and `ForkThreadOptions`.
  *
  * @since 0.1.0
  * @category models
@@ -84,7 +84,9 @@ export interface StartThreadOptions<E = never, R = never> extends ThreadOptions<
 }
 
 /**
- * Options of `codex.resumeThread`.
+ * Options of `codex.resumeThread`. What is left out is as the server has stored it;
+ * what it does not store (the sandbox, once its process has ended) is as its
+ * configuration says.
  *
  * @since 0.1.0
  * @category models
@@ -92,7 +94,10 @@ export interface StartThreadOptions<E = never, R = never> extends ThreadOptions<
 export interface ResumeThreadOptions<E = never, R = never> extends ThreadOptions<E, R> {}
 
 /**
- * Options of `codex.forkThread` and `thread.fork`.
+ * Options of `codex.forkThread` and `thread.fork`. What is left out is as the
+ * source has it (approvals, directory) or as the server's configuration says
+ * (model, sandbox). Approvals and tools that were given for the source are not
+ * taken over: give them again.
  *
  * @since 0.1.0
  * @category models

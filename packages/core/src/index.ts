@@ -9,6 +9,7 @@ export {
   AppServerClient,
   type BufferLimits,
   type ClientInfo,
+  type HandshakeError,
   type OpenTurn,
   type OpenTurnOptions,
   type Options as AppServerClientOptions,
@@ -42,7 +43,8 @@ export {
   TurnFailed,
   TurnInterrupted,
   TurnLagged,
-  UnsupportedOutputSchema
+  UnsupportedOutputSchema,
+  UnsupportedRuntime
 } from "./CodexError.ts"
 export * as CodexTools from "./CodexTools.ts"
 export * as Input from "./Input.ts"

@@ -111,7 +111,7 @@ describe("Router", () => {
         [0, 0, 0]
       )
       const turn = router.claim("A", "T")
-      yield* Effect.scoped(Effect.asVoid(turn.attach))
+      yield* Effect.scoped(Effect.asVoid(turn.attach("all")))
       assert.strictEqual(turn["readers"].size, 0)
     }))
 
@@ -123,7 +123,7 @@ describe("Router", () => {
       router.startPending("B")
       const expected = router.expect("B", () => true)
       const turn = router.claim("A", "T")
-      const events = yield* turn.attach
+      const events = yield* turn.attach("all")
       receive(router, Wire.turnStarted("A", "T"))
       router.close(new AppServerExited({ exitCode: 1, stderr: "first" }))
       router.close(new AppServerExited({ exitCode: 2, stderr: "second" }))

@@ -463,17 +463,35 @@ describe("the result of a turn", () => {
 })
 
 describe("turn/start", () => {
-  it.effect("that is not answered in time leaves its turn to nobody", () =>
+  it.effect("that is answered too late has its turn interrupted", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connect({ requestTimeout: "10 seconds" })
-      const unowned = yield* collect(client.unownedNotifications)
       const opening = yield* fork(errorOf(Effect.scoped(client.openTurn("turn/start", Wire.startParams("A")))))
       const request = yield* server.request("turn/start")
       yield* TestClock.adjust("10 seconds")
       assert.strictEqual((yield* Fiber.join(opening))._tag, "RequestTimeout")
       yield* server.respond(request, { turn: Wire.turn({ id: "T" }) })
-      yield* server.push(...Wire.textTurn("A", "T", ["late"]))
-      assert.strictEqual((yield* unowned.atLeast(6)).length, 6)
+      yield* server.push(Wire.turnStarted("A", "T"))
+      const interrupt = yield* server.request("turn/interrupt")
+      assert.deepStrictEqual(interrupt.params, { threadId: "A", turnId: "T" })
+      yield* server.respond(interrupt, {})
+      yield* server.push(Wire.turnCompleted("A", "T", { status: "interrupted" }))
+      const unowned = yield* collect(client.unownedNotifications)
+      yield* server.push(Wire.turnStarted("A", "T2"))
+      assert.strictEqual((yield* unowned.atLeast(1)).length, 1)
+    }))
+
+  it.effect("that nobody waits for any more does not keep its caller", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const opening = yield* fork(Effect.scoped(client.openTurn("turn/start", Wire.startParams("A"))))
+      const request = yield* server.request("turn/start")
+      const stopping = yield* fork(Fiber.interrupt(opening))
+      yield* TestClock.adjust("10 seconds")
+      yield* Fiber.join(stopping)
+      yield* server.respond(request, { turn: Wire.turn({ id: "T" }) })
+      yield* server.push(Wire.turnStarted("A", "T"))
+      assert.deepStrictEqual((yield* server.request("turn/interrupt")).params, { threadId: "A", turnId: "T" })
     }))
 
   it.effect("that is answered without a turn fails", () =>

@@ -10,8 +10,7 @@ import {
   type AppServerExited,
   AppServerSpawnError,
   Codex,
-  type InvalidOptions,
-  type RequestError,
+  type HandshakeError,
   Transport
 } from "@effect-codex/core"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -47,7 +46,7 @@ export interface Options<E = never, R = never> extends AppServerProcess.Options,
  * @since 0.1.0
  * @category errors
  */
-export type StartError = AppServerSpawnError | InvalidOptions | Exclude<RequestError, AppServerExited>
+export type StartError = AppServerSpawnError | Exclude<HandshakeError, AppServerExited>
 
 // =============================================================================
 // Layers
@@ -75,7 +74,7 @@ export const layer = <E = never, R = never>(
 
 const client = <E, R>(
   options: Options<E, R>
-): Layer.Layer<AppServerClient, RequestError | InvalidOptions, Transport | R> =>
+): Layer.Layer<AppServerClient, HandshakeError, Transport | R> =>
   options.approvals === undefined
     ? AppServerClient.layer(options)
     : Layer.provide(AppServerClient.layer(options), Approvals.layer(options.approvals))

@@ -164,12 +164,14 @@ export class Router {
       this.route(frame, bytes)
     } catch {
       // A payload nested deeper than the stack is the way to get here.
-      this.surface("(line)", ["a message that can be read"])
+      this.unreadable(typeof frame === "string" ? frame : frame.head, "a message that can be read")
     }
   }
 
   private route(frame: Frame, bytes: number): void {
-    if (frame instanceof OversizedLine) return this.oversized(frame)
+    if (frame instanceof OversizedLine) {
+      return this.unreadable(frame.head, `a line within the limit (${frame.bytes} bytes came)`)
+    }
     const envelope = Envelope.parse(frame)
     switch (envelope._tag) {
       case "Notification": {
@@ -272,9 +274,9 @@ export class Router {
     }
   }
 
-  private oversized(line: OversizedLine): void {
-    const { id, method } = Envelope.identify(line.head)
-    const expected = `a line within the limit (${line.bytes} bytes came)`
+  /** A message that is lost: what its start says it was fails, if that is a response. */
+  private unreadable(head: string, expected: string): void {
+    const { id, method } = Envelope.identify(head)
     const waiter = id === undefined || method !== undefined ? undefined : this.takeWaiter(id)
     if (waiter === undefined) return this.surface(method ?? "(line)", [expected])
     Deferred.doneUnsafe(

@@ -35,8 +35,7 @@ export class TurnState {
   owners = 0
 
   private readonly limits: Subscription.Limits
-  /** By id; an item of an unknown type need not have one. */
-  private readonly items = new Map<unknown, ThreadItem>()
+  private readonly items: Array<ThreadItem> = []
   private usage: ThreadTokenUsage | null = null
   private readonly readers = new Set<Reader>()
   /** What came so far, for readers that attach later; undefined once it was more than the buffer holds. */
@@ -63,7 +62,7 @@ export class TurnState {
     if (!entersReview(event)) Deferred.doneUnsafe(this.started, Exit.void)
     switch (event.method) {
       case "item/completed":
-        this.keep(event.params.item)
+        this.items.push(event.params.item)
         return
       case "thread/tokenUsage/updated":
         this.usage = event.params.tokenUsage
@@ -104,23 +103,26 @@ export class TurnState {
     this.history = undefined
   }
 
-  /** A reader that gets every event of the turn from its first one, for as long as the scope is open. */
-  get attach(): Effect.Effect<Stream.Stream<TurnEvent, ReadFailure>, never, Scope.Scope> {
+  /**
+   * A reader for as long as the scope is open: of every event of the turn from its
+   * first one, or of those that are still to be had.
+   */
+  attach(which: "all" | "rest"): Effect.Effect<Stream.Stream<TurnEvent, ReadFailure>, never, Scope.Scope> {
     return Effect.map(
       Effect.acquireRelease(
-        Effect.map(Subscription.make<TurnEvent, ReadFailure>(this.limits), (reader) => this.welcome(reader)),
+        Effect.map(Subscription.make<TurnEvent, ReadFailure>(this.limits), (reader) => this.welcome(reader, which)),
         (reader) => Effect.sync(() => this.readers.delete(reader))
       ),
       (reader) => reader.stream
     )
   }
 
-  private welcome(reader: Reader): Reader {
-    if (this.history === undefined) {
+  private welcome(reader: Reader, which: "all" | "rest"): Reader {
+    if (this.history === undefined && which === "all") {
       reader.fail(this.lagged())
       return reader
     }
-    for (const delivery of this.history) reader.offer(delivery)
+    for (const delivery of this.history ?? []) reader.offer(delivery)
     if (this.readsEnded === undefined) this.readers.add(reader)
     else finish(reader, this.readsEnded)
     return reader
@@ -145,13 +147,10 @@ export class TurnState {
     }
   }
 
-  private keep(item: ThreadItem): void {
-    this.items.set(item.id ?? item, item)
-  }
-
   private complete(turn: Turn): void {
-    for (const item of turn.items) if (!this.items.has(item.id)) this.keep(item)
-    const items = Array.from(this.items.values())
+    // The server sums the turn up with its last message, which has been completed before.
+    const completed = new Set<unknown>(this.items.map((item) => item.id))
+    const items = [...this.items, ...turn.items.filter((item) => !completed.has(item.id))]
     const result: RunResult.RunResult = {
       threadId: this.threadId,
       turnId: this.turnId,

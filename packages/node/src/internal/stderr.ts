@@ -7,6 +7,7 @@ import { stripVTControlCharacters } from "node:util"
 
 const TAIL_LINES = 40
 const LINE_LENGTH = 2_000
+const MAX_REST = 65_536
 
 /** A line of the server's log as `LOG_FORMAT=json` has it. */
 const LogLine = Schema.fromJsonString(Schema.Struct({
@@ -52,10 +53,29 @@ export const make = <E>(bytes: Stream.Stream<Uint8Array, E>, redact: (text: stri
     tail: Effect.sync(() => lines.join("\n")),
     drain: bytes.pipe(
       Stream.decodeText(),
-      Stream.splitLines,
+      boundedLines,
       Stream.runForEach(log),
       // The pipe ends with the process; how it ended is told by its exit.
       Effect.ignore
     )
   }
 }
+
+/** Lines, and pieces of one that does not end: nothing that the process writes is kept without a bound. */
+const boundedLines = <E>(text: Stream.Stream<string, E>): Stream.Stream<string, E> =>
+  Stream.suspend(() => {
+    let rest = ""
+    return text.pipe(
+      Stream.map((chunk) => {
+        const lines = (rest + chunk).split(/\r?\n/)
+        rest = lines.pop() ?? ""
+        if (rest.length > MAX_REST) {
+          lines.push(rest)
+          rest = ""
+        }
+        return lines
+      }),
+      Stream.concat(Stream.sync(() => [rest])),
+      Stream.flattenIterable
+    )
+  })
