@@ -18,7 +18,7 @@ import {
   SERVER_REQUEST,
   withResults
 } from "./methods.ts"
-import { normalize } from "./passes.ts"
+import { correctNames, MISNAMED, normalize } from "./passes.ts"
 import { prelude } from "./prelude.ts"
 import { forbidSiblingKeys, rolesOf } from "./unions.ts"
 
@@ -64,8 +64,8 @@ const path = (value: JsonPath | undefined): string => value === undefined ? "und
 
 /** Reads the protocol and writes the files, by name. */
 export const generateFiles = Effect.fnUntraced(function*(input: Input) {
-  const definitions = forbidSiblingKeys(normalize(input.experimental))
-  const stable = normalize(input.stable)
+  const definitions = forbidSiblingKeys(yield* correctNames(normalize(input.experimental), MISNAMED))
+  const stable = yield* correctNames(normalize(input.stable), MISNAMED, { partial: true })
   yield* checkInlineUnions(definitions)
 
   const clientMethods = yield* methodsOf(definitions, CLIENT_REQUEST)

@@ -136,6 +136,48 @@ export const dropHeadings = (node: Node): Node => {
   return description === "" ? omit(mapped, "description") : { ...mapped, description }
 }
 
+/**
+ * Unions whose variants the JSON Schema names in snake case, while the wire and the binary's own TypeScript declarations
+ * have them in camel case: the schema generator knows no `rename_all_fields`. An entry that is not needed fails the
+ * generation, so the table cannot go stale.
+ */
+export const MISNAMED: ReadonlyArray<string> = [
+  "AccountSessionsSwitchResponse",
+  "ThreadRealtimeItem",
+  "ThreadTimelineEntry"
+]
+
+const camelCase = (key: string): string => key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
+
+/** Gives the variants of a union the names that their fields have on the wire. */
+export const renameFields = (node: Node): Node => ({
+  ...node,
+  anyOf: (branchesOf(node) ?? []).map((branch) => ({
+    ...branch,
+    properties: Object.fromEntries(
+      Object.entries(propertiesOf(branch)).map(([key, value]) => [camelCase(key), value])
+    ),
+    required: stringsOf(branch.required).map(camelCase)
+  }))
+})
+
+/** Applies {@link renameFields} to these definitions. With `partial` one of them may be missing, as in the stable protocol. */
+export const correctNames = Effect.fnUntraced(
+  function*(definitions: Definitions, misnamed: ReadonlyArray<string>, options?: { readonly partial?: boolean }) {
+    const corrected: Record<string, Node> = { ...definitions }
+    for (const name of misnamed) {
+      const node = definitions[name]
+      if (node === undefined && options?.partial === true) continue
+      const fields = (branchesOf(node ?? {}) ?? []).flatMap((branch) => Object.keys(propertiesOf(branch)))
+      if (node === undefined || fields.every((field) => camelCase(field) === field)) {
+        return yield* new UnexpectedBundle({ reason: `${name} has no field to rename` })
+      }
+      corrected[name] = renameFields(node)
+    }
+    return corrected
+  }
+)
+
 /** The passes above, in their order. */
 export const normalize = (definitions: Definitions): Definitions =>
   Object.fromEntries(

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { distribute, dropHeadings, hoist, mergeEnums, unwrapAllOf } from "../../scripts/generate/passes.ts"
+import { correctNames, distribute, dropHeadings, hoist, mergeEnums, unwrapAllOf } from "../../scripts/generate/passes.ts"
 
 const bundle = (definitions: object, v2: object) => ({ definitions: { ...definitions, v2 } })
 
@@ -120,4 +120,25 @@ describe("dropHeadings", () => {
     assert.deepStrictEqual(dropHeadings({ description: "NEW APIs Sent when." }), { description: "Sent when." })
     assert.deepStrictEqual(dropHeadings({ description: "NEWS." }), { description: "NEWS." })
   })
+})
+
+describe("correctNames", () => {
+  const union = (key: string) => ({
+    anyOf: [{ type: "object", properties: { [key]: { type: "string" } }, required: [key] }]
+  })
+
+  it.effect("gives the variants of the listed unions the names of the wire", () =>
+    Effect.gen(function*() {
+      const corrected = yield* correctNames({ A: union("turn_id"), B: union("call_id") }, ["A"])
+      assert.deepStrictEqual(corrected, { A: union("turnId"), B: union("call_id") })
+    }))
+
+  it.effect("refuses an entry that is not needed", () =>
+    Effect.gen(function*() {
+      const right = yield* Effect.flip(correctNames({ A: union("turnId") }, ["A"]))
+      assert.include(right.message, "A has no field to rename")
+      const gone = yield* Effect.flip(correctNames({}, ["A"]))
+      assert.include(gone.message, "A has no field to rename")
+      assert.deepStrictEqual(yield* correctNames({}, ["A"], { partial: true }), {})
+    }))
 })

@@ -204,16 +204,16 @@ export type AccountSessionsSwitchResponse = {
   readonly activeSessionId?: string | null,
   readonly sessions: ReadonlyArray<AccountSession>
 } | {
-  readonly auth_url: string,
-  readonly login_id: string
+  readonly authUrl: string,
+  readonly loginId: string
 }
 /** Result of `accountSession/switch`. */
 export const AccountSessionsSwitchResponse: Schema.Codec<AccountSessionsSwitchResponse> = lazy(() => Schema.Union([Schema.Struct({
   activeSessionId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   sessions: Schema.Array(AccountSession)
 }), Schema.Struct({
-  auth_url: Schema.String,
-  login_id: Schema.String
+  authUrl: Schema.String,
+  loginId: Schema.String
 })]).annotate({ "identifier": "AccountSessionsSwitchResponse" }))
 
 /** `AccountTokenUsageDailyBucket` of the protocol. */
@@ -15454,9 +15454,9 @@ export type ThreadRealtimeItem = {
 } | {
   readonly id: string,
   readonly realtimeSessionId: string,
-  readonly item_id: string,
+  readonly itemId: string,
   readonly presentation: ThreadRealtimeBemItemPresentation,
-  readonly turn_id: string,
+  readonly turnId: string,
   readonly type: "bemItemPromoted"
 } | {
   readonly id: string,
@@ -15478,9 +15478,9 @@ export const ThreadRealtimeItem: Schema.Codec<ThreadRealtimeItem> = lazy(() => S
 }), Schema.Struct({
   id: Schema.String,
   realtimeSessionId: Schema.String,
-  item_id: Schema.String,
+  itemId: Schema.String,
   presentation: ThreadRealtimeBemItemPresentation,
-  turn_id: Schema.String,
+  turnId: Schema.String,
   type: Schema.Literal("bemItemPromoted")
 }), Schema.Struct({
   id: Schema.String,
@@ -16860,17 +16860,17 @@ export type ThreadTimelineEntry = {
   readonly type: "realtime"
 } | {
   readonly position: number,
-  readonly started_at?: number | null,
-  readonly turn_id: string,
+  readonly startedAt?: number | null,
+  readonly turnId: string,
   readonly type: "turnStarted"
 } | {
-  readonly completed_at?: number | null,
-  readonly duration_ms?: number | null,
+  readonly completedAt?: number | null,
+  readonly durationMs?: number | null,
   readonly error?: TurnError | null,
   readonly position: number,
-  readonly started_at?: number | null,
+  readonly startedAt?: number | null,
   readonly status: TurnStatus,
-  readonly turn_id: string,
+  readonly turnId: string,
   readonly type: "turnCompleted"
 } | UnknownThreadTimelineEntry
 /** EXPERIMENTAL - one item or turn boundary in canonical rollout order. */
@@ -16885,17 +16885,17 @@ export const ThreadTimelineEntry: Schema.Codec<ThreadTimelineEntry> = lazy(() =>
   type: Schema.Literal("realtime")
 }), Schema.Struct({
   position: Schema.Finite,
-  started_at: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
-  turn_id: Schema.String,
+  startedAt: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
+  turnId: Schema.String,
   type: Schema.Literal("turnStarted")
 }), Schema.Struct({
-  completed_at: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
-  duration_ms: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
+  completedAt: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
+  durationMs: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   error: Schema.optionalKey(Schema.Union([TurnError, Schema.Null])),
   position: Schema.Finite,
-  started_at: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
+  startedAt: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   status: TurnStatus,
-  turn_id: Schema.String,
+  turnId: Schema.String,
   type: Schema.Literal("turnCompleted")
 }), UnknownThreadTimelineEntry]).annotate({ "identifier": "ThreadTimelineEntry" }))
 

@@ -135,7 +135,7 @@ describe("what the app-server sends", () => {
     decodes(ResourceContent, { uri: "u", text: "t" })
     decodes(ResourceContent, { uri: "u", blob: "b" })
     fails(ResourceContent, { uri: "u" })
-    decodes(AccountSessionsSwitchResponse, { auth_url: "u", login_id: "l" })
+    decodes(AccountSessionsSwitchResponse, { authUrl: "u", loginId: "l" })
     fails(AccountSessionsSwitchResponse, { sessions: "none" })
   })
 
