@@ -1,6 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { correctNames, distribute, dropHeadings, hoist, mergeEnums, unwrapAllOf } from "../../scripts/generate/passes.ts"
+import {
+  correctNames,
+  distribute,
+  dropHeadings,
+  hoist,
+  mergeEnums,
+  unwrapAllOf
+} from "../../scripts/generate/passes.ts"
 
 const bundle = (definitions: object, v2: object) => ({ definitions: { ...definitions, v2 } })
 
