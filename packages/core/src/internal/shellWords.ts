@@ -4,8 +4,11 @@
  * expand, substitute, redirect or chain makes the line unreadable here.
  */
 
-/** What separates one command from the next. */
-const separators = /(?:&&|\|\||[;&|\n])/
+/** What may begin another command. */
+const separators = /[;&|\n\r(){}`]/
+
+/** What may stand before the first word of a command. */
+const prelude = /^(?:[A-Za-z_]\w*\+?=.*|!|if|then|elif|else|while|until|do|time)$/
 
 /** Means something to a shell outside of quotes. */
 const special = new Set([
@@ -20,8 +23,6 @@ const special = new Set([
   ")",
   "{",
   "}",
-  "\n",
-  "\r",
   "*",
   "?",
   "[",
@@ -31,7 +32,12 @@ const special = new Set([
   "~"
 ])
 
-const shells = /^(?:.*\/)?(?:ba|z|da|k)?sh$/
+/** Ends the line for some readers, or is a blank for some and part of a word for others. */
+// oxlint-disable-next-line no-control-regex
+const ambiguous = /[\u0000-\u0008\u000a-\u001f\u007f-\u00a0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]/
+
+/** A shell by its name, or where systems keep it: elsewhere anything may have that name. */
+const shells = /^(?:\/(?:usr\/|usr\/local\/|opt\/homebrew\/|run\/current-system\/sw\/)?bin\/)?(?:ba|z|da|k)?sh$/
 
 /** The words of a plain command; undefined for anything that is more than one. */
 export const parse = (line: string): ReadonlyArray<string> | undefined => {
@@ -43,11 +49,21 @@ export const parse = (line: string): ReadonlyArray<string> | undefined => {
   return words.length === 3 && (flag === "-c" || flag === "-lc") && script !== undefined ? parse(script) : undefined
 }
 
+/** Anything that may be a shell. */
+const likeShell = /(?:^|\/)\w*sh$/
+
 /** Every command that the line may hold, read loosely: for rules that decline. */
 export const segments = (line: string): ReadonlyArray<ReadonlyArray<string>> => {
-  const words = split(line)
-  const script = words?.length === 3 && shells.test(words[0] ?? "") ? words[2] ?? line : line
-  return script.split(separators).map((part) => part.replace(/["'()]/g, " ").split(/\s+/).filter((word) => word !== ""))
+  const [shell, ...rest] = split(line) ?? []
+  if (shell !== undefined && rest.length > 0 && likeShell.test(shell)) return rest.flatMap(segments)
+  return line.split(separators).map((part) => {
+    const words = part.replace(/["'\\]/g, "").split(/\s+/).filter((word) => word !== "")
+    let start = 0
+    while (prelude.test(words[start] ?? "")) start++
+    if (likeShell.test(words[start] ?? "")) start++
+    while (start > 0 && words[start]?.startsWith("-") === true) start++
+    return words.slice(start)
+  })
 }
 
 /** Whether the words begin with the prefix. */
@@ -55,6 +71,8 @@ export const startsWith = (words: ReadonlyArray<string>, prefix: ReadonlyArray<s
   prefix.length > 0 && prefix.length <= words.length && prefix.every((word, index) => words[index] === word)
 
 const split = (line: string): ReadonlyArray<string> | undefined => {
+  // What comes after it is never seen by the program that gets the line.
+  if (line.includes("\0")) return undefined
   const words: Array<string> = []
   let word: string | undefined
   let index = 0
@@ -77,9 +95,9 @@ const split = (line: string): ReadonlyArray<string> | undefined => {
         word += inner === "\\" && /["\\$`]/.test(line.charAt(index)) ? line.charAt(index++) : inner
       }
     } else if (char === "\\") {
-      if (index === line.length || line.charAt(index) === "\n") return undefined
+      if (index === line.length || ambiguous.test(line.charAt(index))) return undefined
       word = (word ?? "") + line.charAt(index++)
-    } else if (special.has(char)) {
+    } else if (special.has(char) || ambiguous.test(char)) {
       return undefined
     } else {
       word = (word ?? "") + char
