@@ -189,7 +189,8 @@ const decideIf = (decision: Decision, matches: (request: ApprovalRequest) => boo
 /** A command prefix: words, or a line of them. */
 type Prefix = string | ReadonlyArray<string>
 
-const wordsOf = (prefix: Prefix): ReadonlyArray<string> => typeof prefix === "string" ? prefix.split(/\s+/) : prefix
+const wordsOf = (prefix: Prefix): ReadonlyArray<string> =>
+  typeof prefix === "string" ? prefix.split(/\s+/).filter((word) => word !== "") : prefix
 
 interface AcceptOptions {
   /** Whether a yes holds once or for the session. Default: once. */
@@ -266,43 +267,44 @@ export const acceptPaths = (folders: ReadonlyArray<string>, options?: AcceptOpti
 
 /**
  * Declines file changes when any of the files lies in one of these folders
- * (absolute paths, compared by name).
+ * (absolute paths, compared by name), and when it cannot be told where they lie.
  *
  * @since 0.1.0
  * @category policies
  */
 export const declinePaths = (folders: ReadonlyArray<string>): Policy =>
-  byPath(
-    decline,
-    (request, path) =>
-      [...request.paths, ...(request.grantRoot === null ? [] : [request.grantRoot])].some((file) =>
-        folders.some((folder) => isWithin(path, folder, file))
+  byPath(decline, (request, path) => {
+    const files = request.grantRoot === null ? request.paths : [...request.paths, request.grantRoot]
+    return files.length === 0 || files.some((file) =>
+      !path.isAbsolute(file) || folders.some((folder) =>
+        isWithin(path, folder, file) ||
+        // Whoever may write to a folder may write to what it holds.
+        (file === request.grantRoot && isWithin(path, file, folder))
       )
-  )
+    )
+  })
 
 const matchesHost = (host: string, patterns: ReadonlyArray<string>): boolean => {
   const name = host.toLowerCase().replace(/\.$/, "")
   return patterns.some((pattern) => {
-    const wanted = pattern.toLowerCase()
+    const wanted = pattern.toLowerCase().replace(/\.$/, "")
     return wanted.startsWith("*.") ? name.endsWith(wanted.slice(1)) : name === wanted
   })
 }
 
-const byHost = (decision: Decision, hosts: ReadonlyArray<string>): Policy =>
-  decideIf(
-    decision,
-    (request) => request._tag === "Command" && request.network !== null && matchesHost(request.network.host, hosts)
-  )
+const asksFor = (request: ApprovalRequest, hosts: ReadonlyArray<string>): request is CommandApproval =>
+  request._tag === "Command" && request.network !== null && matchesHost(request.network.host, hosts)
 
 /**
  * Accepts reaching one of these hosts; `*.example.com` stands for every host
- * below `example.com`.
+ * below `example.com`. A request that asks for further permissions beside the host
+ * is left to the next policy.
  *
  * @since 0.1.0
  * @category policies
  */
 export const acceptHosts = (hosts: ReadonlyArray<string>, options?: AcceptOptions): Policy =>
-  byHost(accepted(options), hosts)
+  decideIf(accepted(options), (request) => asksFor(request, hosts) && request.additionalPermissions === null)
 
 /**
  * Declines reaching one of these hosts; `*.example.com` stands for every host
@@ -311,7 +313,8 @@ export const acceptHosts = (hosts: ReadonlyArray<string>, options?: AcceptOption
  * @since 0.1.0
  * @category policies
  */
-export const declineHosts = (hosts: ReadonlyArray<string>): Policy => byHost(decline, hosts)
+export const declineHosts = (hosts: ReadonlyArray<string>): Policy =>
+  decideIf(decline, (request) => asksFor(request, hosts))
 
 /**
  * Lets the program decide: a person, another service, a rule of its own. For as

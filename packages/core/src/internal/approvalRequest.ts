@@ -3,7 +3,8 @@ import {
   GrantedPermissionProfile,
   type ServerRequestMethod,
   type ServerRequestParams,
-  type ServerRequestResults
+  type ServerRequestResults,
+  type ThreadItem
 } from "@effect-codex/generated"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -41,6 +42,16 @@ const legacyDecision = (decision: Decision): ServerRequestResults["execCommandAp
 
 /** What is asked can be granted only where every part of it is known here. */
 const grantable = Schema.decodeUnknownOption(GrantedPermissionProfile, { onExcessProperty: "error" })
+
+const isPath = (path: string | null | undefined): path is string => path !== null && path !== undefined
+
+/** Every file that the changes of an item touch: where one is moved to is one too. */
+export const pathsOf = (
+  changes: Extract<ThreadItem, { readonly type: "fileChange" }>["changes"]
+): ReadonlyArray<string> =>
+  changes.flatMap(({ kind, path }) =>
+    kind.type === "update" && isPath(kind.move_path) ? [path, kind.move_path] : [path]
+  )
 
 const quote = (word: string): string => /^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
 
@@ -104,7 +115,9 @@ export const legacyPatch: TranslationOf<"applyPatchApproval"> = {
     turnId: null,
     itemId: params.callId,
     reason: params.reason ?? null,
-    paths: Object.keys(params.fileChanges),
+    paths: Object.entries(params.fileChanges).flatMap(([path, change]) =>
+      change.type === "update" && isPath(change.move_path) ? [path, change.move_path] : [path]
+    ),
     grantRoot: params.grantRoot ?? null
   }),
   result: legacyDecision
