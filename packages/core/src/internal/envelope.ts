@@ -98,7 +98,7 @@ const isWireError = (value: unknown): value is WireError =>
  * to can fail. The server writes `id` or `method` first.
  */
 export const identify = (head: string): { readonly id?: RequestId; readonly method?: string } => {
-  const id = /^\{"id":(?:(\d{1,15})|"((?:[^"\\]){1,200})")[,}]/.exec(head)
+  const id = /^\{(?:"method":"[^"\\]{1,200}",)?"id":(?:(\d{1,15})|"((?:[^"\\]){1,200})")[,}]/.exec(head)
   const method = /^\{(?:"id":[^,]{1,210},)?"method":"([^"\\]{1,200})"/.exec(head)
   return {
     ...(id === null ? {} : { id: id[1] === undefined ? id[2] ?? "" : Number(id[1]) }),

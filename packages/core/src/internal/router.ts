@@ -274,9 +274,13 @@ export class Router {
     }
   }
 
-  /** A message that is lost: what its start says it was fails, if that is a response. */
+  /** A message that is lost: what its start says it was fails, if that is a response or a request. */
   private unreadable(head: string, expected: string): void {
     const { id, method } = Envelope.identify(head)
+    // A request without its params is refused, so that the server does not wait for an answer.
+    if (id !== undefined && method !== undefined) {
+      this.desk.open({ _tag: "ServerRequest", id, method, params: undefined })
+    }
     const waiter = id === undefined || method !== undefined ? undefined : this.takeWaiter(id)
     if (waiter === undefined) return this.surface(method ?? "(line)", [expected])
     Deferred.doneUnsafe(

@@ -52,6 +52,15 @@ interface FileChange {
 /** How long the word that a question is withdrawn may take to be written. */
 const WITHDRAWAL = Duration.seconds(1)
 
+/** The methods that ask for permission. */
+const approvals: ReadonlySet<ServerRequestMethod> = new Set([
+  "item/commandExecution/requestApproval",
+  "item/fileChange/requestApproval",
+  "item/permissions/requestApproval",
+  "applyPatchApproval",
+  "execCommandApproval"
+])
+
 /** The error that a request is refused with. */
 class Refusal {
   readonly code: number
@@ -88,9 +97,12 @@ export const make = Effect.fnUntraced(function*(options: {
   const threads = new Map<string, Approvals.Service>()
   const fileChanges = new Map<string, FileChange>()
 
-  /** Asks the policies: the thread's own first, then the connection's; without any, the answer is no. */
-  const decide = <Params, Result>(translation: ApprovalRequest.Translation<Params, Result>) =>
-    Effect.fnUntraced(function*(params: Params): Effect.fn.Return<Result> {
+  /** Asks the policies: the thread's own first, then what the connection has; without any, the answer is no. */
+  const decide = <M extends ServerRequestMethod>(
+    method: M,
+    translation: ApprovalRequest.Translation<ServerRequestParams[M], ServerRequestResults[M]>
+  ) =>
+    Effect.fnUntraced(function*(params: ServerRequestParams[M]): Effect.fn.Return<ServerRequestResults[M], unknown> {
       const request = translation.request(params)
       const record = (decision: Approvals.Decision | null, by: Approvals.DecisionRecord["by"]) =>
         Effect.flatMap(DateTime.now, (at) => PubSub.publish(decisions, { at, request, decision, by }))
@@ -99,8 +111,13 @@ export const make = Effect.fnUntraced(function*(options: {
         ["layer", options.answers?.policy]
       ] as const
       for (const [by, policy] of policies) {
+        const handled = by === "layer" ? options.answers?.answer(method, params) : undefined
+        if (handled !== undefined) return yield* handled
         if (policy === undefined) continue
-        const exit = yield* Effect.exit(policy(request)).pipe(Effect.onInterrupt(() => record(null, by)))
+        const exit = yield* Effect.suspend(() => policy(request)).pipe(
+          Effect.exit,
+          Effect.onInterrupt(() => record(null, by))
+        )
         if (Exit.isFailure(exit)) {
           yield* Effect.logWarning(`An approval policy failed, so the request is declined: ${describe(exit.cause)}`)
           yield* record(Approvals.decline, "failure")
@@ -119,13 +136,14 @@ export const make = Effect.fnUntraced(function*(options: {
 
   /** What a method is answered where there is no handler for it. */
   const fallbacks: Fallbacks = {
-    "item/commandExecution/requestApproval": decide(ApprovalRequest.command),
+    "item/commandExecution/requestApproval": decide("item/commandExecution/requestApproval", ApprovalRequest.command),
     "item/fileChange/requestApproval": decide(
+      "item/fileChange/requestApproval",
       ApprovalRequest.fileChange((threadId, itemId) => fileChanges.get(itemKey(threadId, itemId))?.paths ?? [])
     ),
-    "item/permissions/requestApproval": decide(ApprovalRequest.permissions),
-    "applyPatchApproval": decide(ApprovalRequest.legacyPatch),
-    "execCommandApproval": decide(ApprovalRequest.legacyCommand),
+    "item/permissions/requestApproval": decide("item/permissions/requestApproval", ApprovalRequest.permissions),
+    "applyPatchApproval": decide("applyPatchApproval", ApprovalRequest.legacyPatch),
+    "execCommandApproval": decide("execCommandApproval", ApprovalRequest.legacyCommand),
     "mcpServer/elicitation/request": () => Effect.succeed({ action: "decline" }),
     "item/tool/call": ({ tool }) =>
       Effect.succeed({
@@ -145,7 +163,8 @@ export const make = Effect.fnUntraced(function*(options: {
     threadId: string | undefined
   ): Effect.Effect<ServerRequestResults[M], unknown> =>
     (threadId === undefined ? undefined : threads.get(threadId)?.answer(method, params)) ??
-      options.answers?.answer(method, params) ??
+      // The thread's own policy goes before the connection's handlers, which `decide` knows.
+      (approvals.has(method) ? undefined : options.answers?.answer(method, params)) ??
       fallbackOf(fallbacks, method)(params)
 
   /** The line that answers the request. */
@@ -161,7 +180,9 @@ export const make = Effect.fnUntraced(function*(options: {
       yield* Effect.logWarning(`${method}: the params of the server's request do not match their schema: ${issues}`)
       return yield* Effect.fail(new Refusal(INVALID_PARAMS, `${method}: the params do not match the schema: ${issues}`))
     }
-    const exit = yield* Effect.exit(answerOf(method, params.value, idAt(payload, definition.threadId)))
+    const exit = yield* Effect.exit(
+      Effect.suspend(() => answerOf(method, params.value, idAt(payload, definition.threadId)))
+    )
     if (Exit.isFailure(exit)) {
       const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
       if (error instanceof Refusal) return yield* Effect.fail(error)
@@ -191,7 +212,9 @@ export const make = Effect.fnUntraced(function*(options: {
       run(send(refusal(id, new Refusal(METHOD_NOT_FOUND, `Unknown method: ${method}`))))
       return
     }
-    if (open.has(id) || open.size >= MAX_OPEN) {
+    // A thread that is resumed asks again, under the same id, what nobody has answered yet.
+    if (open.has(id)) return
+    if (open.size >= MAX_OPEN) {
       run(send(refusal(id, new Refusal(SERVER_OVERLOADED, "Too many requests are waiting for an answer"))))
       return
     }
@@ -204,6 +227,14 @@ export const make = Effect.fnUntraced(function*(options: {
     entry.fiber = run(
       handle(id, method, request.params).pipe(
         Effect.catch((error) => Effect.succeed(refusal(id, error))),
+        Effect.catchDefect(() =>
+          Effect.as(
+            Effect.logWarning(`${method}: the answer could not be written`),
+            refusal(id, new Refusal(INTERNAL_ERROR, `${method}: the answer could not be written`))
+          )
+        ),
+        Effect.flatMap(send),
+        Effect.tap(() => Effect.sync(() => entry.settled = true)),
         Semaphore.withPermit(places),
         Effect.onInterrupt(() =>
           entry.settled
@@ -212,7 +243,6 @@ export const make = Effect.fnUntraced(function*(options: {
               Effect.timeoutOption(WITHDRAWAL)
             )
         ),
-        Effect.flatMap(send),
         Effect.ensuring(Effect.sync(() => open.delete(id)))
       )
     )
@@ -239,7 +269,7 @@ export const make = Effect.fnUntraced(function*(options: {
       case "item/started": {
         const { item, threadId, turnId } = event.params
         if (item.type !== "fileChange") return
-        fileChanges.set(itemKey(threadId, item.id), { turnId, paths: item.changes.map((change) => change.path) })
+        fileChanges.set(itemKey(threadId, item.id), { turnId, paths: ApprovalRequest.pathsOf(item.changes) })
         return
       }
       case "item/completed": {
@@ -282,7 +312,7 @@ export const make = Effect.fnUntraced(function*(options: {
 
 /** By method, so that params and result stay together. */
 type Fallbacks<Methods extends ServerRequestMethod = ServerRequestMethod> = {
-  readonly [M in Methods]: (params: ServerRequestParams[M]) => Effect.Effect<ServerRequestResults[M], Refusal>
+  readonly [M in Methods]: (params: ServerRequestParams[M]) => Effect.Effect<ServerRequestResults[M], unknown>
 }
 
 const fallbackOf = <M extends ServerRequestMethod>(fallbacks: Fallbacks<M>, method: M): Fallbacks<M>[M] =>
