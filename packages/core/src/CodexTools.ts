@@ -15,10 +15,13 @@ import type * as Toolkit from "effect/ai/Toolkit"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { formatIssues } from "./CodexError.ts"
+import * as Payload from "./internal/payload.ts"
 
 /**
  * Tools that the agent may call, and what answers its calls.
@@ -49,7 +52,8 @@ export interface Options {
  * its arguments are decoded by them. A success is encoded by the tool's schema (or
  * its `toModelOutput`); a typed failure, arguments that do not fit, a defect and a
  * call that takes too long become a call without success, with a text that the
- * model can use. A call is interrupted when its turn ends.
+ * model can use. So does a call of a tool that needs approval, as there is nobody
+ * to ask. A call is interrupted when its turn ends.
  *
  * @since 0.1.0
  * @category constructors
@@ -84,9 +88,11 @@ const callTool = <Tools extends Record<string, Tool.Any>, Name extends Extract<k
   never,
   Tool.HandlersFor<Tools> | Tool.HandlerServices<Tools[Name]>
 > => {
-  if (!takes(toolkit, name, args)) {
-    return Effect.succeed(failure(`The arguments of ${name} do not match its schema.`))
+  const needsApproval = toolkit.tools[name]?.needsApproval
+  if (needsApproval !== undefined && needsApproval !== false) {
+    return Effect.succeed(failure(`${name} needs an approval that cannot be asked for here.`))
   }
+  if (!takes(toolkit, name, args)) return Effect.succeed(failure(misfit(toolkit.tools[name], name, args)))
   return Effect.gen(function*() {
     const { handle } = yield* toolkit
     const results = yield* handle(name, args, callId)
@@ -125,6 +131,15 @@ const takes = <Tools extends Record<string, Tool.Any>, Name extends keyof Tools>
 ): args is Tool.ParametersEncoded<Tools[Name]> => {
   const schema = toolkit.tools[name]?.parametersSchema
   return !Schema.isSchema(schema) || Schema.is(Schema.toEncoded(schema))(args)
+}
+
+/** Where the arguments do not fit: the model wrote them, so it may be told. */
+const misfit = (tool: Tool.Any | undefined, name: string, args: unknown): string => {
+  const schema = tool?.parametersSchema
+  if (!Schema.isSchema(schema)) return `The arguments of ${name} do not match its schema.`
+  const exit = Schema.decodeUnknownExit(Schema.toEncoded(schema), { errors: "all" })(args)
+  const issues = Exit.isFailure(exit) ? formatIssues(Payload.issuesOfCause(exit.cause)) : ""
+  return `The arguments of ${name} do not match its schema: ${issues}`
 }
 
 const text = (text: string): DynamicToolCallOutputContentItemParam => ({ type: "inputText", text })

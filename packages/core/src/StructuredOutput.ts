@@ -46,7 +46,7 @@ export const make = Effect.fnUntraced(function*<A, I>(
         description: cause instanceof Error ? cause.message.replace(/^OpenAiStructuredOutput: /, "") : String(cause)
       })
   })
-  const shapeless = findShapeless(jsonSchema, "")
+  const shapeless = findShapeless(jsonSchema, "", Predicate.isObject(jsonSchema.$defs) ? fields(jsonSchema.$defs) : {})
   if (shapeless !== undefined) {
     return yield* new UnsupportedOutputSchema({
       path: shapeless,
@@ -81,36 +81,35 @@ export const make = Effect.fnUntraced(function*<A, I>(
   }
 })
 
-/** The first place that says nothing of what is expected there. */
-const findShapeless = (schema: unknown, path: string): string | undefined => {
+/** The first place that says nothing of what is expected there, or that leaves an object open. */
+const findShapeless = (
+  schema: unknown,
+  path: string,
+  definitions: Record<string, unknown>,
+  visited: Set<string> = new Set()
+): string | undefined => {
   if (!Predicate.isObject(schema)) return path
-  const { $defs, $ref, additionalProperties, anyOf, const: constant, enum: members, items, properties, type } = fields(
-    schema
-  )
-  if (
-    type === undefined && anyOf === undefined && members === undefined && constant === undefined && $ref === undefined
-  ) {
-    return path
+  const { $ref, additionalProperties, anyOf, const: constant, enum: members, items, properties, type } = fields(schema)
+  if (typeof $ref === "string") {
+    if (visited.has($ref)) return undefined
+    return findShapeless(definitions[$ref.replace("#/$defs/", "")], path, definitions, visited.add($ref))
   }
+  const shaped = type !== undefined || anyOf !== undefined || members !== undefined || constant !== undefined
+  if (!shaped || (type === "object" && additionalProperties !== false)) return path
   const parts: Array<readonly [unknown, string]> = []
-  for (const [key, value] of entries(properties)) parts.push([value, path === "" ? key : `${path}.${key}`])
-  for (const [, value] of entries(anyOf)) parts.push([value, path])
-  for (const [name, value] of entries($defs)) parts.push([value, name])
-  if (items !== undefined) parts.push([items, `${path}[]`])
-  if (additionalProperties !== undefined && additionalProperties !== false) {
-    parts.push([additionalProperties, `${path}.*`])
+  if (Predicate.isObject(properties)) {
+    for (const [key, value] of Object.entries(properties)) parts.push([value, path === "" ? key : `${path}.${key}`])
   }
+  if (Array.isArray(anyOf)) for (const member of anyOf) parts.push([member, path])
+  if (items !== undefined) parts.push([items, `${path}[]`])
   for (const [part, at] of parts) {
-    const found = findShapeless(part, at)
+    const found = findShapeless(part, at, definitions, visited)
     if (found !== undefined) return found
   }
   return undefined
 }
 
 const fields = (schema: object): Record<string, unknown> => ({ ...schema })
-
-const entries = (value: unknown): ReadonlyArray<readonly [string, unknown]> =>
-  Predicate.isObject(value) ? Object.entries(value) : []
 
 const parseJson = Schema.decodeUnknownExit(Schema.fromJsonString(Schema.Unknown))
 
