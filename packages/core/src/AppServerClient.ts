@@ -26,7 +26,6 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as Approvals from "./Approvals.ts"
 import {
@@ -41,10 +40,12 @@ import {
   type RequestError,
   RequestTimeout,
   type ResponseError,
+  ServerOverloaded,
   TransportError,
   type TurnLagged,
   type UnsupportedRuntime
 } from "./CodexError.ts"
+import * as Admission from "./internal/admission.ts"
 import * as Envelope from "./internal/envelope.ts"
 import { EventHub } from "./internal/eventHub.ts"
 import { Framer } from "./internal/framer.ts"
@@ -291,7 +292,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   const transport = yield* Transport
   const settings = yield* resolve(options)
   const { requestTimeout, retry } = settings
-  const admission = yield* Semaphore.make(settings.maxInFlight)
+  const admission = yield* Admission.make(settings.maxInFlight)
   const framer = new Framer(settings.maxLineBytes)
   const requests = yield* Scope.fork(yield* Effect.scope)
   const answers = Option.getOrUndefined(yield* Effect.serviceOption(Approvals.Approvals))
@@ -361,15 +362,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
       const attempt = send(method, checked.value, onResult)
       const exchange = isOpenEnded(method)
         ? attempt
-        : attempt.pipe(
-          Duration.isFinite(timeout)
-            ? Effect.timeoutOrElse({
-              duration: timeout,
-              orElse: () => Effect.fail(new RequestTimeout({ method, timeout }))
-            })
-            : (effect) => effect,
-          Semaphore.withPermit(admission)
-        )
+        : admission.admit(withDeadline(attempt, method, timeout), isRefusal)
       return exchange.pipe(
         RetryPolicy.retryOnOverload(retry),
         Effect.flatMap((result) => decodeResult(method, result))
@@ -527,6 +520,22 @@ const invalidParams = (method: string, issues: ReadonlyArray<PayloadIssue>): Inv
     sent: false,
     issues
   })
+
+const withDeadline = <A, E>(
+  effect: Effect.Effect<A, E>,
+  method: string,
+  timeout: Duration.Duration
+): Effect.Effect<A, E | RequestTimeout> =>
+  Duration.isFinite(timeout)
+    ? Effect.timeoutOrElse(effect, {
+      duration: timeout,
+      orElse: () => Effect.fail(new RequestTimeout({ method, timeout }))
+    })
+    : effect
+
+const isRefusal = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isFailure(exit) &&
+  Cause.findErrorOption(exit.cause).pipe(Option.exists((error) => error instanceof ServerOverloaded))
 
 /** What of a request is not part of the stable protocol, if anything is. */
 const needsExperimental = (method: ClientRequestMethod, params: unknown): ExperimentalApiRequired | undefined => {
