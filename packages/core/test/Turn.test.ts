@@ -284,6 +284,28 @@ describe("the events of a turn", () => {
       }
     }))
 
+  it.effect("are joined for a slow reader where they are deltas of one text, and none of it is lost", () =>
+    Effect.gen(function*() {
+      const connection = yield* connect({ turnBuffer: { events: 4, bytes: 1_000_000 } })
+      const { server } = connection
+      const { turn } = yield* begin(connection, { read: "once" })
+      const words = Array.from({ length: 1_000 }, (_, index) => `${index} `)
+      yield* server.push(
+        ...words.map((word) => Wire.delta("A", "T", "m", word)),
+        Wire.delta("A", "T", "n", "other"),
+        Wire.turnCompleted("A", "T")
+      )
+      yield* turn.result
+      const events = yield* Stream.runCollect(turn.events)
+      assert.isAtMost(events.length, 6)
+      const text = (itemId: string) =>
+        events.map((event) =>
+          event.method === "item/agentMessage/delta" && event.params.itemId === itemId ? event.params.delta : ""
+        ).join("")
+      assert.strictEqual(text("m"), words.join(""))
+      assert.strictEqual(text("n"), "other")
+    }))
+
   it.effect("fail with TurnLagged for the slow reader alone", () =>
     Effect.gen(function*() {
       const connection = yield* connect({ turnBuffer: { events: 4, bytes: 1_000_000 } })
@@ -295,7 +317,7 @@ describe("the events of a turn", () => {
       )
       const fast = yield* collect(turn.events)
       for (let index = 0; index < 20; index++) {
-        yield* server.push(Wire.delta("A", "T", "m", String(index)))
+        yield* server.push(Wire.tokenUsage("A", "T", index))
         yield* fast.atLeast(index + 2)
       }
       yield* server.push(Wire.turnCompleted("A", "T"))

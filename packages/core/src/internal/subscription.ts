@@ -25,24 +25,62 @@ export interface Limits {
 export const hasRoom = (limits: Limits, events: number, bytes: number, next: number): boolean =>
   events === 0 || (events < limits.events && bytes + next <= limits.bytes)
 
+/** Makes one event of two where nothing is lost by it, and says how many bytes the second one adds. */
+export type Join<A> = (first: A, second: A) => Delivery<A> | undefined
+
+/** An event in the queue of one reader. */
+interface Slot<A> {
+  event: A
+  bytes: number
+}
+
 export class Subscription<A, E> {
-  readonly queue: Queue.Queue<Delivery<A>, E | Cause.Done>
+  readonly queue: Queue.Queue<Slot<A>, E | Cause.Done>
   readonly limits: Limits
   /** Bytes in the queue. */
   private bytes = 0
   /** Events that gave way since the reader last pulled. */
   private dropped = 0
 
-  constructor(queue: Queue.Queue<Delivery<A>, E | Cause.Done>, limits: Limits) {
+  /** What was added last, as long as the reader has not pulled it. */
+  private last: Slot<A> | undefined
+  private readonly join: Join<A>
+
+  constructor(
+    queue: Queue.Queue<Slot<A>, E | Cause.Done>,
+    limits: Limits,
+    join: Join<A>
+  ) {
     this.queue = queue
     this.limits = limits
+    this.join = join
   }
 
-  /** Adds the event, or answers `false` where there is no room. */
+  /**
+   * Adds the event, or answers `false` where there is no room. A reader that is
+   * half a buffer behind gets events joined where that loses nothing.
+   */
   offer(delivery: Delivery<A>): boolean {
-    if (!hasRoom(this.limits, Queue.sizeUnsafe(this.queue), this.bytes, delivery.bytes)) return false
+    const size = Queue.sizeUnsafe(this.queue)
+    if (this.isBehind(size) && this.joinLast(delivery)) return true
+    if (!hasRoom(this.limits, size, this.bytes, delivery.bytes)) return false
     this.bytes += delivery.bytes
-    return Queue.offerUnsafe(this.queue, delivery)
+    this.last = { event: delivery.event, bytes: delivery.bytes }
+    return Queue.offerUnsafe(this.queue, this.last)
+  }
+
+  private isBehind(size: number): boolean {
+    return size > 0 && (size * 2 >= this.limits.events || this.bytes * 2 >= this.limits.bytes)
+  }
+
+  private joinLast(delivery: Delivery<A>): boolean {
+    const { last } = this
+    const joined = last === undefined ? undefined : this.join(last.event, delivery.event)
+    if (last === undefined || joined === undefined || this.bytes + joined.bytes > this.limits.bytes) return false
+    last.event = joined.event
+    last.bytes += joined.bytes
+    this.bytes += joined.bytes
+    return true
   }
 
   /** Adds the event; the oldest ones give way, and the reader is told how many. */
@@ -72,10 +110,11 @@ export class Subscription<A, E> {
     Queue.failCauseUnsafe(this.queue, cause)
   }
 
-  private readonly take: Effect.Effect<readonly [Delivery<A>, ...Array<Delivery<A>>], E | Cause.Done> = Effect.suspend(
+  private readonly take: Effect.Effect<readonly [Slot<A>, ...Array<Slot<A>>], E | Cause.Done> = Effect.suspend(
     () =>
       Effect.map(Queue.takeAll(this.queue), (deliveries) => {
         this.bytes = 0
+        this.last = undefined
         return deliveries
       })
   )
@@ -116,6 +155,11 @@ const lagged = (dropped: number): Lagged => ({
   emittedAtMs: undefined
 })
 
-/** A buffer for one reader. The queue itself is open-ended: the limits are kept here, in events and bytes. */
-export const make = <A, E>(limits: Limits): Effect.Effect<Subscription<A, E>> =>
-  Effect.map(Queue.unbounded<Delivery<A>, E | Cause.Done>(), (queue) => new Subscription(queue, limits))
+/**
+ * A buffer for one reader. The queue itself is open-ended: the limits are kept here, in events and bytes.
+ */
+export const make = <A, E>(
+  limits: Limits,
+  join: Join<A> = () => undefined
+): Effect.Effect<Subscription<A, E>> =>
+  Effect.map(Queue.unbounded<Slot<A>, E | Cause.Done>(), (queue) => new Subscription(queue, limits, join))

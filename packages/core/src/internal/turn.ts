@@ -13,6 +13,7 @@ import type * as Stream from "effect/Stream"
 import { type ConnectionError, type DecodeError, TurnFailed, TurnInterrupted, TurnLagged } from "../CodexError.ts"
 import type { TurnEvent } from "../Notification.ts"
 import * as RunResult from "../RunResult.ts"
+import { coalesce } from "./coalesce.ts"
 import * as Subscription from "./subscription.ts"
 
 /** Why a turn has no result. */
@@ -110,7 +111,10 @@ export class TurnState {
   attach(which: "all" | "rest"): Effect.Effect<Stream.Stream<TurnEvent, ReadFailure>, never, Scope.Scope> {
     return Effect.map(
       Effect.acquireRelease(
-        Effect.map(Subscription.make<TurnEvent, ReadFailure>(this.limits), (reader) => this.welcome(reader, which)),
+        Effect.map(
+          Subscription.make<TurnEvent, ReadFailure>(this.limits, coalesce),
+          (reader) => this.welcome(reader, which)
+        ),
         (reader) => Effect.sync(() => this.readers.delete(reader))
       ),
       (reader) => reader.stream
