@@ -19,12 +19,21 @@ import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Approvals from "./Approvals.ts"
+import * as Apps from "./Apps.ts"
 import { AppServerClient } from "./AppServerClient.ts"
 import type { ConnectionError, RequestError } from "./CodexError.ts"
+import * as Configuration from "./Configuration.ts"
+import * as Feedback from "./Feedback.ts"
+import * as Hooks from "./Hooks.ts"
 import * as Login from "./Login.ts"
+import * as McpServers from "./McpServers.ts"
 import type { CodexEvent } from "./Notification.ts"
+import * as Plugins from "./Plugins.ts"
+import * as Providers from "./Providers.ts"
 import * as RuntimeVersion from "./RuntimeVersion.ts"
+import * as Skills from "./Skills.ts"
 import * as Thread from "./Thread.ts"
+import * as Usage from "./Usage.ts"
 
 // =============================================================================
 // Models
@@ -146,6 +155,26 @@ export class Codex extends Context.Service<Codex, {
   readonly loginChatgptDeviceCode: Effect.Effect<Login.DeviceCodeLogin, RequestError, Scope.Scope>
   /** Forgets the login. Mirrors `account/logout`. */
   readonly logout: Effect.Effect<void, RequestError>
+  /** The account's rate limits. */
+  readonly rateLimits: Usage.RateLimits
+  /** How many tokens the account has used. Mirrors `account/usage/read`. */
+  readonly usage: (options?: Usage.UsageOptions) => Effect.Effect<Usage.Usage, RequestError>
+  /** The configuration, with features and permission profiles. */
+  readonly config: Configuration.Configuration
+  /** Who serves the models. */
+  readonly providers: Providers.Providers
+  /** Instructions that the agent reads when they fit. */
+  readonly skills: Skills.Skills
+  /** Commands that run at fixed points of a turn. */
+  readonly hooks: Hooks.Hooks
+  /** Bundles of skills, hooks, apps and MCP servers, and where they come from. */
+  readonly plugins: Plugins.Plugins
+  /** Services of others that the agent is connected to. */
+  readonly apps: Apps.Apps
+  /** MCP servers: what they offer, how they start, and what one asks of them. */
+  readonly mcp: McpServers.McpServers
+  /** Feedback for the makers of the agent. */
+  readonly feedback: Feedback.Feedback
   /**
    * What the server tells that belongs to no turn of this client, while the
    * stream runs. A slow reader misses the oldest events and is told how many
@@ -236,6 +265,16 @@ export const make = Effect.gen(function*() {
     loginChatgpt: Login.inBrowser(client),
     loginChatgptDeviceCode: Login.byDeviceCode(client),
     logout: Effect.asVoid(client.request("account/logout")).pipe(Effect.withSpan("Codex.logout")),
+    rateLimits: Usage.makeRateLimits(client),
+    usage: (options) => Usage.read(client, options),
+    config: Configuration.make(client),
+    providers: Providers.make(client),
+    skills: Skills.make(client),
+    hooks: Hooks.make(client),
+    plugins: Plugins.make(client),
+    apps: Apps.make(client),
+    mcp: McpServers.make(client),
+    feedback: Feedback.make(client),
     events: client.unownedNotifications,
     decisions: client.decisions
   })

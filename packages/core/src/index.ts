@@ -5,6 +5,7 @@
  */
 export type { ApprovalMode } from "./ApprovalMode.ts"
 export * as Approvals from "./Approvals.ts"
+export type * as Apps from "./Apps.ts"
 export {
   AppServerClient,
   type BufferLimits,
@@ -47,8 +48,12 @@ export {
   UnsupportedRuntime
 } from "./CodexError.ts"
 export * as CodexTools from "./CodexTools.ts"
+export type * as Configuration from "./Configuration.ts"
+export type * as Feedback from "./Feedback.ts"
+export type * as Hooks from "./Hooks.ts"
 export * as Input from "./Input.ts"
 export type { BrowserLogin, DeviceCodeLogin, PendingLogin } from "./Login.ts"
+export type * as McpServers from "./McpServers.ts"
 export type {
   CodexEvent,
   DecodeFailure,
@@ -58,12 +63,15 @@ export type {
   TurnEvent,
   UnknownNotification
 } from "./Notification.ts"
+export type * as Plugins from "./Plugins.ts"
+export type * as Providers from "./Providers.ts"
 export * as RetryPolicy from "./RetryPolicy.ts"
 export { retryOnOverload } from "./RetryPolicy.ts"
 export type { BudgetError, OutputError, OutputOptions, OutputResult, RunError, RunOptions } from "./Run.ts"
 export type { RunResult } from "./RunResult.ts"
 export type { Sandbox } from "./Sandbox.ts"
 export type * as ServerRequests from "./ServerRequests.ts"
+export type * as Skills from "./Skills.ts"
 export type {
   ForkThreadOptions,
   ResumeThreadOptions,
@@ -74,3 +82,4 @@ export type {
 } from "./Thread.ts"
 export { Transport } from "./Transport.ts"
 export type { TurnHandle } from "./TurnHandle.ts"
+export type * as Usage from "./Usage.ts"
