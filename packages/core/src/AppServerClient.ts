@@ -108,6 +108,8 @@ export interface Options {
   readonly experimental?: boolean | undefined
   /** The deadline of a request, from the moment it is written. Default: 60 seconds. */
   readonly requestTimeout?: Duration.Input | undefined
+  /** Deadlines of single methods, before `requestTimeout`; `Duration.infinity` for none. */
+  readonly requestTimeouts?: { readonly [M in ClientRequestMethod]?: Duration.Input | undefined } | undefined
   /** The deadline of `initialize`. Default: 30 seconds. */
   readonly handshakeTimeout?: Duration.Input | undefined
   /** What to do when the server refuses work because it is full. Default: `RetryPolicy.overload`. */
@@ -209,6 +211,8 @@ export class AppServerClient extends Context.Service<AppServerClient, {
       ...params: Params<ClientRequestParams[M]>
     ) => Effect.Effect<ClientRequestResults[M], RequestError>
   }
+  /** Waits until the connection is over, and tells why. */
+  readonly closed: Effect.Effect<ConnectionError>
   /** Sends a notification. The protocol has one, which the handshake sends. */
   readonly notify: (method: "initialized") => Effect.Effect<void, ConnectionError>
   /**
@@ -348,7 +352,6 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   const call = <M extends ClientRequestMethod>(
     method: M,
     params: unknown,
-    timeout: Duration.Duration,
     onResult?: (result: unknown) => void
   ): Effect.Effect<ClientRequestResults[M], RequestError> =>
     Effect.suspend((): Effect.Effect<ClientRequestResults[M], RequestError> => {
@@ -362,7 +365,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
       const attempt = send(method, checked.value, onResult)
       const exchange = isOpenEnded(method)
         ? attempt
-        : admission.admit(withDeadline(attempt, method, timeout), isRefusal)
+        : admission.admit(withDeadline(attempt, method, settings.timeoutOf(method)), isRefusal)
       return exchange.pipe(
         RetryPolicy.retryOnOverload(retry),
         Effect.flatMap((result) => decodeResult(method, result))
@@ -380,7 +383,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
       Effect.andThen(Effect.suspend(() =>
         turn.isDone
           ? Effect.void
-          : call("turn/interrupt", { threadId: turn.threadId, turnId: turn.activeId }, requestTimeout).pipe(
+          : call("turn/interrupt", { threadId: turn.threadId, turnId: turn.activeId }).pipe(
             Effect.catchTag("InvalidRequest", (refusal) => endedMeanwhile(turn, refusal))
           )
       )),
@@ -421,7 +424,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
       if (router.closed !== undefined) return yield* duringMethod(router.closed, method)
       router.startPending(threadId)
       const expected = start._tag === "Event" ? router.expect(threadId, start.matches) : undefined
-      const request = call(method, params, requestTimeout, (result) => {
+      const request = call(method, params, (result) => {
         // On the reader, before the next message: later events find the turn.
         const turnId = start._tag === "Response" ? idAt(result, start.turnId) : undefined
         if (turnId !== undefined) claim(router.claim(threadId, turnId))
@@ -489,16 +492,16 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     {
       clientInfo: { name, version, title: title ?? null },
       capabilities: { experimentalApi: settings.experimental }
-    },
-    settings.handshakeTimeout
+    }
   )
   yield* RuntimeVersion.check(server.userAgent)
   yield* transport.send(Envelope.encodeNotification("initialized", undefined))
 
   return AppServerClient.of({
     server,
-    request: (method, ...[params]) => call(method, params, requestTimeout),
-    experimental: { request: (method, ...[params]) => call(method, params, requestTimeout) },
+    request: (method, ...[params]) => call(method, params),
+    experimental: { request: (method, ...[params]) => call(method, params) },
+    closed: router.ended,
     notify: (method) => transport.send(Envelope.encodeNotification(method, undefined)),
     openTurn,
     notifications: Stream.unwrap(router.hub.subscribe),

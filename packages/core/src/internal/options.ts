@@ -1,4 +1,5 @@
 /** The options of a client with their defaults, checked. */
+import { ClientRequests } from "@effect-codex/generated"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -36,11 +37,21 @@ export class OptionReader {
 
 export const resolve = Effect.fnUntraced(function*(options: Options) {
   const read = new OptionReader()
+  const requestTimeout = read.duration("requestTimeout", options.requestTimeout, Duration.seconds(60))
+  const deadlines = new Map<string, Duration.Duration>([
+    ["initialize", read.duration("handshakeTimeout", options.handshakeTimeout, Duration.seconds(30))]
+  ])
+  for (const [method, input] of Object.entries(options.requestTimeouts ?? {})) {
+    if (!Object.hasOwn(ClientRequests, method)) {
+      read.issues.push({ path: `requestTimeouts.${method}`, expected: "Expected a method of the protocol" })
+    }
+    deadlines.set(method, read.duration(`requestTimeouts.${method}`, input, requestTimeout))
+  }
   const resolved = {
     clientInfo: options.clientInfo ?? { name: "effect_codex", title: "effect-codex", version: "0.1.0" },
     experimental: options.experimental ?? false,
-    requestTimeout: read.duration("requestTimeout", options.requestTimeout, Duration.seconds(60)),
-    handshakeTimeout: read.duration("handshakeTimeout", options.handshakeTimeout, Duration.seconds(30)),
+    requestTimeout,
+    timeoutOf: (method: string): Duration.Duration => deadlines.get(method) ?? requestTimeout,
     retry: options.retry ?? RetryPolicy.overload,
     maxInFlight: read.count("maxInFlight", options.maxInFlight, 64),
     maxLineBytes: read.count("maxLineBytes", options.maxLineBytes, 32 * MEBIBYTE),

@@ -12,6 +12,7 @@
  * - everything else goes to the event hub.
  */
 import * as Deferred from "effect/Deferred"
+import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { ResponseError } from "../CodexError.ts"
 import { AppServerExited, type ConnectionError, DecodeError, TransportError } from "../CodexError.ts"
@@ -60,6 +61,7 @@ export class Router {
   private readonly turns = new Map<string, TurnState>()
   private readonly starting = new Map<string, Starting>()
   private closedWith: ConnectionError | undefined
+  private readonly end = Deferred.makeUnsafe<ConnectionError>()
 
   constructor(options: {
     readonly hub: EventHub
@@ -69,6 +71,11 @@ export class Router {
     this.hub = options.hub
     this.turnLimits = options.turnLimits
     this.desk = options.desk
+  }
+
+  /** Waits for the end of the connection. */
+  get ended(): Effect.Effect<ConnectionError> {
+    return Deferred.await(this.end)
   }
 
   /** Why the connection is over, once it is. */
@@ -223,6 +230,7 @@ export class Router {
     }
     this.starting.clear()
     this.hub.close(error)
+    Deferred.doneUnsafe(this.end, Exit.succeed(error))
   }
 
   private takeWaiter(id: Envelope.RequestId): Waiter | undefined {
