@@ -243,12 +243,18 @@ export const make = Effect.fnUntraced(function*(options: {
               Effect.timeoutOption(WITHDRAWAL)
             )
         ),
-        Effect.ensuring(Effect.sync(() => open.delete(id)))
+        Effect.ensuring(Effect.sync(() => forget(id, entry)))
       )
     )
   }
 
-  const letGo = (entry: OpenRequest): void => {
+  const forget = (id: Envelope.RequestId, entry: OpenRequest): void => {
+    if (open.get(id) === entry) open.delete(id)
+  }
+
+  /** From now on the id may come again, with another question. */
+  const letGo = (id: Envelope.RequestId, entry: OpenRequest): void => {
+    forget(id, entry)
     if (entry.fiber !== undefined) run(Fiber.interrupt(entry.fiber))
   }
 
@@ -258,11 +264,11 @@ export const make = Effect.fnUntraced(function*(options: {
         const entry = open.get(event.params.requestId)
         if (entry === undefined) return
         entry.settled = true
-        return letGo(entry)
+        return letGo(event.params.requestId, entry)
       }
       case "turn/completed": {
         const turnId = event.params.turn.id
-        for (const entry of open.values()) if (entry.turnId === turnId) letGo(entry)
+        for (const [id, entry] of open) if (entry.turnId === turnId) letGo(id, entry)
         for (const [key, change] of fileChanges) if (change.turnId === turnId) fileChanges.delete(key)
         return
       }
@@ -287,9 +293,9 @@ export const make = Effect.fnUntraced(function*(options: {
   }
 
   const close = (): void => {
-    for (const entry of open.values()) {
+    for (const [id, entry] of open) {
       entry.settled = true
-      letGo(entry)
+      letGo(id, entry)
     }
     threads.clear()
     fileChanges.clear()
