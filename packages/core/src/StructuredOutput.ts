@@ -100,7 +100,7 @@ const findShapeless = (
   if (Predicate.isObject(properties)) {
     for (const [key, value] of Object.entries(properties)) parts.push([value, path === "" ? key : `${path}.${key}`])
   }
-  if (Array.isArray(anyOf)) for (const member of anyOf) parts.push([member, path])
+  if (Array.isArray(anyOf)) { for (const member of anyOf) parts.push([member, path]) }
   if (items !== undefined) parts.push([items, `${path}[]`])
   for (const [part, at] of parts) {
     const found = findShapeless(part, at, definitions, visited)

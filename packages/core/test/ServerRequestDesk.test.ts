@@ -1,0 +1,659 @@
+import { Approvals, type ServerRequests, TransportError } from "@effect-codex/core"
+import { type ServerRequestMethod, ServerRequests as Definitions } from "@effect-codex/generated"
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
+import { collect, fork, until } from "./support/observe.ts"
+import { connect, encode } from "./support/ScriptedServer.ts"
+import { answersIn, caughtUp, command, connectWith, params, results } from "./support/serverRequests.ts"
+import * as Wire from "./support/wire.ts"
+
+const SECRET = "s3nt1nel"
+
+const methods = Object.values(Definitions).map(({ method }) => method)
+
+const approval = "item/commandExecution/requestApproval"
+
+const ask = (id: number | string, method: ServerRequestMethod, fields: object = {}) => ({
+  id,
+  method,
+  params: { ...params[method], ...fields }
+})
+
+class Failure extends Schema.TaggedError<Failure>()("Failure", { detail: Schema.String }) {}
+
+/** A handler that tells when it begins, ends or is interrupted, and that ends when it is told to. */
+const gated = Effect.sync(() => {
+  const gates = new Map<string, Deferred.Deferred<Approvals.Decision>>()
+  const begun: Array<string> = []
+  const ended: Array<string> = []
+  const interrupted: Array<string> = []
+  const gate = (itemId: string) => {
+    const known = gates.get(itemId) ?? Deferred.makeUnsafe<Approvals.Decision>()
+    gates.set(itemId, known)
+    return known
+  }
+  return {
+    begun,
+    ended,
+    interrupted,
+    release: (itemId: string, exit: Exit.Exit<Approvals.Decision> = Exit.succeed(Approvals.accept)) =>
+      Deferred.done(gate(itemId), exit),
+    decide: (request: Approvals.ApprovalRequest) =>
+      Effect.suspend(() => {
+        begun.push(request.itemId)
+        return Deferred.await(gate(request.itemId))
+      }).pipe(
+        Effect.tap(() => Effect.sync(() => ended.push(request.itemId))),
+        Effect.onInterrupt(() => Effect.sync(() => interrupted.push(request.itemId)))
+      )
+  }
+})
+
+describe("every method of the server", () => {
+  it("is known here", () => {
+    assert.deepStrictEqual([...methods].sort(), Object.keys(params).sort())
+    assert.strictEqual(methods.length, 11)
+  })
+
+  it.effect.each(methods)("%s is answered by its handler", (method) =>
+    Effect.gen(function*() {
+      const seen: Array<unknown> = []
+      const handler = <M extends ServerRequestMethod>(method: M) => (given: unknown) =>
+        Effect.sync(() => {
+          seen.push(given)
+          return results[method]
+        })
+      const { server } = yield* connectWith({
+        handlers: {
+          "item/commandExecution/requestApproval": handler("item/commandExecution/requestApproval"),
+          "item/fileChange/requestApproval": handler("item/fileChange/requestApproval"),
+          "item/permissions/requestApproval": handler("item/permissions/requestApproval"),
+          "item/tool/requestUserInput": handler("item/tool/requestUserInput"),
+          "item/tool/call": handler("item/tool/call"),
+          "mcpServer/elicitation/request": handler("mcpServer/elicitation/request"),
+          "account/chatgptAuthTokens/refresh": handler("account/chatgptAuthTokens/refresh"),
+          "attestation/generate": handler("attestation/generate"),
+          "currentTime/read": handler("currentTime/read"),
+          "applyPatchApproval": handler("applyPatchApproval"),
+          "execCommandApproval": handler("execCommandApproval")
+        }
+      })
+      yield* server.push(ask(0, method))
+      assert.deepStrictEqual(yield* server.next, { id: 0, result: results[method] })
+      assert.deepStrictEqual(seen, [params[method]])
+    }))
+
+  const rejection = { decision: { denied: { rejection: "Declined" } } }
+  const unanswered: { readonly [M in ServerRequestMethod]: unknown } = {
+    "item/commandExecution/requestApproval": { decision: "decline" },
+    "item/fileChange/requestApproval": { decision: "decline" },
+    "item/permissions/requestApproval": { permissions: {} },
+    "item/tool/requestUserInput": -32601,
+    "item/tool/call": {
+      success: false,
+      contentItems: [{ type: "inputText", text: "There is no tool lookup on this thread." }]
+    },
+    "mcpServer/elicitation/request": { action: "decline" },
+    "account/chatgptAuthTokens/refresh": -32601,
+    "attestation/generate": -32601,
+    "currentTime/read": { currentTimeAt: 90 },
+    "applyPatchApproval": rejection,
+    "execCommandApproval": rejection
+  }
+  it.effect.each(methods)("%s is declined, refused or known without one", (method) =>
+    Effect.gen(function*() {
+      const { server } = yield* connect()
+      yield* TestClock.setTime(90_500)
+      yield* server.push(ask(0, method))
+      const { error, id, result } = yield* server.next
+      assert.strictEqual(id, 0)
+      assert.deepStrictEqual(error === undefined ? result : error.code, unanswered[method])
+    }))
+
+  it.effect.each(methods)(
+    "%s with other params is refused as that, and they are not repeated",
+    (method) =>
+      Effect.gen(function*() {
+        const { server } = yield* connectWith({ policy: Approvals.acceptAll })
+        yield* server.push({ id: 0, method, params: [SECRET] }, { id: 1, method }, {
+          id: 2,
+          method,
+          params: Object.fromEntries(Object.keys(params[method]).map((key) => [key, [SECRET]]))
+        })
+        for (const id of method === "attestation/generate" ? [0, 1] : [0, 1, 2]) {
+          const { error, ...answer } = yield* server.next
+          assert.deepStrictEqual(answer, { id })
+          assert.strictEqual(error?.code, -32602)
+          assert.notInclude(error?.message ?? "", SECRET)
+        }
+      })
+  )
+
+  it.effect.each(methods)(
+    "%s whose handler fails, dies, throws or gives up is an error without what it said",
+    (method) =>
+      Effect.gen(function*() {
+        const bad: ReadonlyArray<readonly [() => Effect.Effect<never, Failure>, string]> = [
+          [() => Effect.fail(new Failure({ detail: SECRET })), "Failure"],
+          [() => Effect.die(new Error(SECRET)), "a defect"],
+          [() => {
+            throw new Error(SECRET)
+          }, "a defect"],
+          [() => Effect.interrupt, "interrupted"]
+        ]
+        for (const [handler, reason] of bad) {
+          const handlers: ServerRequests.Handlers<Failure> = Object.fromEntries(
+            methods.map((method) => [method, handler])
+          )
+          const { server } = yield* connectWith({ handlers })
+          yield* server.push(ask(0, method))
+          const { error, ...answer } = yield* server.next
+          assert.deepStrictEqual(answer, { id: 0 })
+          assert.strictEqual(error?.code, -32603)
+          assert.strictEqual(error?.message, `${method}: the handler failed: ${reason}`)
+          // Nothing happened to the client.
+          yield* server.barrier
+        }
+      })
+  )
+
+  it.effect("that is unknown is refused, and its params are not repeated", () =>
+    Effect.gen(function*() {
+      const { server } = yield* connectWith({ policy: Approvals.acceptAll })
+      yield* server.push({ id: "x", method: "item/future/request", params: { secret: SECRET } })
+      const { error, id } = yield* server.next
+      assert.strictEqual(id, "x")
+      assert.strictEqual(error?.code, -32601)
+      assert.strictEqual(error?.message, "Unknown method: item/future/request")
+    }))
+
+  it.effect("that is named like a member of every object is unknown", () =>
+    Effect.gen(function*() {
+      const { server } = yield* connect()
+      for (const method of ["constructor", "toString", "__proto__", "hasOwnProperty"]) {
+        yield* server.push({ id: method, method, params: {} })
+        assert.strictEqual((yield* server.next).error?.code, -32601)
+      }
+    }))
+
+  it.effect("whose answer is not one is an error", () =>
+    Effect.gen(function*() {
+      const { server } = yield* connectWith({
+        handlers: { "currentTime/read": () => Effect.succeed({ currentTimeAt: Number.NaN }) }
+      })
+      yield* server.push(ask(0, "currentTime/read"))
+      assert.strictEqual((yield* server.next).error?.code, -32603)
+    }))
+
+  it.effect("that is longer than a line may be is refused", () =>
+    Effect.gen(function*() {
+      const { server } = yield* connectWith({ policy: Approvals.acceptAll }, { maxLineBytes: 4_096 })
+      const { id, method, params } = ask(7, approval, { reason: "x".repeat(8_192) })
+      yield* server.pushBytes(encode({ method, id, params }), encode({ id: 8, method, params }))
+      assert.deepStrictEqual([yield* server.next, yield* server.next].map(({ error, id }) => [id, error?.code]), [
+        [7, -32602],
+        [8, -32602]
+      ])
+    }))
+})
+
+describe("while a request waits", () => {
+  it.effect("everything else flows", () =>
+    Effect.gen(function*() {
+      const handler = yield* gated
+      const { client, server } = yield* connectWith({ policy: Approvals.ask(handler.decide) })
+      const events = yield* collect(client.notifications)
+      yield* server.push(ask(0, approval), Wire.delta("A", "T", "msg", "and on"))
+      yield* events.atLeast(1)
+      const response = yield* fork(client.request("turn/interrupt", { threadId: "A", turnId: "T" }))
+      yield* server.respond(yield* server.request("turn/interrupt"), {})
+      yield* Fiber.join(response)
+      assert.deepStrictEqual(handler.begun, ["call"])
+      yield* handler.release("call")
+      assert.deepStrictEqual(yield* server.next, { id: 0, result: { decision: "accept" } })
+    }))
+
+  it.effect("its handler may call the server", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      yield* client.answerThread(
+        "A",
+        yield* Approvals.make({
+          policy: Approvals.ask(() =>
+            Effect.as(client.request("thread/read", { threadId: "A", includeTurns: false }), Approvals.accept)
+          )
+        })
+      )
+      yield* server.push(ask(0, approval))
+      yield* server.refuse(yield* server.request("thread/read"), -32600, "thread not loaded: A")
+      // The failure of what it called is the policy's, so that the answer is no.
+      assert.deepStrictEqual(yield* server.next, { id: 0, result: { decision: "decline" } })
+    }))
+
+  it.effect("others wait beside it, 64 at once; a place that is free is taken", () =>
+    Effect.gen(function*() {
+      const handler = yield* gated
+      const { server } = yield* connectWith({ policy: Approvals.ask(handler.decide) })
+      const items = Array.from({ length: 66 }, (_, index) => `item-${index}`)
+      yield* server.push(...items.map((itemId, id) => ask(id, approval, { itemId })))
+      yield* server.barrier
+      assert.deepStrictEqual(handler.begun, items.slice(0, 64))
+      yield* handler.release("item-5")
+      assert.strictEqual((yield* server.next).id, 5)
+      yield* until(() => handler.begun.length === 65)
+      yield* server.push({ method: "serverRequest/resolved", params: { threadId: "A", requestId: 65 } })
+      yield* server.barrier
+      yield* handler.release("item-6")
+      assert.strictEqual((yield* server.next).id, 6)
+      yield* server.barrier
+      assert.deepStrictEqual(handler.begun, items.slice(0, 65))
+    }))
+
+  it.effect("one that waits for a place is answered when its turn ends", () =>
+    Effect.gen(function*() {
+      const handler = yield* gated
+      const { server } = yield* connectWith({ policy: Approvals.ask(handler.decide) })
+      yield* server.push(
+        ...Array.from({ length: 64 }, (_, id) => ask(id, approval, { itemId: `item-${id}` })),
+        ask(64, approval, { turnId: "U", itemId: "late" }),
+        Wire.turnCompleted("A", "U")
+      )
+      const { error, id } = yield* server.next
+      assert.deepStrictEqual([id, error?.code], [64, -32603])
+      assert.notInclude(handler.begun, "late")
+    }))
+
+  it.effect("no more than 1024 are taken; the next is refused as overload", () =>
+    Effect.gen(function*() {
+      const handler = yield* gated
+      const { server } = yield* connectWith({ policy: Approvals.ask(handler.decide) })
+      yield* server.push(...Array.from({ length: 1_025 }, (_, id) => ask(id, approval, { itemId: `item-${id}` })))
+      const { error, id } = yield* server.next
+      assert.deepStrictEqual([id, error?.code], [1_024, -32001])
+      yield* handler.release("item-0")
+      assert.strictEqual((yield* server.next).id, 0)
+      yield* server.push(ask("again", approval, { itemId: "again" }))
+      yield* server.barrier
+      assert.deepStrictEqual(answersIn(server, "again"), [])
+    }))
+})
+
+describe("the fiber of a handler is interrupted", () => {
+  it.effect("when the question is settled elsewhere, and nothing is answered then", () =>
+    Effect.gen(function*() {
+      const handler = yield* gated
+      const { server } = yield* connectWith({ policy: Approvals.ask(handler.decide) })
+      yield* server.push(ask(0, approval), ask("two", approval, { itemId: "other" }))
+      yield* until(() => handler.begun.length === 2)
+      yield* server.push({ method: "serverRequest/resolved", params: { threadId: "A", requestId: 0 } })
+      yield* until(() => handler.interrupted.length === 1)
+      yield* server.barrier
+      assert.deepStrictEqual(handler.interrupted, ["call"])
+      assert.deepStrictEqual(answersIn(server, 0), [])
+      yield* server.push({ method: "serverRequest/resolved", params: { threadId: "A", requestId: "two" } })
+      yield* until(() => handler.interrupted.length === 2)
+      yield* server.barrier
+      assert.deepStrictEqual(answersIn(server, "two"), [])
+    }))
+
+  it.effect("when its turn ends, and the request is refused", () =>
+    Effect.gen(function*() {
+      const handler = yield* gated
+      const { server } = yield* connectWith({ policy: Approvals.ask(handler.decide) })
+      yield* server.push(ask(0, approval), ask(1, approval, { turnId: "U", itemId: "other" }))
+      yield* until(() => handler.begun.length === 2)
+      yield* server.push(Wire.turnCompleted("A", "T", { status: "interrupted" }))
+      assert.deepStrictEqual(yield* server.next, { id: 0, error: { code: -32603, message: "The turn has ended" } })
+      assert.deepStrictEqual(handler.interrupted, ["call"])
+      yield* handler.release("other")
+      assert.deepStrictEqual(yield* server.next, { id: 1, result: { decision: "accept" } })
+    }))
+
+  it.effect("when the connection ends", () =>
+    Effect.gen(function*() {
+      const handler = yield* gated
+      const { server } = yield* connectWith({ policy: Approvals.ask(handler.decide) })
+      yield* server.push(ask(0, approval))
+      yield* until(() => handler.begun.length === 1)
+      yield* server.end(new TransportError({ operation: "read", description: "gone" }))
+      yield* until(() => handler.interrupted.length === 1)
+      assert.deepStrictEqual(answersIn(server, 0), [])
+    }))
+
+  it.effect("when the client closes, which waits for what it still does", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const handler = yield* gated
+      const { server } = yield* Scope.provide(connectWith({ policy: Approvals.ask(handler.decide) }), scope)
+      yield* server.push(ask(0, approval))
+      yield* until(() => handler.begun.length === 1)
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(handler.interrupted, ["call"])
+      assert.deepStrictEqual(answersIn(server, 0), [])
+    }))
+
+  it.effect("also for a tool, a question and a form", () =>
+    Effect.gen(function*() {
+      const interrupted: Array<string> = []
+      let begun = 0
+      const wait = (name: string) => () =>
+        Effect.suspend(() => {
+          begun++
+          return Effect.never
+        }).pipe(Effect.onInterrupt(() => Effect.sync(() => interrupted.push(name))))
+      const { server } = yield* connectWith({
+        handlers: {
+          "item/tool/call": wait("tool"),
+          "item/tool/requestUserInput": wait("question"),
+          "mcpServer/elicitation/request": wait("form")
+        }
+      })
+      yield* server.push(
+        ask(0, "item/tool/call"),
+        ask(1, "item/tool/requestUserInput"),
+        ask(2, "mcpServer/elicitation/request")
+      )
+      yield* until(() => begun === 3)
+      yield* server.push(Wire.turnCompleted("A", "T"))
+      const ids = [(yield* server.next).id, (yield* server.next).id, (yield* server.next).id]
+      assert.deepStrictEqual(ids, [0, 1, 2])
+      assert.deepStrictEqual([...interrupted].sort(), ["form", "question", "tool"])
+    }))
+})
+
+describe("a request that a resumed thread asks again", () => {
+  it.effect("is the one that waits: it is asked and answered once", () =>
+    Effect.gen(function*() {
+      const handler = yield* gated
+      const { server } = yield* connectWith({ policy: Approvals.ask(handler.decide) })
+      yield* server.push(ask(0, approval))
+      yield* until(() => handler.begun.length === 1)
+      yield* server.push(ask(0, approval))
+      yield* server.barrier
+      assert.deepStrictEqual(answersIn(server, 0), [])
+      yield* handler.release("call")
+      assert.deepStrictEqual(yield* server.next, { id: 0, result: { decision: "accept" } })
+      yield* server.barrier
+      assert.deepStrictEqual([handler.begun, answersIn(server, 0).length], [["call"], 1])
+    }))
+
+  it.effect("is a new one where nobody waits with it any more", () =>
+    Effect.gen(function*() {
+      const { server } = yield* connectWith({ policy: Approvals.acceptAll })
+      for (const _ of [1, 2]) {
+        yield* server.push(ask(0, approval))
+        assert.deepStrictEqual(yield* server.next, { id: 0, result: { decision: "accept" } })
+      }
+    }))
+})
+
+describe("who answers on a thread", () => {
+  const says = (answers: Array<string>, name: string): Approvals.Policy => (request) =>
+    Effect.andThen(Effect.sync(() => answers.push(`${name} ${request.threadId}`)), Effect.succeedNone)
+
+  it.effect("the thread's handler, its policy, the connection's handler, its policy, in this order", () =>
+    Effect.gen(function*() {
+      const order: Array<string> = []
+      const { client, server } = yield* connectWith({ policy: says(order, "layer") })
+      yield* client.answerThread("A", yield* Approvals.make({ policy: says(order, "thread") }))
+      yield* server.push(ask(0, approval), ask(1, approval, { threadId: "B" }))
+      yield* server.next
+      yield* server.next
+      assert.deepStrictEqual([...order].sort(), ["layer A", "layer B", "thread A"])
+
+      const decides = (decision: Approvals.Decision) => Approvals.ask(() => Effect.succeed(decision))
+      const handles = (decision: "accept" | "cancel") => ({ [approval]: () => Effect.succeed({ decision }) })
+      const first = Effect.fnUntraced(function*(own: Approvals.Options, layer: Approvals.Options) {
+        const { client, server } = yield* connectWith(layer)
+        yield* client.answerThread("A", yield* Approvals.make(own))
+        yield* server.push(ask(0, approval))
+        return (yield* server.next).result
+      })
+      const own = { decision: "acceptForSession" }
+      assert.deepStrictEqual(
+        yield* first({ policy: decides(Approvals.acceptForSession) }, { handlers: handles("cancel") }),
+        own
+      )
+      assert.deepStrictEqual(
+        yield* first({ policy: Approvals.firstMatch() }, { handlers: handles("cancel"), policy: Approvals.acceptAll }),
+        { decision: "cancel" }
+      )
+      assert.deepStrictEqual(
+        yield* first({ handlers: handles("cancel"), policy: Approvals.acceptAll }, { policy: Approvals.acceptAll }),
+        { decision: "cancel" }
+      )
+      assert.deepStrictEqual(
+        yield* first({ policy: Approvals.firstMatch() }, { policy: Approvals.acceptAll }),
+        { decision: "accept" }
+      )
+      assert.deepStrictEqual(yield* first({}, {}), { decision: "decline" })
+    }))
+
+  it.effect("nobody of its own after it is closed, archived or deleted", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const own = yield* Approvals.make({ policy: Approvals.acceptAll })
+      for (const method of ["thread/closed", "thread/archived", "thread/deleted"]) {
+        yield* client.answerThread("A", own)
+        yield* server.push(ask(0, approval))
+        assert.deepStrictEqual((yield* server.next).result, { decision: "accept" })
+        yield* server.push({ method, params: { threadId: "A" } }, ask(1, approval))
+        assert.deepStrictEqual((yield* server.next).result, { decision: "decline" })
+      }
+      yield* client.answerThread("A", own)
+      yield* client.answerThread("A", undefined)
+      yield* server.push(ask(2, approval))
+      assert.deepStrictEqual((yield* server.next).result, { decision: "decline" })
+    }))
+})
+
+describe("the files of a change", () => {
+  const change = {
+    type: "fileChange",
+    id: "patch",
+    status: "inProgress",
+    changes: [
+      { path: "/work/a", kind: { type: "add" }, diff: "" },
+      { path: "/work/b", kind: { type: "update", move_path: "/etc/c" }, diff: "" },
+      { path: "/work/d", kind: { type: "update", move_path: null }, diff: "" }
+    ]
+  }
+
+  it.effect("are known from its item, where it moves them included, until it has completed", () =>
+    Effect.gen(function*() {
+      const seen: Array<ReadonlyArray<string>> = []
+      const { server } = yield* connectWith({
+        policy: (request) =>
+          Effect.sync(() => {
+            if (request._tag === "FileChange") seen.push(request.paths)
+          }).pipe(Effect.andThen(Effect.succeedNone))
+      })
+      yield* server.push(
+        Wire.itemStarted("A", "T", change),
+        ask(0, "item/fileChange/requestApproval"),
+        ask(1, "item/fileChange/requestApproval", { threadId: "B" }),
+        ask(2, "applyPatchApproval", {
+          fileChanges: { "/work/b": { type: "update", unified_diff: "", move_path: "/etc/c" } }
+        }),
+        Wire.itemCompleted("A", "T", { ...change, status: "completed" }),
+        ask(3, "item/fileChange/requestApproval"),
+        Wire.itemStarted("A", "T", change),
+        Wire.turnCompleted("A", "T"),
+        ask(4, "item/fileChange/requestApproval", { turnId: "U" })
+      )
+      yield* until(() => [0, 1, 2, 3, 4].every((id) => answersIn(server, id).length === 1))
+      assert.deepStrictEqual(seen, [["/work/a", "/work/b", "/etc/c", "/work/d"], [], ["/work/b", "/etc/c"], [], []])
+    }))
+})
+
+describe("the audit", () => {
+  it.effect("has every decision with who made it, and what was withdrawn", () =>
+    Effect.gen(function*() {
+      const handler = yield* gated
+      const { client, server } = yield* connectWith({
+        policy: Approvals.orElse(
+          Approvals.acceptCommands(["git"], { scope: "session" }),
+          Approvals.orElse(Approvals.declineCommands(["rm"]), (request: Approvals.ApprovalRequest) =>
+            request._tag === "Permissions"
+              ? Effect.fail(new Failure({ detail: SECRET }))
+              : request.itemId.startsWith("held")
+              ? Effect.asSome(handler.decide(request))
+              : Effect.succeedNone)
+        )
+      })
+      yield* client.answerThread("B", yield* Approvals.make({ policy: Approvals.acceptAll }))
+      yield* TestClock.setTime(5_000)
+      const audit = yield* collect(client.decisions)
+      const line = (command: string, itemId: string) =>
+        ask(itemId, approval, { command, itemId })
+      yield* server.push(line("git log", "session"))
+      yield* server.next
+      yield* server.push(line("rm x", "declined"))
+      yield* server.next
+      yield* server.push(ask("failed", "item/permissions/requestApproval"))
+      assert.deepStrictEqual((yield* server.next).result, { permissions: {} })
+      yield* server.push(line("ls", "nobody"))
+      yield* server.next
+      yield* server.push(ask("own", approval, command("B", "V", "own")))
+      yield* server.next
+      yield* server.push(line("ls", "held-resolved"), line("ls", "held-ended"))
+      yield* until(() =>
+        handler.begun.length === 2
+      )
+      yield* server.push({ method: "serverRequest/resolved", params: { threadId: "A", requestId: "held-resolved" } })
+      yield* audit.atLeast(6)
+      yield* server.push(Wire.turnCompleted("A", "T"))
+      yield* audit.atLeast(7)
+      assert.deepStrictEqual(
+        audit.seen.map(({ by, decision, request }) => [request.itemId, by, decision]),
+        [
+          ["session", "layer", Approvals.acceptForSession],
+          ["declined", "layer", Approvals.decline],
+          ["permissions", "failure", Approvals.decline],
+          ["nobody", "default", Approvals.decline],
+          ["own", "thread", Approvals.accept],
+          ["held-resolved", "layer", null],
+          ["held-ended", "layer", null]
+        ]
+      )
+      const [first] = audit.seen
+      assert.strictEqual(first?.at.epochMilliseconds, 5_000)
+      assert.deepStrictEqual(first?.request, {
+        _tag: "Command",
+        threadId: "A",
+        turnId: "T",
+        itemId: "session",
+        reason: null,
+        command: "git log",
+        cwd: "/work",
+        network: null,
+        additionalPermissions: null,
+        params: { ...command("A", "T", "session"), command: "git log" }
+      })
+    }))
+
+  it.effect("drops the oldest for a reader that is behind, and never holds up an answer", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connectWith({ policy: Approvals.acceptAll })
+      const gate = yield* Deferred.make<void>()
+      const seen: Array<string> = []
+      yield* fork(client.decisions.pipe(
+        Stream.rechunk(1),
+        Stream.runForEach(({ request }) =>
+          Effect.andThen(Effect.sync(() => seen.push(request.itemId)), Deferred.await(gate))
+        )
+      ))
+      for (let id = 0; id < 3_000; id++) {
+        yield* server.push(ask(id, approval, { itemId: `item-${id}` }))
+        yield* server.next
+      }
+      yield* Deferred.succeed(gate, undefined)
+      yield* until(() => seen.includes("item-2999"))
+      assert.strictEqual(seen[0], "item-0")
+      assert.isBelow(seen.length, 3_000)
+    }))
+})
+
+const Actions = Schema.Array(Schema.Struct({
+  kind: Schema.Literals(["ask", "ask", "ask", "replay", "resolve", "accept", "die", "end", "flush"]),
+  which: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 5 }))
+})).check(Schema.isMaxLength(24))
+
+describe("whatever comes in whatever order", () => {
+  it.effect.prop(
+    "each request is answered once, unless it is settled elsewhere first",
+    [Actions],
+    ([actions]) =>
+      Effect.gen(function*() {
+        const handler = yield* gated
+        const { server } = yield* connectWith({ policy: Approvals.ask(handler.decide) })
+        const asked = new Set<number>()
+        const told = new Set<number>()
+        const resolved = new Set<number>()
+        let markers = 0
+        let chunk: Array<unknown> = []
+        const flush = Effect.suspend(() => {
+          const messages = chunk
+          chunk = []
+          return messages.length === 0 ? Effect.void : server.push(...messages)
+        })
+        const request = (id: number) => ask(id, approval, { itemId: `item-${id}`, turnId: `T${id % 2}` })
+        for (const { kind, which } of actions) {
+          const waits = asked.has(which) && !told.has(which)
+          switch (kind) {
+            case "ask":
+              if (asked.has(which)) break
+              asked.add(which)
+              chunk.push(request(which))
+              break
+            case "replay":
+              if (!waits) break
+              chunk.push(request(which))
+              yield* flush
+              // The server asks again only as long as it has no answer.
+              yield* caughtUp(server, `marker-${markers++}`)
+              break
+            case "resolve":
+              if (!waits) break
+              told.add(which)
+              resolved.add(which)
+              chunk.push({ method: "serverRequest/resolved", params: { threadId: "A", requestId: which } })
+              break
+            case "end":
+              for (const id of asked) if (id % 2 === which % 2) told.add(id)
+              chunk.push(Wire.turnCompleted("A", `T${which % 2}`))
+              break
+            case "accept":
+            case "die":
+              if (!waits) break
+              told.add(which)
+              yield* handler.release(
+                `item-${which}`,
+                kind === "die" ? Exit.die(SECRET) : Exit.succeed(Approvals.accept)
+              )
+              break
+            case "flush":
+              yield* flush
+          }
+        }
+        chunk.push(Wire.turnCompleted("A", "T0"), Wire.turnCompleted("A", "T1"))
+        yield* flush
+        yield* until(() => [...asked].every((id) => resolved.has(id) || answersIn(server, id).length > 0))
+        yield* caughtUp(server, "last")
+        for (const id of asked) {
+          const answers = answersIn(server, id)
+          assert.isAtMost(answers.length, 1)
+          if (!resolved.has(id)) assert.strictEqual(answers.length, 1)
+        }
+        assert.notInclude(JSON.stringify(server.sent), SECRET)
+      }),
+    { arbitrary: { runs: 300 } }
+  )
+})
