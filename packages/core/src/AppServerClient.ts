@@ -47,9 +47,9 @@ import {
 } from "./CodexError.ts"
 import * as Admission from "./internal/admission.ts"
 import * as Envelope from "./internal/envelope.ts"
-import { EventHub } from "./internal/eventHub.ts"
+import { EventHub, type Listener } from "./internal/eventHub.ts"
 import { Framer } from "./internal/framer.ts"
-import { isOpenEnded, type TurnStart, turnStarts } from "./internal/methodTraits.ts"
+import { type AddressedMethod, isOpenEnded, type TurnStart, turnStarts } from "./internal/methodTraits.ts"
 import { idAt, isOf } from "./internal/notifications.ts"
 import { resolve } from "./internal/options.ts"
 import * as Payload from "./internal/payload.ts"
@@ -242,6 +242,18 @@ export class AppServerClient extends Context.Service<AppServerClient, {
   readonly answerThread: (threadId: string, answers: Approvals.Service | undefined) => Effect.Effect<void>
   /** Every decision on what the agent asked permission for, while the stream runs. A slow reader misses the oldest. */
   readonly decisions: Stream.Stream<Approvals.DecisionRecord>
+  /**
+   * Listens to what the server tells about one thing that this client has named: a
+   * command, a process, a watch or a search; until the scope closes. The listener runs
+   * on the reader, before the next message is looked at, so it must be quick and never
+   * throw. Who listens first and then sends the request misses nothing, whatever the
+   * order of the answer and the notifications.
+   */
+  readonly listen: <M extends AddressedMethod>(
+    method: M,
+    id: string,
+    listener: Listener<M>
+  ) => Effect.Effect<void, never, Scope.Scope>
   /** The notifications of one method. */
   readonly on: <M extends ServerNotificationMethod>(
     method: M
@@ -510,6 +522,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     hasApprovals: answers !== undefined,
     answerThread: (threadId, answers) => Effect.sync(() => desk.assign(threadId, answers)),
     decisions: Stream.fromPubSub(desk.decisions),
+    listen: (method, id, listener) => router.hub.listen(method, id, listener),
     on: <M extends ServerNotificationMethod>(method: M) =>
       Stream.unwrap(router.hub.subscribe).pipe(Stream.filter(isOf(method)))
   })

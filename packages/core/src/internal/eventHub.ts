@@ -7,14 +7,32 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { ConnectionError } from "../CodexError.ts"
-import type { CodexEvent, Lagged } from "../Notification.ts"
+import type { CodexEvent, Lagged, Notification } from "../Notification.ts"
+import type { AddressedMethod } from "./methodTraits.ts"
 import * as Subscription from "./subscription.ts"
 
 type Published = Exclude<CodexEvent, Lagged>
 
 type Subscriber = Subscription.Subscription<Published, ConnectionError>
 
+/** What is told about one thing that this client has named, on the reader. */
+export interface Listener<M extends AddressedMethod> {
+  /** A notification and its size on the wire. Runs before the next message is looked at. */
+  readonly event: (event: Notification<M>, bytes: number) => void
+  /** The connection is over: nothing more will come. */
+  readonly closed: (error: ConnectionError) => void
+}
+
+type Listeners<M extends AddressedMethod> = Map<string, Set<Listener<M>>>
+
 export class EventHub {
+  private readonly addressed: { readonly [M in AddressedMethod]: Listeners<M> } = {
+    "command/exec/outputDelta": new Map(),
+    "fs/changed": new Map(),
+    "fuzzyFileSearch/sessionUpdated": new Map(),
+    "process/exited": new Map(),
+    "process/outputDelta": new Map()
+  }
   private readonly everything = new Set<Subscriber>()
   private readonly unowned = new Set<Subscriber>()
   private readonly threads = new Map<string, Set<Subscriber>>()
@@ -25,9 +43,10 @@ export class EventHub {
     this.limits = limits
   }
 
-  /** To those who want everything, and those who want its thread. */
+  /** To those who want everything, those who listen to what it is about, and those who want its thread. */
   publish(event: Published, bytes: number): void {
     for (const subscriber of this.everything) subscriber.slide({ event, bytes })
+    this.address(event, bytes)
     if (event.threadId === undefined || this.threads.size === 0) return
     const subscribers = this.threads.get(event.threadId)
     if (subscribers !== undefined) { for (const subscriber of subscribers) subscriber.slide({ event, bytes }) }
@@ -38,14 +57,58 @@ export class EventHub {
     for (const subscriber of this.unowned) subscriber.slide({ event, bytes })
   }
 
+  /** To those who listen to the thing that it names. */
+  private address(event: Published, bytes: number): void {
+    switch (event.method) {
+      case "command/exec/outputDelta":
+        return tell(this.addressed[event.method], event.params.processId, event, bytes)
+      case "fs/changed":
+        return tell(this.addressed[event.method], event.params.watchId, event, bytes)
+      case "fuzzyFileSearch/sessionUpdated":
+        return tell(this.addressed[event.method], event.params.sessionId, event, bytes)
+      case "process/exited":
+        return tell(this.addressed[event.method], event.params.processHandle, event, bytes)
+      case "process/outputDelta":
+        return tell(this.addressed[event.method], event.params.processHandle, event, bytes)
+    }
+  }
+
   close(error: ConnectionError): void {
     if (this.closedWith !== undefined) return
     this.closedWith = error
+    for (const listeners of Object.values(this.addressed)) {
+      const sets: ReadonlyArray<ReadonlySet<Pick<Listener<AddressedMethod>, "closed">>> = [...listeners.values()]
+      listeners.clear()
+      for (const set of sets) for (const listener of set) listener.closed(error)
+    }
     for (const set of [this.everything, this.unowned, ...this.threads.values()]) {
       for (const subscriber of set) subscriber.fail(error)
       set.clear()
     }
     this.threads.clear()
+  }
+
+  /** Listens to what is told about one thing, from now on until the scope closes. */
+  listen<M extends AddressedMethod>(
+    method: M,
+    id: string,
+    listener: Listener<M>
+  ): Effect.Effect<void, never, Scope.Scope> {
+    return Effect.acquireRelease(
+      Effect.sync(() => {
+        if (this.closedWith !== undefined) return listener.closed(this.closedWith)
+        const listeners: Listeners<M> = this.addressed[method]
+        const set = listeners.get(id)
+        if (set === undefined) listeners.set(id, new Set([listener]))
+        else set.add(listener)
+      }),
+      () =>
+        Effect.sync(() => {
+          const listeners: Listeners<M> = this.addressed[method]
+          const set = listeners.get(id)
+          if (set?.delete(listener) === true && set.size === 0) listeners.delete(id)
+        })
+    )
   }
 
   /** Everything the server tells. */
@@ -92,4 +155,14 @@ export class EventHub {
       ({ subscriber }) => subscriber.streamWithLag
     )
   }
+}
+
+const tell = <M extends AddressedMethod>(
+  listeners: Listeners<M>,
+  id: string,
+  event: Notification<M>,
+  bytes: number
+): void => {
+  const set = listeners.get(id)
+  if (set !== undefined) { for (const listener of set) listener.event(event, bytes) }
 }

@@ -7,6 +7,12 @@ import type { TurnEvent } from "../Notification.ts"
  */
 const openEnded: ReadonlySet<string> = new Set([
   "command/exec",
+  // Answered when the process has taken the bytes in.
+  "command/exec/write",
+  "process/writeStdin",
+  "fs/copy",
+  "fs/remove",
+  "fuzzyFileSearch",
   "mcpServer/tool/call",
   "mcpServer/resource/read",
   "userVerification/verify",
@@ -34,3 +40,14 @@ export const turnStarts = {
 
 /** The methods that start a turn. */
 export type TurnStartMethod = keyof typeof turnStarts
+
+/**
+ * Notifications about one thing that the client has named when it asked for it: a
+ * command, a process, a watch or a search. They are told by that name.
+ */
+export type AddressedMethod =
+  | "command/exec/outputDelta"
+  | "fs/changed"
+  | "fuzzyFileSearch/sessionUpdated"
+  | "process/exited"
+  | "process/outputDelta"
