@@ -49,16 +49,17 @@ import * as Admission from "./internal/admission.ts"
 import * as Envelope from "./internal/envelope.ts"
 import { EventHub, type Listener } from "./internal/eventHub.ts"
 import { Framer } from "./internal/framer.ts"
-import { type AddressedMethod, isOpenEnded, type TurnStart, turnStarts } from "./internal/methodTraits.ts"
+import { type AddressedMethod, isOpenEnded, mayRepeat, type TurnStart, turnStarts } from "./internal/methodTraits.ts"
 import { idAt, isOf } from "./internal/notifications.ts"
 import { resolve } from "./internal/options.ts"
 import * as Payload from "./internal/payload.ts"
 import { INVALID_PARAMS } from "./internal/responseError.ts"
+import { retry as retryRefused } from "./internal/retry.ts"
 import { duringMethod, Router } from "./internal/router.ts"
 import * as ServerRequestDesk from "./internal/serverRequestDesk.ts"
 import type { TurnFailure, TurnState } from "./internal/turn.ts"
 import type { CodexEvent, TurnEvent } from "./Notification.ts"
-import * as RetryPolicy from "./RetryPolicy.ts"
+import type * as RetryPolicy from "./RetryPolicy.ts"
 import type { RunResult } from "./RunResult.ts"
 import * as RuntimeVersion from "./RuntimeVersion.ts"
 import { Transport } from "./Transport.ts"
@@ -379,7 +380,12 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
         ? attempt
         : admission.admit(withDeadline(attempt, method, settings.timeoutOf(method)), isRefusal)
       return exchange.pipe(
-        RetryPolicy.retryOnOverload(retry),
+        (attempts) =>
+          retryRefused(
+            attempts,
+            retry,
+            (error): error is ServerOverloaded => error instanceof ServerOverloaded && mayRepeat(method, error)
+          ),
         Effect.flatMap((result) => decodeResult(method, result))
       )
     })

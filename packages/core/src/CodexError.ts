@@ -217,8 +217,9 @@ const rpcMessage = (self: { readonly method: string; readonly code: number; read
   `${self.method}: ${self.description} (${self.code})`
 
 /**
- * The server refuses work because its queue is full (-32001). The request was
- * not carried out, so it is safe to repeat.
+ * The server refuses work because it is full. With code -32001 the request was not
+ * carried out, so it is safe to repeat; with any other code the error's `data` says
+ * `serverOverloaded`, and only requests that change nothing are repeated.
  *
  * @since 0.1.0
  * @category errors
@@ -226,25 +227,6 @@ const rpcMessage = (self: { readonly method: string; readonly code: number; read
 export class ServerOverloaded extends Schema.TaggedError<ServerOverloaded>()("ServerOverloaded", rpcFields) {
   override get message(): string {
     return rpcMessage(this)
-  }
-}
-
-/**
- * A retry policy gave up; `lastError` is what the last attempt met.
- *
- * @since 0.1.0
- * @category errors
- */
-export class RetryLimitExceeded extends Schema.TaggedError<RetryLimitExceeded>()("RetryLimitExceeded", {
-  /** The method that was tried. */
-  method: Schema.String,
-  /** How often it was sent, the first time included. */
-  attempts: Schema.Int,
-  /** What the last attempt failed with. */
-  lastError: ServerOverloaded
-}) {
-  override get message(): string {
-    return `${this.method}: gave up after ${this.attempts} attempts: ${this.lastError.message}`
   }
 }
 
@@ -396,6 +378,25 @@ export class TurnFailed extends Schema.TaggedError<TurnFailed>()("TurnFailed", {
 }
 
 /**
+ * A retry policy gave up; `lastError` is what the last attempt failed with.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class RetryLimitExceeded extends Schema.TaggedError<RetryLimitExceeded>()("RetryLimitExceeded", {
+  /** The method that was tried. */
+  method: Schema.String,
+  /** How often it was sent, the first time included. */
+  attempts: Schema.Int,
+  /** What the last attempt failed with. */
+  lastError: Schema.Union([ServerOverloaded, TurnFailed])
+}) {
+  override get message(): string {
+    return `${this.method}: gave up after ${this.attempts} attempts: ${this.lastError.message}`
+  }
+}
+
+/**
  * The turn ended with status `interrupted`, whoever asked for it. What it had
  * done until then is kept in `result`.
  *
@@ -501,6 +502,32 @@ export class ExperimentalApiRequired extends Schema.TaggedError<ExperimentalApiR
 }
 
 /**
+ * Nothing was heard of the turn for longer than `turnIdleTimeout`, and the server
+ * could not tell how it ended. What the turn had done until then is kept in
+ * `result`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TurnStalled extends Schema.TaggedError<TurnStalled>()("TurnStalled", {
+  /** The thread the turn ran on. */
+  threadId: Schema.String,
+  /** The turn that is silent. */
+  turnId: Schema.String,
+  /** What the server said of it: that it does not run, or nothing that could be read. */
+  reason: Schema.Literals(["unknownTurn", "noAnswer"]),
+  /** How long nothing was heard of it, at the least. */
+  idle: Schema.Duration,
+  /** What the turn had produced by then. */
+  result: partialResult
+}) {
+  override get message(): string {
+    const reason = this.reason === "noAnswer" ? "the server does not answer" : "the server does not know how it ended"
+    return `Turn ${this.turnId} has been silent for ${Duration.format(this.idle)}, and ${reason}`
+  }
+}
+
+/**
  * A reader of a turn's events was slower than its buffer allows, so this
  * reader's stream ends. The turn itself, its `result` and other readers go on.
  *
@@ -535,6 +562,7 @@ export type CodexError =
   | RequestError
   | TurnFailed
   | TurnInterrupted
+  | TurnStalled
   | TurnLagged
   | OutputDecodeError
   | UnsupportedOutputSchema

@@ -3,19 +3,28 @@
  *
  * @since 0.1.0
  */
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
-import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
-import { RetryLimitExceeded, ServerOverloaded } from "./CodexError.ts"
+import { type RetryLimitExceeded, ServerOverloaded, TurnFailed } from "./CodexError.ts"
+import { retry } from "./internal/retry.ts"
 
 /**
- * A schedule of retries, fed with each refusal. Any `Schedule` will do.
+ * What a policy is asked about: a request that was refused, or a turn that failed
+ * because the model's servers are full.
  *
  * @since 0.1.0
  * @category models
  */
-export type RetryPolicy = Schedule.Schedule<unknown, ServerOverloaded>
+export type Overload = ServerOverloaded | TurnFailed
+
+/**
+ * A schedule of retries, fed with each overload. Any `Schedule` will do.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RetryPolicy = Schedule.Schedule<unknown, Overload>
 
 /**
  * Exponential from 50 milliseconds, at most 2 seconds apart, with jitter, ten
@@ -39,10 +48,24 @@ export const overload: RetryPolicy = Schedule.min([Schedule.exponential("50 mill
 export const none: RetryPolicy = Schedule.recurs(0)
 
 /**
- * Runs the effect again, as the policy says, when it fails with
- * `ServerOverloaded`. The server refuses before it does anything, so nothing is
- * done twice. When the policy gives up after at least one retry the failure is
- * `RetryLimitExceeded` with the last refusal; without a retry it is the refusal.
+ * Whether the error is an overload: `ServerOverloaded`, or a `TurnFailed` whose
+ * `codexErrorInfo` is `serverOverloaded`.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isOverload = (error: unknown): error is Overload =>
+  error instanceof ServerOverloaded ||
+  (error instanceof TurnFailed && error.error?.codexErrorInfo === "serverOverloaded")
+
+/**
+ * Runs the effect again, as the policy says, when it fails with an overload (see
+ * `isOverload`). A request that was refused did nothing, so nothing is done twice.
+ * A turn that failed did what its `result` says, and running it again says the same
+ * to the thread once more: that is for you to decide, which is why a turn is
+ * repeated only where this is written. When the policy gives up after at least one
+ * retry the failure is `RetryLimitExceeded` with the last overload; without a retry
+ * it is the overload itself.
  *
  * @since 0.1.0
  * @category combinators
@@ -53,23 +76,5 @@ export const retryOnOverload: {
 } = dual(
   2,
   <A, E, R>(self: Effect.Effect<A, E, R>, policy: RetryPolicy): Effect.Effect<A, E | RetryLimitExceeded, R> =>
-    Effect.suspend(() => {
-      let attempts = 0
-      // Only refusals stay in the error channel while the policy looks at it.
-      const attempt = Effect.suspend(() => {
-        attempts++
-        return Effect.matchEffect(self, {
-          onFailure: (error) =>
-            error instanceof ServerOverloaded ? Effect.fail(error) : Effect.succeed(Result.fail(error)),
-          onSuccess: (value) => Effect.succeed(Result.succeed(value))
-        })
-      })
-      return attempt.pipe(
-        Effect.retry(policy),
-        Effect.mapError((refusal) =>
-          attempts > 1 ? new RetryLimitExceeded({ method: refusal.method, attempts, lastError: refusal }) : refusal
-        ),
-        Effect.flatMap(Effect.fromResult)
-      )
-    })
+    retry(self, policy, isOverload)
 )

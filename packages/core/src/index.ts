@@ -44,6 +44,7 @@ export {
   TurnFailed,
   TurnInterrupted,
   TurnLagged,
+  TurnStalled,
   UnsupportedOutputSchema,
   UnsupportedRuntime
 } from "./CodexError.ts"

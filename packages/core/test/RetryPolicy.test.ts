@@ -1,4 +1,4 @@
-import { InternalError, RetryLimitExceeded, RetryPolicy, ServerOverloaded } from "@effect-codex/core"
+import { InternalError, RetryLimitExceeded, RetryPolicy, ServerOverloaded, TurnFailed } from "@effect-codex/core"
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -53,7 +53,7 @@ describe("RetryPolicy.retryOnOverload", () => {
       assert.instanceOf(error, RetryLimitExceeded)
       assert.strictEqual(error.attempts, 11)
       assert.strictEqual(error.method, "turn/start")
-      assert.strictEqual(error.lastError.description, "refusal 11")
+      assert.strictEqual(error.lastError instanceof ServerOverloaded && error.lastError.description, "refusal 11")
       assert.include(error.message, "gave up after 11 attempts")
     }))
 
@@ -62,8 +62,10 @@ describe("RetryPolicy.retryOnOverload", () => {
       const { at, effect } = refused(2)
       const seen: Array<string> = []
       const policy: RetryPolicy.RetryPolicy = Schedule.spaced("3 seconds").pipe(
-        Schedule.setInputType<ServerOverloaded>(),
-        Schedule.tap(({ input }) => Effect.sync(() => seen.push(input.description)))
+        Schedule.setInputType<RetryPolicy.Overload>(),
+        Schedule.tap(({ input }) =>
+          Effect.sync(() => seen.push(input instanceof ServerOverloaded ? input.description : input._tag))
+        )
       )
       const result = yield* run(effect.pipe(RetryPolicy.retryOnOverload(policy)))
       assert.strictEqual(result._tag, "Success")
@@ -110,5 +112,53 @@ describe("RetryPolicy.retryOnOverload", () => {
         const error = yield* Effect.flip(failing)
         assert.strictEqual(error._tag === "RetryLimitExceeded" ? error.attempts : 0, 3)
       }
+    }))
+
+  const failedTurn = (codexErrorInfo: "serverOverloaded" | "other", turnId: string) =>
+    new TurnFailed({
+      threadId: "A",
+      turnId,
+      error: { message: "The model is full", codexErrorInfo },
+      result: {
+        threadId: "A",
+        turnId,
+        status: "failed",
+        finalResponse: null,
+        items: [],
+        usage: null,
+        startedAt: null,
+        completedAt: null,
+        durationMs: null
+      }
+    })
+
+  it.effect("repeats a turn that failed because the model's servers are full, where it is asked to", () =>
+    Effect.gen(function*() {
+      let turns = 0
+      const turn = Effect.suspend(() =>
+        ++turns < 3 ? Effect.fail(failedTurn("serverOverloaded", `T${turns}`)) : Effect.succeed(turns)
+      )
+      const result = yield* run(RetryPolicy.retryOnOverload(turn, RetryPolicy.overload))
+      assert.strictEqual(result._tag === "Success" ? result.success : undefined, 3)
+    }))
+
+  it.effect("gives up on such a turn with the last failure, its partial result included", () =>
+    Effect.gen(function*() {
+      let turns = 0
+      const turn = Effect.suspend(() => Effect.fail(failedTurn("serverOverloaded", `T${++turns}`)))
+      const error = yield* Effect.flip(RetryPolicy.retryOnOverload(turn, Schedule.recurs(2)))
+      assert.instanceOf(error, RetryLimitExceeded)
+      assert.deepStrictEqual([error.method, error.attempts], ["turn/start", 3])
+      assert.instanceOf(error.lastError, TurnFailed)
+      assert.strictEqual(error.lastError.result.turnId, "T3")
+    }))
+
+  it.effect("does not repeat a turn that failed for another reason", () =>
+    Effect.gen(function*() {
+      let turns = 0
+      const turn = Effect.suspend(() => Effect.fail(failedTurn("other", `T${++turns}`)))
+      const error = yield* Effect.flip(RetryPolicy.retryOnOverload(turn, RetryPolicy.overload))
+      assert.instanceOf(error, TurnFailed)
+      assert.strictEqual(turns, 1)
     }))
 })

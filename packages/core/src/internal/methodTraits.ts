@@ -1,5 +1,8 @@
 /** What the client has to know of single methods beyond their Schemas. */
+import type { ClientRequestMethod } from "@effect-codex/generated"
+import type { ServerOverloaded } from "../CodexError.ts"
 import type { TurnEvent } from "../Notification.ts"
+import { SERVER_OVERLOADED } from "./responseError.ts"
 
 /**
  * Requests whose response is the end of something that takes as long as it
@@ -23,6 +26,83 @@ const openEnded: ReadonlySet<string> = new Set([
 ])
 
 export const isOpenEnded = (method: string): boolean => openEnded.has(method)
+
+/**
+ * Requests that change nothing, or that leave the same behind when they are carried
+ * out twice. Every method may be repeated after an ingress refusal (-32001); only
+ * these after an overload that was met while the request was carried out. A method
+ * that is not here is not repeated: `turn/start` above all.
+ */
+const repeatable: ReadonlySet<ClientRequestMethod> = new Set<ClientRequestMethod>([
+  "account/gatewayOAuth/read",
+  "account/rateLimits/read",
+  "account/read",
+  "account/securitySetup/read",
+  "account/usage/read",
+  "account/workspaceMessages/read",
+  "accountSession/list",
+  "app/installed",
+  "app/list",
+  "app/read",
+  "collaborationMode/list",
+  "config/read",
+  "configRequirements/read",
+  "environment/info",
+  "environment/status",
+  "experimentalFeature/list",
+  "externalAgentConfig/detect",
+  "externalAgentConfig/import/readHistories",
+  "fs/getMetadata",
+  "fs/readDirectory",
+  "fs/readFile",
+  "hooks/list",
+  "mcpServerStatus/list",
+  "memory/status",
+  "model/list",
+  "modelProvider/capabilities/read",
+  "modelProvider/list",
+  "permissionProfile/list",
+  "plugin/installed",
+  "plugin/list",
+  "plugin/read",
+  "plugin/search",
+  "plugin/share/list",
+  "plugin/skill/read",
+  "project/list",
+  "project/read",
+  "remoteControl/client/list",
+  "remoteControl/pairing/status",
+  "remoteControl/status/read",
+  "server/diagnostics",
+  "skills/list",
+  "thread/archive",
+  "thread/attachment/list",
+  "thread/attachmentOwner/list",
+  "thread/backgroundTerminals/list",
+  "thread/goal/get",
+  "thread/items/list",
+  "thread/items/read",
+  "thread/list",
+  "thread/loaded/list",
+  "thread/memory/read",
+  "thread/name/set",
+  "thread/queue/list",
+  "thread/read",
+  "thread/realtime/listVoices",
+  "thread/search",
+  "thread/searchOccurrences",
+  "thread/timeline/list",
+  "thread/turns/list",
+  "thread/unsubscribe",
+  "threadSection/list",
+  "turn/interrupt",
+  "userVerification/status",
+  "windowsSandbox/readiness"
+])
+
+/** Whether the request may be sent again after this refusal. */
+export const mayRepeat = (method: ClientRequestMethod, refusal: ServerOverloaded): boolean =>
+  refusal.code === SERVER_OVERLOADED || repeatable.has(method)
 
 /** How the turn that a request starts is known: by a path into the response, or by one of the turn's own events. */
 export type TurnStart =

@@ -1,4 +1,5 @@
 /** The typed error for the `error` member of a response. */
+import * as Predicate from "effect/Predicate"
 import {
   InternalError,
   InvalidParams,
@@ -28,9 +29,8 @@ export const fromWireError = (method: string, error: WireError): ResponseError =
     description: error.message,
     ...(error.data === undefined ? {} : { data: error.data })
   }
+  if (error.code === SERVER_OVERLOADED || saysOverloaded(error.data)) return new ServerOverloaded(fields)
   switch (error.code) {
-    case SERVER_OVERLOADED:
-      return new ServerOverloaded(fields)
     case PARSE_ERROR:
       return new ParseError(fields)
     case INVALID_REQUEST:
@@ -48,6 +48,17 @@ export const fromWireError = (method: string, error: WireError): ResponseError =
       return new RpcError(fields)
   }
 }
+
+/** Some errors bring the cause of a turn's failure along, in either spelling. */
+const saysOverloaded = (data: unknown): boolean =>
+  Predicate.isObject(data) &&
+  [data, Predicate.hasProperty(data, "error") ? data.error : undefined].some((carrier) =>
+    errorInfoNames.some((name) => Predicate.hasProperty(carrier, name) && overloadNames.has(carrier[name]))
+  )
+
+const errorInfoNames = ["codexErrorInfo", "codex_error_info"]
+
+const overloadNames: ReadonlySet<unknown> = new Set(["serverOverloaded", "server_overloaded"])
 
 /** A deserializer quotes the value it stumbled over: `invalid type: string "…"`, `unknown variant \`…\``. */
 const withoutValues = (message: string): string =>
