@@ -3,26 +3,21 @@
  * events, and how it ended. Everything here is synchronous, on the reader fiber.
  */
 import type { ThreadItem, ThreadTokenUsage, Turn } from "@effect-codex/generated"
-import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import { type ConnectionError, type DecodeError, TurnFailed, TurnInterrupted, TurnLagged } from "../CodexError.ts"
+import { type ConnectionError, type DecodeError, TurnFailed, TurnInterrupted } from "../CodexError.ts"
 import type { TurnEvent } from "../Notification.ts"
 import * as RunResult from "../RunResult.ts"
 import { coalesce } from "./coalesce.ts"
-import * as Subscription from "./subscription.ts"
+import { EventLog, type ReadFailure } from "./eventLog.ts"
+import type * as Subscription from "./subscription.ts"
+import { fromSeconds } from "./units.ts"
 
 /** Why a turn has no result. */
 export type TurnFailure = TurnFailed | TurnInterrupted | DecodeError | ConnectionError
-
-/** Why a reader gets no more events. */
-export type ReadFailure = TurnLagged | ConnectionError
-
-type Reader = Subscription.Subscription<TurnEvent, ReadFailure>
 
 export class TurnState {
   readonly threadId: string
@@ -35,20 +30,15 @@ export class TurnState {
   /** Handles that hold the turn; it is interrupted when the last one lets go. */
   owners = 0
 
-  private readonly limits: Subscription.Limits
+  private readonly log: EventLog<TurnEvent>
   private readonly items: Array<ThreadItem> = []
   private usage: ThreadTokenUsage | null = null
-  private readonly readers = new Set<Reader>()
-  /** What came so far, for readers that attach later; undefined once it was more than the buffer holds. */
-  private history: Array<Subscription.Delivery<TurnEvent>> | undefined = []
-  private historyBytes = 0
-  private readsEnded: Exit.Exit<void, ConnectionError> | undefined
 
   constructor(threadId: string, turnId: string, limits: Subscription.Limits) {
     this.threadId = threadId
     this.turnId = turnId
     this.activeId = turnId
-    this.limits = limits
+    this.log = new EventLog<TurnEvent>(this, limits, coalesce)
   }
 
   get isDone(): boolean {
@@ -57,7 +47,11 @@ export class TurnState {
 
   /** Takes an event in. */
   accept(event: TurnEvent, bytes: number): void {
-    this.deliver({ event, bytes })
+    this.log.offer({ event, bytes })
+    this.follow(event)
+  }
+
+  private follow(event: TurnEvent): void {
     // First the id: whoever waits for the start goes on at once, within `doneUnsafe`.
     if (event.method === "turn/started") this.activeId = event.params.turn.id
     if (!entersReview(event)) Deferred.doneUnsafe(this.started, Exit.void)
@@ -86,22 +80,18 @@ export class TurnState {
 
   /** Everything that came so far, unless it was more than the buffer holds. */
   unread(): ReadonlyArray<Subscription.Delivery<TurnEvent>> {
-    return this.history ?? []
+    return this.log.unread
   }
 
   /** Takes an event in that came before every other one. No reader is there yet. */
   precede(delivery: Subscription.Delivery<TurnEvent>): void {
-    const { history } = this
-    this.history = []
-    this.historyBytes = 0
-    this.accept(delivery.event, delivery.bytes)
-    if (history === undefined) this.history = undefined
-    else for (const later of history) this.remember(later)
+    this.log.precede(delivery)
+    this.follow(delivery.event)
   }
 
   /** No reader will attach from now on: what came so far need not be kept. */
   forgetHistory(): void {
-    this.history = undefined
+    this.log.forget()
   }
 
   /**
@@ -109,46 +99,7 @@ export class TurnState {
    * first one, or of those that are still to be had.
    */
   attach(which: "all" | "rest"): Effect.Effect<Stream.Stream<TurnEvent, ReadFailure>, never, Scope.Scope> {
-    return Effect.map(
-      Effect.acquireRelease(
-        Effect.map(
-          Subscription.make<TurnEvent, ReadFailure>(this.limits, coalesce),
-          (reader) => this.welcome(reader, which)
-        ),
-        (reader) => Effect.sync(() => this.readers.delete(reader))
-      ),
-      (reader) => reader.stream
-    )
-  }
-
-  private welcome(reader: Reader, which: "all" | "rest"): Reader {
-    if (this.history === undefined && which === "all") {
-      reader.fail(this.lagged())
-      return reader
-    }
-    for (const delivery of this.history ?? []) reader.offer(delivery)
-    if (this.readsEnded === undefined) this.readers.add(reader)
-    else finish(reader, this.readsEnded)
-    return reader
-  }
-
-  private deliver(delivery: Subscription.Delivery<TurnEvent>): void {
-    for (const reader of this.readers) {
-      if (reader.offer(delivery)) continue
-      this.readers.delete(reader)
-      reader.fail(this.lagged())
-    }
-    this.remember(delivery)
-  }
-
-  private remember(delivery: Subscription.Delivery<TurnEvent>): void {
-    if (this.history === undefined) return
-    if (Subscription.hasRoom(this.limits, this.history.length, this.historyBytes, delivery.bytes)) {
-      this.history.push(delivery)
-      this.historyBytes += delivery.bytes
-    } else {
-      this.history = undefined
-    }
+    return this.log.attach(which)
   }
 
   private complete(turn: Turn): void {
@@ -178,21 +129,10 @@ export class TurnState {
   }
 
   private settle(exit: Exit.Exit<RunResult.RunResult, TurnFailure>, reads: Exit.Exit<void, ConnectionError>): void {
-    if (this.readsEnded !== undefined) return
-    this.readsEnded = reads
-    for (const reader of this.readers) finish(reader, reads)
-    this.readers.clear()
+    if (this.log.isEnded) return
+    this.log.end(reads)
     Deferred.doneUnsafe(this.started, Exit.void)
     Deferred.doneUnsafe(this.done, exit)
-  }
-
-  private lagged(): TurnLagged {
-    return new TurnLagged({
-      threadId: this.threadId,
-      turnId: this.turnId,
-      bufferEvents: this.limits.events,
-      bufferBytes: this.limits.bytes
-    })
   }
 }
 
@@ -200,12 +140,3 @@ export class TurnState {
 const entersReview = (event: TurnEvent): boolean =>
   (event.method === "item/started" || event.method === "item/completed") &&
   event.params.item.type === "enteredReviewMode"
-
-const finish = (reader: Reader, exit: Exit.Exit<void, ConnectionError>): void => {
-  if (Exit.isSuccess(exit)) reader.end()
-  else reader.failCause(exit.cause)
-}
-
-/** No date is as far away as a wrong number of seconds can be. */
-const fromSeconds = (seconds: number | null | undefined): DateTime.Utc | null =>
-  seconds === null || seconds === undefined ? null : Option.getOrNull(DateTime.make(seconds * 1000))

@@ -1,0 +1,133 @@
+/**
+ * A bounded record of events for those who read along and those who come later.
+ * It never waits for a reader: one who falls behind fails alone.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import { type ConnectionError, TurnLagged } from "../CodexError.ts"
+import * as Subscription from "./subscription.ts"
+
+/** Why a reader gets no more events. */
+export type ReadFailure = TurnLagged | ConnectionError
+
+/** What the events are of, as an error names it. */
+export interface Subject {
+  readonly threadId: string
+  readonly turnId: string
+}
+
+type Reader<A> = Subscription.Subscription<A, ReadFailure>
+
+export class EventLog<A> {
+  private readonly subject: Subject
+  private readonly limits: Subscription.Limits
+  private readonly join: Subscription.Join<A>
+  private readonly readers = new Set<Reader<A>>()
+  /** What came so far, for readers that attach later; undefined once it was more than the buffer holds. */
+  private history: Array<Subscription.Delivery<A>> | undefined = []
+  private historyBytes = 0
+  private ended: Exit.Exit<void, ConnectionError> | undefined
+
+  constructor(subject: Subject, limits: Subscription.Limits, join: Subscription.Join<A>) {
+    this.subject = subject
+    this.limits = limits
+    this.join = join
+  }
+
+  /** Whether there will be no more events. */
+  get isEnded(): boolean {
+    return this.ended !== undefined
+  }
+
+  /** Takes an event in. */
+  offer(delivery: Subscription.Delivery<A>): void {
+    for (const reader of this.readers) {
+      if (reader.offer(delivery)) continue
+      this.readers.delete(reader)
+      reader.fail(this.lagged())
+    }
+    this.remember(delivery)
+  }
+
+  /** Takes an event in that came before every other one. No reader is there yet. */
+  precede(delivery: Subscription.Delivery<A>): void {
+    const { history } = this
+    if (history === undefined) return
+    this.history = []
+    this.historyBytes = 0
+    this.remember(delivery)
+    for (const later of history) this.remember(later)
+  }
+
+  /** Ends every reader's stream, of those who come later too. The first end stays. */
+  end(exit: Exit.Exit<void, ConnectionError>): void {
+    if (this.ended !== undefined) return
+    this.ended = exit
+    for (const reader of this.readers) finish(reader, exit)
+    this.readers.clear()
+  }
+
+  /** Everything that came so far, unless it was more than the buffer holds. */
+  get unread(): ReadonlyArray<Subscription.Delivery<A>> {
+    return this.history ?? []
+  }
+
+  /** No reader will attach from now on: what came so far need not be kept. */
+  forget(): void {
+    this.history = undefined
+  }
+
+  /**
+   * A reader for as long as the scope is open: of every event from the first one, or
+   * of those that are still to be had.
+   */
+  attach(which: "all" | "rest"): Effect.Effect<Stream.Stream<A, ReadFailure>, never, Scope.Scope> {
+    return Effect.map(
+      Effect.acquireRelease(
+        Effect.map(
+          Subscription.make<A, ReadFailure>(this.limits, this.join),
+          (reader) => this.welcome(reader, which)
+        ),
+        (reader) => Effect.sync(() => this.readers.delete(reader))
+      ),
+      (reader) => reader.stream
+    )
+  }
+
+  private welcome(reader: Reader<A>, which: "all" | "rest"): Reader<A> {
+    if (this.history === undefined && which === "all") {
+      reader.fail(this.lagged())
+      return reader
+    }
+    for (const delivery of this.history ?? []) reader.offer(delivery)
+    if (this.ended === undefined) this.readers.add(reader)
+    else finish(reader, this.ended)
+    return reader
+  }
+
+  private remember(delivery: Subscription.Delivery<A>): void {
+    if (this.history === undefined) return
+    if (Subscription.hasRoom(this.limits, this.history.length, this.historyBytes, delivery.bytes)) {
+      this.history.push(delivery)
+      this.historyBytes += delivery.bytes
+    } else {
+      this.history = undefined
+    }
+  }
+
+  private lagged(): TurnLagged {
+    return new TurnLagged({
+      threadId: this.subject.threadId,
+      turnId: this.subject.turnId,
+      bufferEvents: this.limits.events,
+      bufferBytes: this.limits.bytes
+    })
+  }
+}
+
+const finish = <A>(reader: Reader<A>, exit: Exit.Exit<void, ConnectionError>): void => {
+  if (Exit.isSuccess(exit)) reader.end()
+  else reader.failCause(exit.cause)
+}
