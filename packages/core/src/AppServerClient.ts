@@ -50,6 +50,7 @@ import * as Envelope from "./internal/envelope.ts"
 import { EventHub, type Listener } from "./internal/eventHub.ts"
 import { Framer } from "./internal/framer.ts"
 import { type AddressedMethod, isOpenEnded, mayRepeat, type TurnStart, turnStarts } from "./internal/methodTraits.ts"
+import { responsesDropped } from "./internal/metrics.ts"
 import { idAt, isOf } from "./internal/notifications.ts"
 import { resolve } from "./internal/options.ts"
 import * as Payload from "./internal/payload.ts"
@@ -307,6 +308,7 @@ const refusalGrace = Duration.seconds(2)
  */
 export const make = Effect.fn("AppServerClient.make")(function*(options: Options = {}) {
   const transport = yield* Transport
+  const context = yield* Effect.context<never>()
   const settings = yield* resolve(options)
   const { requestTimeout, retry } = settings
   const admission = yield* Admission.make(settings.maxInFlight)
@@ -319,7 +321,8 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   const router = new Router({
     hub: new EventHub(settings.hubBuffer),
     turnLimits: settings.turnBuffer,
-    desk
+    desk,
+    dropped: (reason) => responsesDropped[reason].updateUnsafe(1, context)
   })
 
   yield* transport.incoming.pipe(
@@ -346,7 +349,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     const id = nextId++
     const response = Deferred.makeUnsafe<unknown, ResponseError | ConnectionError | DecodeError>()
     let written = false
-    router.await(id, { method, response, onResult })
+    router.await(id, { method, params, response, onResult })
     return yield* transport.send(Envelope.encodeRequest(id, method, params)).pipe(
       Effect.mapError((error) => duringMethod(error, method)),
       // A connection that is over answers with its cause, whatever writing to it says.

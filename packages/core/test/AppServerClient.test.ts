@@ -3,11 +3,13 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import { make } from "../src/AppServerClient.ts"
+import { responsesDropped } from "../src/internal/metrics.ts"
 import { collect, fork } from "./support/observe.ts"
 import { connect, encode, initializeResult, type ScriptedServer, start } from "./support/ScriptedServer.ts"
 import * as Wire from "./support/wire.ts"
@@ -98,6 +100,9 @@ describe("the handshake", () => {
     }))
 })
 
+/** How many responses nobody waited for, so far. */
+const dropped = (reason: "late" | "unknown") => Effect.map(Metric.value(responsesDropped[reason]), ({ count }) => count)
+
 describe("requests", () => {
   it.effect("are matched to their responses by id, in whatever order these come", () =>
     Effect.gen(function*() {
@@ -130,7 +135,7 @@ describe("requests", () => {
       assert.notProperty(message, "params")
     }))
 
-  it.effect("time out, and their late responses are dropped", () =>
+  it.effect("time out, and their late responses are dropped and counted", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connect({ requestTimeout: "10 seconds" })
       const events = yield* collect(client.notifications)
@@ -140,9 +145,12 @@ describe("requests", () => {
       const error = yield* Fiber.join(fiber)
       assert.strictEqual(error._tag, "RequestTimeout")
       assert.strictEqual(error.message, "model/list: no response within 10s")
+      const before = yield* dropped("late")
       yield* server.respond(late, models)
+      yield* server.refuse(late, -32603, "too late")
       yield* server.barrier
       assert.deepStrictEqual(methods(events.seen), [])
+      assert.strictEqual((yield* dropped("late")) - before, 2)
       const again = yield* fork(client.request("model/list", {}))
       yield* server.respond(yield* server.request("model/list"), models)
       assert.deepStrictEqual((yield* Fiber.join(again)).data, [])

@@ -1,4 +1,4 @@
-import { RetryPolicy, ServerOverloaded } from "@effect-codex/core"
+import { type RetryPolicy, ServerOverloaded } from "@effect-codex/core"
 import type { ClientRequestMethod } from "@effect-codex/generated"
 import { ClientRequests } from "@effect-codex/generated"
 import { assert, describe, it } from "@effect/vitest"
@@ -67,7 +67,7 @@ describe("an overload", () => {
   it("inside the server has no method repeated that starts, adds or removes", () => {
     const isMethod = (method: string): method is ClientRequestMethod => Object.hasOwn(ClientRequests, method)
     const changes =
-      /start$|steer$|add|create|delete|remove|write|spawn|exec|fork|resume|import$|install$|upload|send|consume|login|logout/i
+      /\/(?:start|steer|add|create|delete|remove|write|spawn|exec|fork|resume|import$|install$|uninstall|upload|send|consume|login|logout|setup|switch|copy)[A-Za-z]*$/
     for (const method of Object.keys(ClientRequests).filter(isMethod)) {
       const refusal = new ServerOverloaded({ method, code: -32603, description: "full" })
       if (changes.test(method)) assert.isFalse(mayRepeat(method, refusal), method)

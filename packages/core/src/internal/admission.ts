@@ -8,7 +8,7 @@
  * the same however many wait.
  */
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import type * as Exit from "effect/Exit"
 import * as Queue from "effect/Queue"
 
 export interface Admission {

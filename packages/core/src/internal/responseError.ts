@@ -11,6 +11,7 @@ import {
   ServerOverloaded
 } from "../CodexError.ts"
 import type { WireError } from "./envelope.ts"
+import { scrubAll, scrubber } from "./scrub.ts"
 
 export const PARSE_ERROR = -32700
 export const INVALID_REQUEST = -32600
@@ -22,12 +23,14 @@ export const SERVER_OVERLOADED = -32001
 /** What the server says, with code -32600, of a message that it could not deserialize. */
 const NOT_DESERIALIZED = "Invalid request: "
 
-export const fromWireError = (method: string, error: WireError): ResponseError => {
+/** `params` are those of the request: what they hold is taken out of the server's words. */
+export const fromWireError = (method: string, error: WireError, params?: unknown): ResponseError => {
+  const scrub = scrubber(params)
   const fields = {
     method,
     code: error.code,
-    description: error.message,
-    ...(error.data === undefined ? {} : { data: error.data })
+    description: scrub(error.message),
+    ...(error.data === undefined ? {} : { data: scrubAll(error.data, scrub) })
   }
   if (error.code === SERVER_OVERLOADED || saysOverloaded(error.data)) return new ServerOverloaded(fields)
   switch (error.code) {
@@ -37,11 +40,11 @@ export const fromWireError = (method: string, error: WireError): ResponseError =
       if (!error.message.startsWith(NOT_DESERIALIZED)) return new InvalidRequest(fields)
       return error.message.startsWith(`${NOT_DESERIALIZED}unknown variant \`${method}\``)
         ? new MethodNotFound({ ...fields, description: "The server does not know this method" })
-        : new InvalidParams({ ...fields, description: withoutValues(error.message), sent: true, issues: [] })
+        : new InvalidParams({ ...fields, description: withoutValues(fields.description), sent: true, issues: [] })
     case METHOD_NOT_FOUND:
       return new MethodNotFound(fields)
     case INVALID_PARAMS:
-      return new InvalidParams({ ...fields, description: withoutValues(error.message), sent: true, issues: [] })
+      return new InvalidParams({ ...fields, description: withoutValues(fields.description), sent: true, issues: [] })
     case INTERNAL_ERROR:
       return new InternalError(fields)
     default:

@@ -20,6 +20,7 @@ import type { TurnEvent, UnknownNotification } from "../Notification.ts"
 import * as Envelope from "./envelope.ts"
 import type { EventHub } from "./eventHub.ts"
 import { type Frame, OversizedLine } from "./framer.ts"
+import type { DropReason } from "./metrics.ts"
 import * as Notifications from "./notifications.ts"
 import { fromWireError } from "./responseError.ts"
 import type { Desk } from "./serverRequestDesk.ts"
@@ -29,6 +30,8 @@ import { TurnState } from "./turn.ts"
 /** A request that waits for its response. */
 export interface Waiter {
   readonly method: string
+  /** What was sent, so that it can be kept out of an error. */
+  readonly params?: unknown
   readonly response: Deferred.Deferred<unknown, ResponseError | ConnectionError | DecodeError>
   /** Runs on the reader before the next message is looked at. */
   readonly onResult?: ((result: unknown) => void) | undefined
@@ -57,6 +60,8 @@ export class Router {
   readonly hub: EventHub
   private readonly turnLimits: Limits
   private readonly desk: RequestDesk
+  private readonly dropped: (reason: DropReason) => void
+  private lastId = 0
   private readonly waiters = new Map<Envelope.RequestId, Waiter>()
   private readonly turns = new Map<string, TurnState>()
   private readonly starting = new Map<string, Starting>()
@@ -67,10 +72,13 @@ export class Router {
     readonly hub: EventHub
     readonly turnLimits: Limits
     readonly desk: RequestDesk
+    /** Told of each response that nobody waits for. */
+    readonly dropped?: (reason: DropReason) => void
   }) {
     this.hub = options.hub
     this.turnLimits = options.turnLimits
     this.desk = options.desk
+    this.dropped = options.dropped ?? (() => {})
   }
 
   /** Waits for the end of the connection. */
@@ -87,7 +95,9 @@ export class Router {
   // Requests
   // ---------------------------------------------------------------------------
 
-  await(id: Envelope.RequestId, waiter: Waiter): void {
+  /** Ids are numbers that grow from one request to the next. */
+  await(id: number, waiter: Waiter): void {
+    this.lastId = id
     if (this.closedWith === undefined) this.waiters.set(id, waiter)
     else Deferred.doneUnsafe(waiter.response, Exit.fail(duringMethod(this.closedWith, waiter.method)))
   }
@@ -194,16 +204,21 @@ export class Router {
       }
       case "Response": {
         const waiter = this.takeWaiter(envelope.id)
-        if (waiter === undefined) return
+        if (waiter === undefined) return this.dropped(this.wasIssued(envelope.id) ? "late" : "unknown")
         waiter.onResult?.(envelope.result)
         Deferred.doneUnsafe(waiter.response, Exit.succeed(envelope.result))
         return
       }
       case "Failure": {
         const waiter = envelope.id === null ? undefined : this.takeWaiter(envelope.id)
-        if (waiter === undefined) return this.surface("error", ["an error response to a pending request"])
-        Deferred.doneUnsafe(waiter.response, Exit.fail(fromWireError(waiter.method, envelope.error)))
-        return
+        if (waiter !== undefined) {
+          const error = fromWireError(waiter.method, envelope.error, waiter.params)
+          Deferred.doneUnsafe(waiter.response, Exit.fail(error))
+          return
+        }
+        if (this.wasIssued(envelope.id)) return this.dropped("late")
+        this.dropped("unknown")
+        return this.surface("error", ["an error response to a pending request"])
       }
       case "ServerRequest":
         return this.desk.open(envelope)
@@ -231,6 +246,10 @@ export class Router {
     this.starting.clear()
     this.hub.close(error)
     Deferred.doneUnsafe(this.end, Exit.succeed(error))
+  }
+
+  private wasIssued(id: Envelope.RequestId | null): boolean {
+    return typeof id === "number" && Number.isInteger(id) && id >= 1 && id <= this.lastId
   }
 
   private takeWaiter(id: Envelope.RequestId): Waiter | undefined {
