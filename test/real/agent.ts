@@ -1,6 +1,8 @@
 /** A model that does what it is told: the tests of what the agent asks for say it in the prompt. */
 import { OfflineModel, type OfflineModelOptions } from "@effect-codex/node/testing"
-import type * as Schema from "effect/Schema"
+import * as Schema from "effect/Schema"
+
+const argumentsOf = Schema.decodeUnknownSync(Schema.fromJsonString(Schema.Record(Schema.String, Schema.Json)))
 
 /**
  * Calls what the prompt names, once, and then says that it is done. A prompt is a
@@ -26,10 +28,8 @@ export const agent: OfflineModelOptions = {
           callId,
           arguments: { cmd: `apply_patch <<'EOF'\n*** Begin Patch\n${body}\n*** End Patch\nEOF\n` }
         })
-      default: {
-        const args: { readonly [key: string]: Schema.Json } = JSON.parse(body)
-        return OfflineModel.functionCall({ name: name ?? "", callId, arguments: args })
-      }
+      default:
+        return OfflineModel.functionCall({ name: name ?? "", callId, arguments: argumentsOf(body) })
     }
   }
 }

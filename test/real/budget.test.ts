@@ -1,0 +1,89 @@
+import { Codex } from "@effect-codex/core"
+import { OfflineCodex, OfflineModel, type Reply } from "@effect-codex/node/testing"
+import { assert, layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { askedCount, echo, failure, itemsOf, live } from "./support.ts"
+
+const command = (callId: string) =>
+  OfflineModel.functionCall({ name: "exec_command", callId, arguments: { cmd: `echo ${callId}` } })
+
+const tokens = (total: number) => OfflineModel.usage({ input: total - 1, output: 1, total })
+
+/** What the model says on a thread, request by request. A turn that is interrupted may leave some of it unsaid. */
+const script = (threadId: string, ...replies: ReadonlyArray<Reply>) =>
+  Effect.flatMap(OfflineModel, (model) => {
+    let next = 0
+    return model.respond((request) => request.threadId === threadId ? replies[next++] : undefined)
+  })
+
+layer(OfflineCodex.layer({ model: echo }), live)("the budget of a run", (it) => {
+  it.effect("does nothing to a run within it", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const thread = yield* codex.startThread()
+      yield* script(thread.id, [command("one"), tokens(40)], [OfflineModel.text("There."), tokens(60)])
+      const result = yield* thread.run("Go", { budget: { toolCalls: 1, tokens: 100, wallTime: "1 minute" } })
+      assert.strictEqual(result.finalResponse, "There.")
+    }))
+
+  it.effect("of tool calls ends the turn at the first call too many, with what there was", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const thread = yield* codex.startThread()
+      const gate = yield* OfflineModel.gate
+      yield* script(thread.id, command("one"), command("two"), OfflineModel.text([OfflineModel.hold(gate), "Never."]))
+      const error = yield* failure(thread.run("Go", { budget: { toolCalls: 1 } }), "BudgetExceeded")
+      assert.strictEqual(error.limit, "toolCalls")
+      assert.strictEqual(error.result.status, "interrupted")
+      assert.strictEqual(error.result.finalResponse, null)
+      assert.strictEqual(itemsOf(error.result.items, "commandExecution")[0]?.id, "one")
+      yield* gate.open
+      assert.strictEqual((yield* thread.read()).status.type, "idle")
+    }))
+
+  it.effect("of tokens ends the turn once they are used, those of earlier turns not counted", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const thread = yield* codex.startThread()
+      const gate = yield* OfflineModel.gate
+      yield* script(thread.id, [OfflineModel.text("Much."), tokens(5_000)])
+      yield* thread.run("Before")
+      yield* script(thread.id, [command("one"), tokens(101)], [OfflineModel.text([OfflineModel.hold(gate), "Never."])])
+      const error = yield* failure(thread.run("Go", { budget: { tokens: 100 } }), "BudgetExceeded")
+      assert.strictEqual(error.limit, "tokens")
+      assert.strictEqual(error.result.status, "interrupted")
+      yield* gate.open
+    }))
+
+  it.effect("of time ends the turn when it is over", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const thread = yield* codex.startThread()
+      const gate = yield* OfflineModel.gate
+      yield* script(thread.id, OfflineModel.text(["Begun", OfflineModel.hold(gate), "never ended."]))
+      const error = yield* failure(thread.run("Go", { budget: { wallTime: "500 millis" } }), "BudgetExceeded")
+      assert.strictEqual(error.limit, "wallTime")
+      assert.strictEqual(error.result.status, "interrupted")
+      assert.strictEqual((yield* thread.read()).status.type, "idle")
+      yield* gate.open
+    }))
+
+  it.effect("is one for a run and its repairs", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const thread = yield* codex.startThread()
+      const gate = yield* OfflineModel.gate
+      const options = { output: Schema.Struct({ size: Schema.Int }), repairs: 5, budget: { tokens: 100 } }
+      yield* script(
+        thread.id,
+        [OfflineModel.text("No JSON"), tokens(60)],
+        [command("one"), tokens(60)],
+        [OfflineModel.text([OfflineModel.hold(gate), "Never."])]
+      )
+      const error = yield* failure(thread.run("Go", options), "BudgetExceeded")
+      assert.strictEqual(error.limit, "tokens")
+      assert.isAtMost(yield* askedCount(thread.id), 3)
+      yield* gate.open
+    }))
+})
