@@ -22,8 +22,11 @@ import type * as Approvals from "./Approvals.ts"
 import * as Apps from "./Apps.ts"
 import { AppServerClient } from "./AppServerClient.ts"
 import type { ConnectionError, RequestError } from "./CodexError.ts"
+import * as Commands from "./Commands.ts"
 import * as Configuration from "./Configuration.ts"
 import * as Feedback from "./Feedback.ts"
+import * as Files from "./Files.ts"
+import * as FuzzyFileSearch from "./FuzzyFileSearch.ts"
 import * as Hooks from "./Hooks.ts"
 import * as Login from "./Login.ts"
 import * as McpServers from "./McpServers.ts"
@@ -175,6 +178,24 @@ export class Codex extends Context.Service<Codex, {
   readonly mcp: McpServers.McpServers
   /** Feedback for the makers of the agent. */
   readonly feedback: Feedback.Feedback
+  /** Runs a command in the app-server's sandbox; the scope ends it. Mirrors `command/exec`. */
+  readonly exec: Commands.Commands["exec"]
+  /** Runs a command in the app-server's sandbox to its end and gives its output. Mirrors `command/exec`. */
+  readonly execOutput: Commands.Commands["execOutput"]
+  /**
+   * Starts a process with no sandbox; the scope ends it. Needs `experimental: true` on
+   * the layer. Mirrors `process/spawn`.
+   */
+  readonly spawn: Commands.Commands["spawn"]
+  /** Files on the app-server's machine. */
+  readonly files: Files.Files
+  /** Finds files by a few letters of their names. Mirrors `fuzzyFileSearch`. */
+  readonly searchFiles: FuzzyFileSearch.FuzzyFileSearch["searchFiles"]
+  /**
+   * Finds files while somebody types; the scope ends the search. Needs `experimental: true`
+   * on the layer. Mirrors `fuzzyFileSearch/sessionStart`.
+   */
+  readonly fileSearch: FuzzyFileSearch.FuzzyFileSearch["fileSearch"]
   /**
    * What the server tells that belongs to no turn of this client, while the
    * stream runs. A slow reader misses the oldest events and is told how many
@@ -202,6 +223,8 @@ export class Codex extends Context.Service<Codex, {
  */
 export const make = Effect.gen(function*() {
   const client = yield* AppServerClient
+  const commands = Commands.make(client)
+  const search = FuzzyFileSearch.make(client)
 
   const listThreads = Effect.fn("Codex.listThreads")((options: ThreadPageOptions = {}) =>
     client.request("thread/list", {
@@ -275,6 +298,12 @@ export const make = Effect.gen(function*() {
     apps: Apps.make(client),
     mcp: McpServers.make(client),
     feedback: Feedback.make(client),
+    exec: commands.exec,
+    execOutput: commands.execOutput,
+    spawn: commands.spawn,
+    files: Files.make(client),
+    searchFiles: search.searchFiles,
+    fileSearch: search.fileSearch,
     events: client.unownedNotifications,
     decisions: client.decisions
   })

@@ -550,6 +550,26 @@ export class TurnLagged extends Schema.TaggedError<TurnLagged>()("TurnLagged", {
 }
 
 /**
+ * The output of a process was not read in time, or not at all, so that not all of
+ * it was kept. The process itself goes on.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class OutputLagged extends Schema.TaggedError<OutputLagged>()("OutputLagged", {
+  /** Which output. */
+  stream: Schema.Literals(["stdout", "stderr"]),
+  /** How many chunks the buffer holds. */
+  bufferEvents: Schema.Int,
+  /** How many bytes the buffer holds. */
+  bufferBytes: Schema.Int
+}) {
+  override get message(): string {
+    return `The ${this.stream} of a process was not read in time (buffer: ${this.bufferEvents} chunks, ${this.bufferBytes} bytes)`
+  }
+}
+
+/**
  * The union of every error of this package.
  *
  * @since 0.1.0
@@ -564,6 +584,7 @@ export type CodexError =
   | TurnInterrupted
   | TurnStalled
   | TurnLagged
+  | OutputLagged
   | OutputDecodeError
   | UnsupportedOutputSchema
   | BudgetExceeded

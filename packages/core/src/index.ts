@@ -32,6 +32,7 @@ export {
   InvalidRequest,
   MethodNotFound,
   OutputDecodeError,
+  OutputLagged,
   ParseError,
   PayloadIssue,
   type RequestError,
@@ -49,8 +50,11 @@ export {
   UnsupportedRuntime
 } from "./CodexError.ts"
 export * as CodexTools from "./CodexTools.ts"
+export type * as Commands from "./Commands.ts"
 export type * as Configuration from "./Configuration.ts"
 export type * as Feedback from "./Feedback.ts"
+export type * as Files from "./Files.ts"
+export type * as FuzzyFileSearch from "./FuzzyFileSearch.ts"
 export type * as Hooks from "./Hooks.ts"
 export * as Input from "./Input.ts"
 export type { BrowserLogin, DeviceCodeLogin, PendingLogin } from "./Login.ts"

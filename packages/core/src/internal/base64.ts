@@ -1,0 +1,24 @@
+/** Bytes as the protocol has them: text in Base64. */
+import * as Base64 from "effect/encoding/Base64"
+import * as Result from "effect/Result"
+import { DecodeError } from "../CodexError.ts"
+
+export const encode: (input: Uint8Array | string) => string = Base64.encode
+
+/** How many bytes the text stands for. */
+export const byteLength = (text: string): number => Math.floor((text.length * 3) / 4)
+
+/** The bytes, or the error that tells which field of the method's payload holds none. */
+export const decode = (
+  text: string,
+  origin: { readonly method: string; readonly payload: "result" | "notification"; readonly path: string }
+): Result.Result<Uint8Array, DecodeError> =>
+  Result.mapError(
+    Base64.decode(text),
+    () =>
+      new DecodeError({
+        method: origin.method,
+        payload: origin.payload,
+        issues: [{ path: origin.path, expected: "Expected bytes in Base64" }]
+      })
+  )

@@ -1,0 +1,32 @@
+/** What the server goes on with until it is told to stop. */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { RequestError } from "../CodexError.ts"
+
+/**
+ * Starts something that the scope stops, unless the start is refused. Stopping what never
+ * started must do no harm: a start that was interrupted, or not answered in time, may
+ * have been carried out.
+ */
+export const stoppable = <A>(
+  start: Effect.Effect<A, RequestError>,
+  stop: Effect.Effect<unknown, RequestError>,
+  what: string
+): Effect.Effect<A, RequestError, Scope.Scope> =>
+  Effect.suspend(() => {
+    let refused = false
+    return Effect.andThen(
+      Effect.addFinalizer(() =>
+        refused ?
+          Effect.void :
+          Effect.catch(stop, (error) =>
+            error._tag === "AppServerExited" || error._tag === "TransportError"
+              ? Effect.void
+              : Effect.logWarning(`Could not stop ${what}: ${error.message}`))
+      ),
+      Effect.tapError(start, (error) =>
+        Effect.sync(() => {
+          refused = error._tag !== "RequestTimeout"
+        }))
+    )
+  })
