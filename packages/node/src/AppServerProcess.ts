@@ -25,6 +25,7 @@ import type * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { existsSync, statSync } from "node:fs"
 import * as Binary from "./internal/binary.ts"
+import * as Groups from "./internal/groups.ts"
 import * as Redact from "./internal/redact.ts"
 import * as Stderr from "./internal/stderr.ts"
 
@@ -35,7 +36,11 @@ import * as Stderr from "./internal/stderr.ts"
  * @category models
  */
 export interface Options {
-  /** The executable to start instead of the one in the pinned `@openai/codex`. */
+  /**
+   * The executable to start instead of the one in the pinned `@openai/codex`. The
+   * launcher that npm installs (`codex`, `codex.cmd`, `codex.ps1`) stands for the
+   * executable of its own package, which is started directly.
+   */
   readonly codexPath?: string | undefined
   /** The home directory of the server (`CODEX_HOME`): configuration, login, stored threads. It must exist. */
   readonly codexHome?: string | undefined
@@ -73,13 +78,21 @@ const defaultGrace = Duration.seconds(5)
 /** How many messages may wait for the process to read its stdin. */
 const OUTBOX = 256
 
-/** How long the last output of a process that has ended may take to arrive. */
-const DRAIN_GRACE = Duration.seconds(2)
+/**
+ * How long the last output of a process that has ended may take to arrive: another
+ * process may keep the pipe open. In steps, so that a host that was busy for longer
+ * reads what is there all the same.
+ */
+const drainGrace = Effect.repeat(Effect.sleep("100 millis"), { times: 4 })
+
+/** How long the exit of a process may take that does not read its stdin any more. */
+const EXIT_GRACE = Duration.seconds(4)
 
 /**
  * Starts the process and gives the transport to it. When the scope closes, stdin
  * ends; a process that is still there after `shutdownGrace` gets SIGTERM with its
- * whole group, and after the same time again SIGKILL.
+ * whole group, and after the same time again SIGKILL. Where this process ends without
+ * closing the scope (`process.exit`, an uncaught error) the group is killed at once.
  *
  * @since 0.1.0
  * @category constructors
@@ -87,10 +100,10 @@ const DRAIN_GRACE = Duration.seconds(2)
 export const make = Effect.fn("AppServerProcess.make")(function*(options: Options = {}) {
   const spawner = yield* ChildProcessSpawner
   const grace = yield* graceOf(options)
-  const executable = options.codexPath ?? (yield* Binary.pinned())
+  const executable = yield* Binary.locate(options.codexPath)
   const redact = Redact.make(Redact.secretsOf({ ...process.env, ...options.env }))
 
-  const child = yield* spawner.spawn(
+  const [child, leaderEnded] = yield* Groups.track(spawner.spawn(
     ChildProcess.make(executable, argumentsOf(options), {
       cwd: options.cwd,
       env: {
@@ -103,7 +116,7 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
       killSignal: "SIGTERM",
       forceKillAfter: grace
     })
-  ).pipe(
+  )).pipe(
     Effect.mapError((error) => spawnError(error, executable, options.cwd)),
     // Node throws some of the reasons instead of reporting them.
     Effect.catchDefect((cause) => Effect.fail(spawnFailed(cause, executable, options.cwd)))
@@ -116,10 +129,12 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
   const exited = yield* Deferred.make<never, AppServerExited>()
   const stdoutEnded = yield* Deferred.make<void>()
   yield* Effect.exit(child.exitCode).pipe(
+    Effect.tap(() => leaderEnded),
     Effect.tap(() =>
-      Effect.all([Deferred.await(stdoutEnded), Fiber.await(stderrDrained)], {
-        concurrency: "unbounded"
-      }).pipe(Effect.timeoutOption(DRAIN_GRACE))
+      Effect.raceFirst(
+        Effect.all([Deferred.await(stdoutEnded), Fiber.await(stderrDrained)], { concurrency: 2, discard: true }),
+        drainGrace
+      )
     ),
     Effect.flatMap((exit) =>
       Effect.flatMap(stderr.tail, (tail) =>
@@ -170,7 +185,7 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
             ? Effect.void
             // The pipe breaks before the process's exit is known.
             : Effect.timeoutOrElse(Deferred.await(exited), {
-              duration: Duration.sum(DRAIN_GRACE, DRAIN_GRACE),
+              duration: EXIT_GRACE,
               orElse: () => Effect.fail(closedInput)
             })
       )

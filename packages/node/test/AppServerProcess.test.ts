@@ -92,11 +92,11 @@ layer(NodeServices.layer, live)("starting the process", (it) => {
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       assert.isTrue(yield* fs.exists(yield* Binary.pinned()))
-      const unsupported = yield* Effect.flip(Binary.pinned("sunos", "sparc"))
+      const unsupported = yield* Effect.flip(Binary.pinned({ platform: "sunos", arch: "sparc" }))
       assert.strictEqual(unsupported.reason, "UnsupportedPlatform")
       assert.include(unsupported.message, "sunos on sparc")
       const other = process.platform === "win32" ? "darwin" : "win32"
-      const missing = yield* Effect.flip(Binary.pinned(other, "x64"))
+      const missing = yield* Effect.flip(Binary.pinned({ platform: other, arch: "x64" }))
       assert.strictEqual(missing.reason, "BinaryNotFound")
       assert.include(missing.message, `@openai/codex-${other}-x64`)
     }))
