@@ -179,18 +179,11 @@ const attachment = { attachmentType: "note", identityKey: "one" }
 export const cases: { readonly [M in ClientRequestMethod]: Case<M> } = {
   // Account -----------------------------------------------------------------
   "account/read": answers(empty, ({ account }) => assert.isNull(account ?? null)),
-  "account/login/start": alone(
-    answers(
-      () => [{ type: "apiKey", apiKey: "sk-not-a-real-key" }],
-      (result) => assert.strictEqual(result.type, "apiKey")
-    )
-  ),
   "account/login/cancel": answersAfter(
     (world) => world.client.request("account/login/start", { type: "chatgpt" }),
     (login) => [{ loginId: "loginId" in login && typeof login.loginId === "string" ? login.loginId : "" }],
     ({ status }) => assert.strictEqual(status, "canceled")
   ),
-  "account/logout": alone(answers(nothing)),
   "account/rateLimits/read": refuses("InvalidRequest", accountOnly, nothing),
   "account/rateLimitResetCredit/consume": refuses("InvalidRequest", accountOnly, () => [{ idempotencyKey: "once" }]),
   "account/usage/read": refuses("InvalidRequest", accountOnly, nothing),
@@ -398,8 +391,9 @@ export const cases: { readonly [M in ClientRequestMethod]: Case<M> } = {
     ({ threadId, turnId }) => [{ threadId, beforeTurnId: turnId }]
   ),
   "thread/name/set": answers(({ threadId }) => [{ threadId, name: "A name" }]),
-  "thread/metadata/update": answers(
-    ({ threadId }) => [{ threadId, gitInfo: { branch: "main" } }],
+  "thread/metadata/update": answersAfter(
+    project,
+    (projectId, { threadId }) => [{ threadId, projectId, gitInfo: { branch: "main" } }],
     (updated) => assert.strictEqual(updated.thread.gitInfo?.branch, "main")
   ),
   "thread/settings/update": answersAfter(
@@ -640,6 +634,7 @@ export const cases: { readonly [M in ClientRequestMethod]: Case<M> } = {
     ({ folder }) => [{ path: `${folder}/a.txt` }],
     ({ dataBase64 }) => assert.strictEqual(atob(dataBase64), "Hello from a file\n")
   ),
+  "fs/watch": answers(({ folder }) => [{ path: folder, watchId: "watched" }]),
   "fs/writeFile": answers(({ folder }) => [{ path: `${folder}/written.txt`, dataBase64: hi }]),
   "fs/copy": answers(({ folder }) => [{ sourcePath: `${folder}/a.txt`, destinationPath: `${folder}/copied.txt` }]),
   "fs/createDirectory": answers(({ folder }) => [{ path: `${folder}/made` }]),
@@ -651,10 +646,6 @@ export const cases: { readonly [M in ClientRequestMethod]: Case<M> } = {
   "fs/remove": answersAfter(
     ({ client, folder }) => client.request("fs/writeFile", { path: `${folder}/doomed.txt`, dataBase64: hi }),
     (_, { folder }) => [{ path: `${folder}/doomed.txt` }]
-  ),
-  "fs/watch": answersAfter(
-    ({ client }) => Effect.addFinalizer(() => Effect.ignore(client.request("fs/unwatch", { watchId: "watched" }))),
-    (_, { folder }) => [{ path: folder, watchId: "watched" }]
   ),
   "fs/unwatch": answersAfter(
     ({ client, folder }) => client.request("fs/watch", { path: folder, watchId: "unwatched" }),
@@ -712,5 +703,12 @@ export const cases: { readonly [M in ClientRequestMethod]: Case<M> } = {
   "userVerification/cancel": answers(() => [{ requestId: 999_999 }]),
   "userVerification/delete": refuses("InternalError", noVerification, empty),
   "windowsSandbox/readiness": answers(nothing, ({ status }) => assert.strictEqual(status, "notConfigured")),
-  "windowsSandbox/setupStart": answers(() => [{ mode: "unelevated" }], ({ started }) => assert.isTrue(started))
+  "windowsSandbox/setupStart": answers(() => [{ mode: "unelevated" }], ({ started }) => assert.isTrue(started)),
+
+  // Last, since others answer differently to somebody with a login --------------------------------
+  "account/login/start": answers(
+    () => [{ type: "apiKey", apiKey: "sk-not-a-real-key" }],
+    (result) => assert.strictEqual(result.type, "apiKey")
+  ),
+  "account/logout": answers(nothing)
 }

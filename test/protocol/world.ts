@@ -32,11 +32,13 @@ export interface WorldService {
   readonly busyThreadOn: (
     model: string
   ) => Effect.Effect<{ readonly threadId: string; readonly turnId: string }, RequestError>
-  /** The methods of the notifications so far. */
-  readonly told: ReadonlySet<string>
-  /** What did not match its schema, in words. */
-  readonly mismatches: ReadonlyArray<string>
 }
+
+/** The methods of the notifications so far, of every world. */
+export const told = new Set<string>()
+
+/** What did not match its schema, in words, in any world. */
+export const mismatches: Array<string> = []
 
 export class World extends Context.Service<World, WorldService>()("test/World") {}
 
@@ -86,8 +88,6 @@ const make = Effect.gen(function*() {
   yield* fs.makeDirectory(path.join(folder, "sub"))
   yield* writeShop(path.join(folder, "shop"))
 
-  const told = new Set<string>()
-  const mismatches: Array<string> = []
   yield* client.notifications.pipe(
     Stream.runForEach((event) =>
       Effect.sync(() => {
@@ -142,9 +142,7 @@ const make = Effect.gen(function*() {
     newThread,
     newHistory,
     busyThread: busyThreadOn("gpt-5.4"),
-    busyThreadOn,
-    told,
-    mismatches
+    busyThreadOn
   })
 })
 

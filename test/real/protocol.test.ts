@@ -2,8 +2,10 @@ import { ClientRequests } from "@effect-codex/generated"
 import { assert, describe, it, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
+import * as Schedule from "effect/Schedule"
 import { type Case, cases } from "../protocol/cases.ts"
-import { layer as world, layerWithoutPlugins, World } from "../protocol/world.ts"
+import { claimedBy, notifications } from "../protocol/told.ts"
+import { layer as world, layerWithoutPlugins, mismatches, told, World } from "../protocol/world.ts"
 import { live } from "./support.ts"
 
 type Method = keyof typeof cases
@@ -29,19 +31,28 @@ describe("every method of the client", () => {
     assert.sameMembers(methods, Object.keys(ClientRequests))
   })
 
+  for (const method of methods.filter((method) => cases[method].alone)) {
+    it.live(`answers as its case says, alone: ${method}`, () => run(method).pipe(Effect.provide(layerWithoutPlugins)))
+  }
+
   layer(world, live)("answers as its case says:", (it) => {
     for (const method of methods.filter((method) => !cases[method].alone)) {
       it.effect(method, () => run(method))
     }
 
-    it.effect("and whatever was told meanwhile fits its schema", () =>
+    it.effect("and tells what the table of notifications says, all of it as its schema says", () =>
       Effect.gen(function*() {
-        const { mismatches } = yield* World
+        const missing = () =>
+          claimedBy("test/real/protocol.test.ts", notifications).filter((method) => !told.has(method))
+        yield* Effect.sync(missing).pipe(
+          Effect.repeat({
+            until: (methods) => methods.length === 0,
+            schedule: Schedule.spaced("50 millis"),
+            times: 100
+          })
+        )
+        assert.deepStrictEqual(missing(), [])
         assert.deepStrictEqual(mismatches, [])
       }))
   })
-
-  for (const method of methods.filter((method) => cases[method].alone)) {
-    it.live(`answers as its case says, alone: ${method}`, () => run(method).pipe(Effect.provide(layerWithoutPlugins)))
-  }
 })
