@@ -512,7 +512,11 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     "initialize",
     {
       clientInfo: { name, version, title: title ?? null },
-      capabilities: { experimentalApi: settings.experimental }
+      capabilities: {
+        experimentalApi: settings.experimental,
+        // The server asks for one only where it has been told that there is somebody to ask.
+        ...(answers?.handles("attestation/generate") === true ? { requestAttestation: true } : {})
+      }
     }
   )
   yield* RuntimeVersion.check(server.userAgent)

@@ -402,6 +402,8 @@ export interface Options<E = never, R = never> {
 export interface Service {
   /** Decides on commands, file changes, hosts and permissions. */
   readonly policy: Policy<unknown> | undefined
+  /** Whether there is a handler for a method of the protocol. */
+  readonly handles: (method: ServerRequestMethod) => boolean
   /** The answer to a method of the protocol, where there is a handler for it. */
   readonly answer: <M extends ServerRequestMethod>(
     method: M,
@@ -424,11 +426,12 @@ export class Approvals extends Context.Service<Approvals, Service>()("@effect-co
  * @since 0.1.0
  * @category constructors
  */
-export const make = <E, R>(options: Options<E, R>): Effect.Effect<Service, never, R> =>
+export const make = <E = never, R = never>(options: Options<E, R>): Effect.Effect<Service, never, R> =>
   Effect.contextWith((context: Context.Context<R>) => {
     const { handlers, policy } = options
     return Effect.succeed<Service>({
       policy: policy === undefined ? undefined : (request) => Effect.provideContext(policy(request), context),
+      handles: (method) => handlers !== undefined && ServerRequests.get(handlers, method) !== undefined,
       answer: (method, params) => {
         const handler = handlers === undefined ? undefined : ServerRequests.get(handlers, method)
         return handler === undefined ? undefined : Effect.provideContext(handler(params), context)
@@ -442,5 +445,5 @@ export const make = <E, R>(options: Options<E, R>): Effect.Effect<Service, never
  * @since 0.1.0
  * @category layers
  */
-export const layer = <E, R>(options: Options<E, R>): Layer.Layer<Approvals, never, R> =>
+export const layer = <E = never, R = never>(options: Options<E, R>): Layer.Layer<Approvals, never, R> =>
   Layer.effect(Approvals, make(options))

@@ -7,7 +7,7 @@ import { until } from "./observe.ts"
 import { type Message, type ScriptedServer, start } from "./ScriptedServer.ts"
 
 /** A client over a scripted server, with these answers for the whole connection. */
-export const connectWith = <E, R>(answers: Approvals.Options<E, R>, options?: AppServerClientOptions) =>
+export const connectWith = <E = never, R = never>(answers: Approvals.Options<E, R>, options?: AppServerClientOptions) =>
   Effect.gen(function*() {
     const server = yield* start()
     const service = yield* Approvals.make(answers)
