@@ -59,6 +59,7 @@ import { retry as retryRefused } from "./internal/retry.ts"
 import { duringMethod, Router } from "./internal/router.ts"
 import * as ServerRequestDesk from "./internal/serverRequestDesk.ts"
 import type { TurnFailure, TurnState } from "./internal/turn.ts"
+import * as Watchdog from "./internal/watchdog.ts"
 import type { CodexEvent, TurnEvent } from "./Notification.ts"
 import type * as RetryPolicy from "./RetryPolicy.ts"
 import type { RunResult } from "./RunResult.ts"
@@ -114,6 +115,13 @@ export interface Options {
   readonly requestTimeouts?: { readonly [M in ClientRequestMethod]?: Duration.Input | undefined } | undefined
   /** The deadline of `initialize`. Default: 30 seconds. */
   readonly handshakeTimeout?: Duration.Input | undefined
+  /**
+   * How long a turn may be silent, while no request of the server waits for an answer,
+   * until the server is asked what became of it. A turn that still runs goes on, one
+   * that has ended settles as the server says, and else it fails with `TurnStalled`.
+   * Default: 5 minutes; `Duration.infinity` to wait for ever.
+   */
+  readonly turnIdleTimeout?: Duration.Input | undefined
   /** What to do when the server refuses work because it is full. Default: `RetryPolicy.overload`. */
   readonly retry?: RetryPolicy.RetryPolicy | undefined
   /** How many requests may be unanswered at once; the others wait their turn. Default: 64. */
@@ -310,7 +318,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   const transport = yield* Transport
   const context = yield* Effect.context<never>()
   const settings = yield* resolve(options)
-  const { requestTimeout, retry } = settings
+  const { requestTimeout, retry, turnIdleTimeout } = settings
   const admission = yield* Admission.make(settings.maxInFlight)
   const framer = new Framer(settings.maxLineBytes)
   const requests = yield* Scope.fork(yield* Effect.scope)
@@ -426,6 +434,25 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
       )
     })
 
+  /** Asks what became of a silent turn, for as long as somebody holds it. */
+  const watch = (turn: TurnState): Effect.Effect<void> =>
+    Watchdog.watch(turn, {
+      idle: turnIdleTimeout,
+      isAsking: () => desk.isAsking([turn.turnId, turn.activeId]),
+      lookUp: Watchdog.lookUp(
+        turn,
+        (includeTurns) => call("thread/read", { threadId: turn.threadId, includeTurns })
+      ),
+      conclude: (verdict) => {
+        router.conclude(turn, () =>
+          verdict._tag === "Ended" ? turn.reconcile(verdict.turn) : turn.stall(verdict.reason, turnIdleTimeout))
+        // It may still be at work: nobody here waits for it any more.
+        if (verdict._tag === "Stalled" && verdict.reason === "noAnswer") {
+          run(Effect.ignore(call("turn/interrupt", { threadId: turn.threadId, turnId: turn.activeId })))
+        }
+      }
+    })
+
   const openTurn = <M extends TurnStartMethod>(
     method: M,
     params: ClientRequestParams[M],
@@ -486,6 +513,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
       }
       const opened = turn
       yield* Scope.addFinalizer(scope, letGo(opened))
+      if (Duration.isFinite(turnIdleTimeout)) yield* Effect.forkIn(watch(opened), scope)
       const read = options?.read ?? "replay"
       const events = read === "once" ? yield* opened.attach("rest") : Stream.unwrap(opened.attach("all"))
       // Somebody else who holds the turn may still want to read it from its start.

@@ -16,6 +16,7 @@ import type {
   TurnFailed,
   TurnInterrupted,
   TurnLagged,
+  TurnStalled,
   UnsupportedOutputSchema
 } from "./CodexError.ts"
 import type * as Input from "./Input.ts"
@@ -76,7 +77,7 @@ export interface OutputResult<A> extends RunResult {
  * @since 0.1.0
  * @category errors
  */
-export type RunError = RequestError | TurnFailed | TurnInterrupted
+export type RunError = RequestError | TurnFailed | TurnInterrupted | TurnStalled
 
 /**
  * What a run with an `output` Schema can fail with besides.

@@ -18,7 +18,14 @@ import * as Stream from "effect/Stream"
 import * as ApprovalMode from "./ApprovalMode.ts"
 import * as Approvals from "./Approvals.ts"
 import type { AppServerClient } from "./AppServerClient.ts"
-import type { ConnectionError, RequestError, TurnFailed, TurnInterrupted, TurnLagged } from "./CodexError.ts"
+import type {
+  ConnectionError,
+  RequestError,
+  TurnFailed,
+  TurnInterrupted,
+  TurnLagged,
+  TurnStalled
+} from "./CodexError.ts"
 import type * as CodexTools from "./CodexTools.ts"
 import * as Input from "./Input.ts"
 import type { CodexEvent, TurnEvent } from "./Notification.ts"
@@ -169,7 +176,7 @@ export interface Thread {
   readonly stream: (
     input: Input.Input,
     options?: TurnOptions
-  ) => Stream.Stream<TurnEvent, RequestError | TurnFailed | TurnInterrupted | TurnLagged>
+  ) => Stream.Stream<TurnEvent, RequestError | TurnFailed | TurnInterrupted | TurnStalled | TurnLagged>
   /**
    * Starts the server's code reviewer as a turn of this thread. Mirrors
    * `review/start`.
@@ -183,7 +190,7 @@ export interface Thread {
    * Sums up the history so that it takes less of the model's context, and waits
    * until that is done. Mirrors `thread/compact/start`.
    */
-  readonly compact: Effect.Effect<void, RequestError | TurnFailed | TurnInterrupted>
+  readonly compact: Effect.Effect<void, RequestError | TurnFailed | TurnInterrupted | TurnStalled>
   /** Puts the thread away. A turn that runs is ended. Mirrors `thread/archive`. */
   readonly archive: Effect.Effect<void, RequestError>
   /** A new thread with the history of this one. Mirrors `thread/fork`. */

@@ -14,7 +14,8 @@ import type {
   RequestError,
   TurnFailed,
   TurnInterrupted,
-  TurnLagged
+  TurnLagged,
+  TurnStalled
 } from "./CodexError.ts"
 import * as Input from "./Input.ts"
 import type { TurnEvent } from "./Notification.ts"
@@ -48,7 +49,7 @@ export interface TurnHandle {
    * which carry what the turn had produced. Interrupting the wait leaves the turn
    * running until its scope closes.
    */
-  readonly result: Effect.Effect<RunResult, TurnFailed | TurnInterrupted | ConnectionError | DecodeError>
+  readonly result: Effect.Effect<RunResult, TurnFailed | TurnInterrupted | TurnStalled | ConnectionError | DecodeError>
   /**
    * Adds input to the running turn; the agent takes it up at its next step. Fails
    * with `InvalidRequest` when the turn is no longer the thread's active one.

@@ -53,6 +53,7 @@ export const resolve = Effect.fnUntraced(function*(options: Options) {
     requestTimeout,
     timeoutOf: (method: string): Duration.Duration => deadlines.get(method) ?? requestTimeout,
     retry: options.retry ?? RetryPolicy.overload,
+    turnIdleTimeout: read.duration("turnIdleTimeout", options.turnIdleTimeout, Duration.minutes(5)),
     maxInFlight: read.count("maxInFlight", options.maxInFlight, 64),
     maxLineBytes: read.count("maxLineBytes", options.maxLineBytes, 32 * MEBIBYTE),
     turnBuffer: {

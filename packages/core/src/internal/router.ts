@@ -171,6 +171,12 @@ export class Router {
     if (turn.owners === 0 && this.turns.get(turn.turnId) === turn) this.turns.delete(turn.turnId)
   }
 
+  /** Ends a turn that its own events do not end. */
+  conclude(turn: TurnState, how: (turn: TurnState) => void): void {
+    how(turn)
+    if (turn.isDone) this.retire(turn)
+  }
+
   // ---------------------------------------------------------------------------
   // Messages
   // ---------------------------------------------------------------------------

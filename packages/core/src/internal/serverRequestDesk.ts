@@ -77,6 +77,8 @@ export interface Desk {
   /** Lets go of requests that an event says are over. */
   readonly observe: (event: CodexEvent) => void
   /** The connection is over: what is open needs no answer. */
+  /** Whether a request of one of these turns waits for its answer. */
+  readonly isAsking: (turnIds: ReadonlyArray<string>) => boolean
   readonly close: () => void
   /** Answers for one thread, before those of the connection; undefined takes them away. */
   readonly assign: (threadId: string, answers: Approvals.Service | undefined) => void
@@ -311,6 +313,10 @@ export const make = Effect.fnUntraced(function*(options: {
     assign: (threadId, answers) => {
       if (answers === undefined) threads.delete(threadId)
       else threads.set(threadId, answers)
+    },
+    isAsking: (turnIds) => {
+      for (const { turnId } of open.values()) if (turnId !== undefined && turnIds.includes(turnId)) return true
+      return false
     },
     decisions
   }

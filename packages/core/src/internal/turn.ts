@@ -4,11 +4,12 @@
  */
 import type { ThreadItem, ThreadTokenUsage, Turn } from "@effect-codex/generated"
 import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import { type ConnectionError, type DecodeError, TurnFailed, TurnInterrupted } from "../CodexError.ts"
+import { type ConnectionError, type DecodeError, TurnFailed, TurnInterrupted, TurnStalled } from "../CodexError.ts"
 import type { TurnEvent } from "../Notification.ts"
 import * as RunResult from "../RunResult.ts"
 import { coalesce } from "./coalesce.ts"
@@ -17,7 +18,7 @@ import type * as Subscription from "./subscription.ts"
 import { fromSeconds } from "./units.ts"
 
 /** Why a turn has no result. */
-export type TurnFailure = TurnFailed | TurnInterrupted | DecodeError | ConnectionError
+export type TurnFailure = TurnFailed | TurnInterrupted | TurnStalled | DecodeError | ConnectionError
 
 export class TurnState {
   readonly threadId: string
@@ -31,6 +32,8 @@ export class TurnState {
   owners = 0
 
   private readonly log: EventLog<TurnEvent>
+  /** Grows whenever something is heard of the turn. */
+  heard = 0
   private readonly items: Array<ThreadItem> = []
   private usage: ThreadTokenUsage | null = null
 
@@ -54,6 +57,7 @@ export class TurnState {
   private follow(event: TurnEvent): void {
     // First the id: whoever waits for the start goes on at once, within `doneUnsafe`.
     if (event.method === "turn/started") this.activeId = event.params.turn.id
+    this.heard++
     if (!entersReview(event)) Deferred.doneUnsafe(this.started, Exit.void)
     switch (event.method) {
       case "item/completed":
@@ -80,6 +84,24 @@ export class TurnState {
 
   /** Everything that came so far, unless it was more than the buffer holds. */
   unread(): ReadonlyArray<Subscription.Delivery<TurnEvent>> {
+  /** Ends the turn as the server's record has it, because its last word was not heard. */
+  reconcile(turn: Turn): void {
+    // A record that is complete also has the items that were not heard of.
+    if (turn.itemsView === "full") this.items.length = 0
+    const { threadId, turnId } = this
+    this.accept(
+      { method: "turn/completed", params: { threadId, turn }, threadId, turnId, emittedAtMs: undefined },
+      0
+    )
+  }
+
+  /** Ends the turn because nobody knows what became of it. */
+  stall(reason: TurnStalled["reason"], idle: Duration.Duration): void {
+    const { threadId, turnId } = this
+    const result = this.resultOf({ id: turnId, status: "inProgress", items: [] })
+    this.settle(Exit.fail(new TurnStalled({ threadId, turnId, reason, idle, result })), Exit.void)
+  }
+
     return this.log.unread
   }
 
@@ -102,11 +124,11 @@ export class TurnState {
     return this.log.attach(which)
   }
 
-  private complete(turn: Turn): void {
+  private resultOf(turn: Turn): RunResult.RunResult {
     // The server sums the turn up with its last message, which has been completed before.
     const completed = new Set<unknown>(this.items.map((item) => item.id))
     const items = [...this.items, ...turn.items.filter((item) => !completed.has(item.id))]
-    const result: RunResult.RunResult = {
+    return {
       threadId: this.threadId,
       turnId: this.turnId,
       status: turn.status,
@@ -119,6 +141,10 @@ export class TurnState {
     }
     const failure = { threadId: this.threadId, turnId: this.turnId, error: turn.error ?? null, result }
     switch (turn.status) {
+  }
+
+  private complete(turn: Turn): void {
+    const result = this.resultOf(turn)
       case "failed":
         return this.settle(Exit.fail(new TurnFailed(failure)), Exit.void)
       case "interrupted":

@@ -4,6 +4,7 @@ export interface TurnFields {
   readonly id: string
   readonly rootTurnId?: string | null
   readonly items?: ReadonlyArray<unknown>
+  readonly itemsView?: string
   readonly status?: string
   readonly error?: unknown
   readonly startedAt?: number | null
