@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ChildProcess from "effect/process/ChildProcess"
 import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Binary from "../../packages/node/src/internal/binary.ts"
 
@@ -54,8 +55,19 @@ const transport = (address: string) =>
     })
   })
 
+/** A client of the server. */
+export interface Client {
+  readonly codex: Codex["Service"]
+  readonly client: AppServerClient["Service"]
+}
+
+type Failure = Layer.Error<ReturnType<typeof AppServerClient.layer>>
+
 /** A client of the server, until the scope closes. */
-export const connect = <E = never, R = never>(address: string, approvals?: Approvals.Options<E, R>) =>
+export const connect = <E = never, R = never>(
+  address: string,
+  approvals?: Approvals.Options<E, R>
+): Effect.Effect<Client, Failure, R | Scope.Scope> =>
   Effect.gen(function*() {
     const client = Layer.provide(AppServerClient.layer(), Layer.effect(Transport, transport(address)))
     const context = yield* Layer.build(
