@@ -1,0 +1,103 @@
+import * as Core from "@effect-codex/core"
+import * as Types from "@effect-codex/core/types"
+import * as Generated from "@effect-codex/generated"
+import { assert, describe, it } from "@effect/vitest"
+
+describe("what the package exports", () => {
+  it("at its root is curated", () => {
+    assert.deepStrictEqual(Object.keys(Core).sort(), [
+      "AppServerClient",
+      "AppServerExited",
+      "AppServerSpawnError",
+      "Approvals",
+      "BudgetExceeded",
+      "Codex",
+      "CodexTools",
+      "DecodeError",
+      "ExperimentalApiRequired",
+      "Input",
+      "InternalError",
+      "InvalidOptions",
+      "InvalidParams",
+      "InvalidRequest",
+      "MethodNotFound",
+      "OutputDecodeError",
+      "OutputLagged",
+      "ParseError",
+      "PayloadIssue",
+      "RequestTimeout",
+      "RestartCause",
+      "RetryLimitExceeded",
+      "RetryPolicy",
+      "RpcError",
+      "ServerOverloaded",
+      "Supervisor",
+      "SupervisorGaveUp",
+      "Transport",
+      "TransportError",
+      "TurnFailed",
+      "TurnInterrupted",
+      "TurnLagged",
+      "TurnStalled",
+      "UnsupportedOutputSchema",
+      "UnsupportedRuntime",
+      "retryOnOverload"
+    ])
+  })
+
+  it("at its root has no models of the protocol", () => {
+    assert.deepStrictEqual(Object.keys(Core).filter((name) => Object.hasOwn(Generated, name)), [])
+  })
+
+  it("under types are models of the protocol", () => {
+    assert.deepStrictEqual(Object.keys(Types).sort(), [
+      "Account",
+      "AppInfo",
+      "AppsReadResponse",
+      "CodexErrorInfo",
+      "ConfigReadResponse",
+      "ConfigRequirements",
+      "ConfigWarningNotification",
+      "ConfigWriteResponse",
+      "ExperimentalFeature",
+      "FeedbackSaveResponse",
+      "FeedbackUploadResponse",
+      "GetAccountRateLimitsResponse",
+      "GetAccountResponse",
+      "GetAccountTokenUsageResponse",
+      "HooksListEntry",
+      "InstalledApp",
+      "MarketplaceAddResponse",
+      "MarketplaceUpgradeResponse",
+      "McpServerOauthLoginCompletedNotification",
+      "McpServerStatus",
+      "McpServerStatusUpdatedNotification",
+      "McpServerToolCallResponse",
+      "Model",
+      "ModelProviderCapabilitiesReadResponse",
+      "ModelProviderListResponse",
+      "ModelProviderSummary",
+      "PermissionProfileSummary",
+      "PluginDetail",
+      "PluginInstallResponse",
+      "PluginInstalledResponse",
+      "PluginListResponse",
+      "PluginReconcileResponse",
+      "PluginSearchResult",
+      "RateLimitSnapshot",
+      "ResourceContent",
+      "ReviewTarget",
+      "SkillsListEntry",
+      "Thread",
+      "ThreadItem",
+      "ThreadListResponse",
+      "ThreadStatus",
+      "ThreadTokenUsage",
+      "Turn",
+      "TurnError",
+      "TurnStatus",
+      "UserInput"
+    ])
+    for (const name of Object.keys(Types)) assert.isTrue(Object.hasOwn(Generated, name), name)
+  })
+})
