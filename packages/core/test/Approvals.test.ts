@@ -14,7 +14,7 @@ const command = (line: string | null, fields: Partial<Approvals.CommandApproval>
   _tag: "Command",
   ...origin,
   command: line,
-  cwd: "/work",
+  cwd: "/project",
   network: null,
   additionalPermissions: null,
   ...fields
@@ -60,7 +60,7 @@ describe("acceptCommands", () => {
       [command("git status; rm x"), undefined],
       [command("npm run test"), undefined],
       [command(null), undefined],
-      [files(["/work/a"]), undefined]
+      [files(["/project/a"]), undefined]
     ]))
 
   it.effect("does not accept a host or further permissions with it", () =>
@@ -89,38 +89,41 @@ describe("declineCommands", () => {
 
 describe("acceptPaths", () => {
   it.effect("accepts changes of known files that all lie there", () =>
-    check(Approvals.acceptPaths(["/work", "/tmp/out/"]), [
-      [files(["/work/a", "/work/b/c", "/tmp/out/d"]), "Accept once"],
-      [files(["/work"]), "Accept once"],
-      [files(["/work/..a"]), "Accept once"],
-      [files(["/work/a", "/etc/passwd"]), undefined],
-      [files(["/work/../etc/passwd"]), undefined],
-      [files(["/work/.."]), undefined],
-      [files(["/working/a"]), undefined],
+    check(Approvals.acceptPaths(["/project", "/tmp/out/"]), [
+      [files(["/project/a", "/project/b/c", "/tmp/out/d"]), "Accept once"],
+      [files(["/project"]), "Accept once"],
+      [files(["/project/..a"]), "Accept once"],
+      [files(["/project/a", "/etc/passwd"]), undefined],
+      [files(["/project/../etc/passwd"]), undefined],
+      [files(["/project/.."]), undefined],
+      [files(["/projects/a"]), undefined],
       [files(["a"]), undefined],
       [files(["./a"]), undefined],
       [files([]), undefined],
-      [files(["/work/a"], "/work"), "Accept once"],
-      [files(["/work/a"], "/"), undefined],
-      [files(["/work/a"], "/etc"), undefined],
+      [files(["/project/a"], "/project"), "Accept once"],
+      [files(["/project/a"], "/"), undefined],
+      [files(["/project/a"], "/etc"), undefined],
       [command("ls"), undefined]
     ]))
 
   it.effect("accepts nothing by a folder that is not absolute", () =>
-    check(Approvals.acceptPaths(["work", ".", ""]), [[files(["/work/a"]), undefined], [files(["work/a"]), undefined]]))
+    check(Approvals.acceptPaths(["project", ".", ""]), [[files(["/project/a"]), undefined], [
+      files(["project/a"]),
+      undefined
+    ]]))
 })
 
 describe("declinePaths", () => {
   it.effect("declines a change of any file that lies there, and what cannot be told", () =>
-    check(Approvals.declinePaths(["/work/secret"]), [
-      [files(["/work/a", "/work/secret/b"]), "Decline"],
-      [files(["/work/x/../secret/b"]), "Decline"],
-      [files(["/work/a"], "/work/secret"), "Decline"],
-      [files(["/work/a"], "/work"), "Decline"],
+    check(Approvals.declinePaths(["/project/secret"]), [
+      [files(["/project/a", "/project/secret/b"]), "Decline"],
+      [files(["/project/x/../secret/b"]), "Decline"],
+      [files(["/project/a"], "/project/secret"), "Decline"],
+      [files(["/project/a"], "/project"), "Decline"],
       [files([]), "Decline"],
       [files(["secret/b"]), "Decline"],
-      [files(["/work/a"]), undefined],
-      [files(["/work/secrets"]), undefined],
+      [files(["/project/a"]), undefined],
+      [files(["/project/secrets"]), undefined],
       [command("ls"), undefined]
     ]))
 })
@@ -146,7 +149,7 @@ describe("acceptHosts and declineHosts", () => {
           [host("www.example.com"), undefined],
           [host("example.com.evil"), undefined],
           [command("curl example.com"), undefined],
-          [files(["/work/a"]), undefined]
+          [files(["/project/a"]), undefined]
         ])
       }
       const more = { additionalPermissions: { network: { enabled: true } } }

@@ -460,9 +460,9 @@ describe("the files of a change", () => {
     id: "patch",
     status: "inProgress",
     changes: [
-      { path: "/work/a", kind: { type: "add" }, diff: "" },
-      { path: "/work/b", kind: { type: "update", move_path: "/etc/c" }, diff: "" },
-      { path: "/work/d", kind: { type: "update", move_path: null }, diff: "" }
+      { path: "/project/a", kind: { type: "add" }, diff: "" },
+      { path: "/project/b", kind: { type: "update", move_path: "/etc/c" }, diff: "" },
+      { path: "/project/d", kind: { type: "update", move_path: null }, diff: "" }
     ]
   }
 
@@ -480,7 +480,7 @@ describe("the files of a change", () => {
         ask(0, "item/fileChange/requestApproval"),
         ask(1, "item/fileChange/requestApproval", { threadId: "B" }),
         ask(2, "applyPatchApproval", {
-          fileChanges: { "/work/b": { type: "update", unified_diff: "", move_path: "/etc/c" } }
+          fileChanges: { "/project/b": { type: "update", unified_diff: "", move_path: "/etc/c" } }
         }),
         Wire.itemCompleted("A", "T", { ...change, status: "completed" }),
         ask(3, "item/fileChange/requestApproval"),
@@ -489,7 +489,13 @@ describe("the files of a change", () => {
         ask(4, "item/fileChange/requestApproval", { turnId: "U" })
       )
       yield* until(() => [0, 1, 2, 3, 4].every((id) => answersIn(server, id).length === 1))
-      assert.deepStrictEqual(seen, [["/work/a", "/work/b", "/etc/c", "/work/d"], [], ["/work/b", "/etc/c"], [], []])
+      assert.deepStrictEqual(seen, [
+        ["/project/a", "/project/b", "/etc/c", "/project/d"],
+        [],
+        ["/project/b", "/etc/c"],
+        [],
+        []
+      ])
     }))
 })
 
@@ -552,7 +558,7 @@ describe("the audit", () => {
         itemId: "session",
         reason: null,
         command: "git log",
-        cwd: "/work",
+        cwd: "/project",
         network: null,
         additionalPermissions: null,
         params: { ...command("A", "T", "session"), command: "git log" }

@@ -185,7 +185,7 @@ describe("a line accepted by prefix", () => {
     "./bash -lc 'git status'",
     "/tmp/bash -lc 'git status'",
     "bin/bash -lc 'git status'",
-    "/work/bin/bash -lc 'git status'",
+    "/project/bin/bash -lc 'git status'",
     "../bin/sh -c 'git status'",
     "bash.exe -lc 'git status'",
     "fish -c 'git status'",

@@ -25,7 +25,7 @@ export const command = (threadId: string, turnId: string, itemId: string, fields
   itemId,
   startedAtMs: 1,
   command: "/bin/bash -lc 'git status'",
-  cwd: "/work",
+  cwd: "/project",
   ...fields
 })
 
@@ -38,8 +38,8 @@ export const params: { readonly [M in ServerRequestMethod]: object } = {
     turnId: "T",
     itemId: "permissions",
     startedAtMs: 1,
-    cwd: "/work",
-    permissions: { network: { enabled: true }, fileSystem: { read: null, write: ["/work"] } }
+    cwd: "/project",
+    permissions: { network: { enabled: true }, fileSystem: { read: null, write: ["/project"] } }
   },
   "item/tool/requestUserInput": {
     threadId: "A",
@@ -63,13 +63,13 @@ export const params: { readonly [M in ServerRequestMethod]: object } = {
   "applyPatchApproval": {
     conversationId: "A",
     callId: "patch",
-    fileChanges: { "/work/a": { type: "add", content: "" } }
+    fileChanges: { "/project/a": { type: "add", content: "" } }
   },
   "execCommandApproval": {
     conversationId: "A",
     callId: "call",
     command: ["git", "status", "a b"],
-    cwd: "/work",
+    cwd: "/project",
     parsedCmd: []
   }
 }
