@@ -11,7 +11,10 @@ import type {
   InitializeResponse,
   ServerNotificationMethod,
   StableClientRequestMethod,
-  StableClientRequestParams
+  StableClientRequestParams,
+  ThreadGoal,
+  ThreadGoalSetParams,
+  ThreadGoalStatus
 } from "@effect-codex/generated"
 import { ClientRequests } from "@effect-codex/generated"
 import * as Cause from "effect/Cause"
@@ -48,7 +51,9 @@ import {
 import * as Admission from "./internal/admission.ts"
 import * as Envelope from "./internal/envelope.ts"
 import { EventHub, type Listener } from "./internal/eventHub.ts"
+import { Family, isOwn } from "./internal/family.ts"
 import { Framer } from "./internal/framer.ts"
+import { GoalRun } from "./internal/goalRun.ts"
 import { type AddressedMethod, isOpenEnded, mayRepeat, type TurnStart, turnStarts } from "./internal/methodTraits.ts"
 import { responsesDropped } from "./internal/metrics.ts"
 import { idAt, isOf } from "./internal/notifications.ts"
@@ -60,7 +65,7 @@ import { duringMethod, Router } from "./internal/router.ts"
 import * as ServerRequestDesk from "./internal/serverRequestDesk.ts"
 import type { TurnFailure, TurnState } from "./internal/turn.ts"
 import * as Watchdog from "./internal/watchdog.ts"
-import type { CodexEvent, TurnEvent } from "./Notification.ts"
+import type { ChildEvent, CodexEvent, TurnEvent } from "./Notification.ts"
 import type * as RetryPolicy from "./RetryPolicy.ts"
 import type { RunResult } from "./RunResult.ts"
 import * as RuntimeVersion from "./RuntimeVersion.ts"
@@ -138,7 +143,7 @@ export interface Options {
  * @since 0.1.0
  * @category models
  */
-export type TurnStartMethod = "turn/start" | "review/start" | "thread/compact/start"
+export type TurnStartMethod = "turn/start" | "review/start" | "thread/compact/start" | "thread/queue/start"
 
 /**
  * How the events of a turn are going to be read.
@@ -155,6 +160,8 @@ export interface OpenTurnOptions {
    * - `"never"`: not at all, only the result counts.
    */
   readonly read?: "replay" | "once" | "never" | undefined
+  /** Whether `family` has the events of the agents that the turn has at work. Default: false. */
+  readonly includeChildren?: boolean | undefined
 }
 
 /**
@@ -177,12 +184,62 @@ export interface OpenTurn<M extends TurnStartMethod> {
    * that comes when the first events are no longer kept, fails with `TurnLagged`.
    */
   readonly events: Stream.Stream<TurnEvent, ConnectionError | TurnLagged>
+  /**
+   * The same with the events of the agents that the turn has at work among them, as
+   * long as the turn runs; without `includeChildren` there are none. With `read:
+   * "once"` either this or `events` is read.
+   */
+  readonly family: Stream.Stream<TurnEvent | ChildEvent, ConnectionError | TurnLagged>
   /** Waits for the end of the turn. Does not depend on anybody reading `events`. */
   readonly result: Effect.Effect<RunResult, TurnFailure>
   /**
    * Asks the server to interrupt the turn and waits until the turn has ended,
    * however it did. Nothing happens when it has ended already.
    */
+  readonly interrupt: Effect.Effect<void, RequestError>
+}
+
+/**
+ * How a goal ended: with a status of its own; `"cleared"` when it was taken away;
+ * `"stopped"` when it is left active on a thread that does not go on with it by
+ * itself, because it was archived or closed or another turn of it was interrupted.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type GoalOutcome = Exclude<ThreadGoalStatus, "active"> | "cleared" | "stopped"
+
+/**
+ * What a goal came to.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface GoalEnd {
+  /** How it ended. */
+  readonly outcome: GoalOutcome
+  /** The goal as the server last told it; null when it was cleared. */
+  readonly goal: ThreadGoal | null
+  /** The turns that the server ran for it, in that order. */
+  readonly turns: ReadonlyArray<RunResult>
+}
+
+/**
+ * A goal that this client has set, from the request on until its scope closes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OpenGoal {
+  /** The thread that works on it. */
+  readonly threadId: string
+  /** The goal as it was set. */
+  readonly goal: ThreadGoal
+  /** The events of all turns that the server runs for it, and of the goal itself, as `OpenTurn.events` has them. */
+  readonly events: Stream.Stream<TurnEvent, ConnectionError | TurnLagged>
+  /** Waits until the goal is not active any more and no turn of it runs. Fails with the turn that failed or was interrupted. */
+  readonly result: Effect.Effect<GoalEnd, TurnFailure>
+  /** Pauses the goal, interrupts its turn and waits until that has ended. Nothing happens when it has ended already. */
   readonly interrupt: Effect.Effect<void, RequestError>
 }
 
@@ -230,13 +287,23 @@ export class AppServerClient extends Context.Service<AppServerClient, {
    * none is missed whatever the order they arrive in. Closing the scope before
    * the turn has ended interrupts it and waits for its end. A request that
    * steers a running turn answers with that turn: the turn is then interrupted
-   * when the last scope that holds it closes.
+   * when the last scope that holds it closes. A thread that this connection has
+   * unsubscribed from is resumed first.
    */
   readonly openTurn: <M extends TurnStartMethod>(
     method: M,
     params: ClientRequestParams[M],
     options?: OpenTurnOptions
   ) => Effect.Effect<OpenTurn<M>, RequestError, Scope.Scope>
+  /**
+   * Sets a thread's goal and makes it active, or the stored one active again. The
+   * turns that the server runs for it are this client's. Closing the scope before
+   * the goal has ended pauses it, interrupts its turn and waits for its end.
+   */
+  readonly openGoal: (
+    params: Omit<ThreadGoalSetParams, "status">,
+    options?: Pick<OpenTurnOptions, "read">
+  ) => Effect.Effect<OpenGoal, RequestError, Scope.Scope>
   /** Everything the server tells, from the moment the stream runs. A slow reader misses the oldest events and is told so. */
   readonly notifications: Stream.Stream<CodexEvent, ConnectionError>
   /** What the server tells that belongs to no turn of this client. */
@@ -464,10 +531,15 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
       const start: TurnStart = turnStarts[method]
       let turn: TurnState | undefined
       let abandoned = false
+      let family: Family | undefined
       const claim = (claimed: TurnState): void => {
-        if (abandoned) run(letGo(claimed))
-        else turn = claimed
+        if (abandoned) return void run(letGo(claimed))
+        turn = claimed
+        if (options?.includeChildren === true) family = router.follow(new Family(claimed, settings.turnBuffer))
       }
+      const leaveFamily = Effect.sync(() => {
+        if (family !== undefined) router.unfollow(family)
+      })
       // The fiber below would be interrupted with the client before it could tell why.
       if (router.closed !== undefined) return yield* duringMethod(router.closed, method)
       router.startPending(threadId)
@@ -499,7 +571,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
               Effect.timeoutOption(interruptGrace),
               Effect.andThen(Effect.suspend(() => {
                 abandoned = true
-                return turn === undefined ? Fiber.interrupt(fiber) : letGo(turn)
+                return turn === undefined ? Fiber.interrupt(fiber) : Effect.ensuring(letGo(turn), leaveFamily)
               }))
             )
         )
@@ -512,21 +584,106 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
         })
       }
       const opened = turn
-      yield* Scope.addFinalizer(scope, letGo(opened))
+      yield* Scope.addFinalizer(scope, Effect.ensuring(letGo(opened), leaveFamily))
       if (Duration.isFinite(turnIdleTimeout)) yield* Effect.forkIn(watch(opened), scope)
       const read = options?.read ?? "replay"
-      const events = read === "once" ? yield* opened.attach("rest") : Stream.unwrap(opened.attach("all"))
+      const streams = family === undefined
+        ? same(yield* readerOf(opened, read))
+        : withOwn(yield* readerOf(family, read))
+      if (read !== "replay") family?.forgetHistory()
       // Somebody else who holds the turn may still want to read it from its start.
-      if (read !== "replay" && opened.owners === 1) opened.forgetHistory()
+      if ((read !== "replay" || family !== undefined) && opened.owners === 1) opened.forgetHistory()
       return {
         threadId,
         turnId: opened.turnId,
         response,
-        events,
+        ...streams,
         result: Deferred.await(opened.done),
         interrupt: interruptTurn(opened)
       }
     }))
+
+  // ---------------------------------------------------------------------------
+  // Goals
+  // ---------------------------------------------------------------------------
+
+  const pauseGoal = (goal: GoalRun): Effect.Effect<void, RequestError> =>
+    Effect.suspend(() => {
+      if (goal.isDone) return Effect.void
+      return call("thread/goal/set", { threadId: goal.threadId, status: "paused" }).pipe(
+        // It has been cleared meanwhile.
+        Effect.catchTag("InvalidRequest", (refusal) => goal.isDone ? Effect.void : Effect.fail(refusal)),
+        // Whatever turn is there now is the last one.
+        Effect.andThen(Effect.suspend(() => goal.running === undefined ? Effect.void : interruptTurn(goal.running))),
+        Effect.andThen(Effect.exit(Deferred.await(goal.done))),
+        Effect.asVoid
+      )
+    })
+
+  const letGoalGo = (goal: GoalRun): Effect.Effect<void> =>
+    pauseGoal(goal).pipe(
+      Effect.timeoutOption(interruptGrace),
+      Effect.catch((error) =>
+        router.closed === undefined
+          ? Effect.logWarning(`Could not pause the goal of thread ${goal.threadId}: ${error.message}`)
+          : Effect.void
+      ),
+      Effect.andThen(Effect.sync(() => router.unfollow(goal)))
+    )
+
+  const openGoal: AppServerClient["Service"]["openGoal"] = Effect.fnUntraced(function*(params, options) {
+    const run = new GoalRun(params.threadId, settings.turnBuffer)
+    const { goal } = yield* Effect.acquireRelease(
+      Effect.suspend(() => {
+        router.follow(run)
+        return call("thread/goal/set", { ...params, status: "active" }, () => run.begin())
+      }).pipe(Effect.onError(() => Effect.sync(() => router.unfollow(run)))),
+      () => letGoalGo(run)
+    )
+    const read = options?.read ?? "replay"
+    const events = yield* readerOf(run, read)
+    if (read !== "replay") run.forgetHistory()
+    return {
+      threadId: run.threadId,
+      goal,
+      events,
+      result: Deferred.await(run.done),
+      interrupt: pauseGoal(run)
+    }
+  })
+
+  // ---------------------------------------------------------------------------
+  // Subscriptions
+  // ---------------------------------------------------------------------------
+
+  /** What the answer to a request says about who hears of the thread. */
+  const hearing = (method: ClientRequestMethod, params: unknown): ((result: unknown) => void) | undefined => {
+    const threadId = idAt(params, ["threadId"])
+    if (threadId === undefined) return undefined
+    switch (method) {
+      case "thread/unsubscribe":
+        return (result) => {
+          if (idAt(result, ["status"]) !== "notLoaded") router.unsubscribed(threadId)
+        }
+      case "thread/resume":
+      case "thread/archive":
+      case "thread/delete":
+        return () => router.subscribed(threadId)
+      default:
+        return undefined
+    }
+  }
+
+  const requestAny = <M extends ClientRequestMethod>(method: M, params: unknown) =>
+    call(method, params, hearing(method, params))
+
+  /** On a thread that the server does not tell about, a turn would never end. */
+  const ensureSubscribed = (threadId: string): Effect.Effect<void, RequestError> =>
+    Effect.suspend(() =>
+      router.isUnheard(threadId)
+        ? Effect.asVoid(requestAny("thread/resume", { threadId, excludeTurns: true }))
+        : Effect.void
+    )
 
   // Added last, so that it runs first: whoever waits is told before the fibers that carry requests are interrupted.
   yield* Effect.addFinalizer(() => Effect.sync(() => router.close(closed)))
@@ -552,11 +709,13 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
 
   return AppServerClient.of({
     server,
-    request: (method, ...[params]) => call(method, params),
-    experimental: { request: (method, ...[params]) => call(method, params) },
+    request: (method, ...[params]) => requestAny(method, params),
+    experimental: { request: (method, ...[params]) => requestAny(method, params) },
     closed: router.ended,
     notify: (method) => transport.send(Envelope.encodeNotification(method, undefined)),
-    openTurn,
+    openTurn: (method, params, options) =>
+      Effect.andThen(ensureSubscribed(params.threadId), openTurn(method, params, options)),
+    openGoal: (params, options) => Effect.andThen(ensureSubscribed(params.threadId), openGoal(params, options)),
     notifications: Stream.unwrap(router.hub.subscribe),
     unownedNotifications: Stream.unwrap(router.hub.subscribeUnowned),
     threadNotifications: (threadId) => Stream.unwrap(router.hub.subscribeThread(threadId)),
@@ -567,6 +726,24 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     on: <M extends ServerNotificationMethod>(method: M) =>
       Stream.unwrap(router.hub.subscribe).pipe(Stream.filter(isOf(method)))
   })
+})
+
+/** Those who can be read: once by a reader who is there from now on, or each time from the first event. */
+const readerOf = <A>(
+  readable: {
+    readonly attach: (
+      which: "all" | "rest"
+    ) => Effect.Effect<Stream.Stream<A, ConnectionError | TurnLagged>, never, Scope.Scope>
+  },
+  read: "replay" | "once" | "never"
+): Effect.Effect<Stream.Stream<A, ConnectionError | TurnLagged>, never, Scope.Scope> =>
+  read === "once" ? readable.attach("rest") : Effect.sync(() => Stream.unwrap(readable.attach("all")))
+
+const same = <A>(events: A): { readonly events: A; readonly family: A } => ({ events, family: events })
+
+const withOwn = <E>(family: Stream.Stream<TurnEvent | ChildEvent, E>) => ({
+  events: Stream.filter(family, isOwn),
+  family
 })
 
 const invalidParams = (method: string, issues: ReadonlyArray<PayloadIssue>): InvalidParams =>

@@ -83,6 +83,27 @@ export interface Lagged extends Origin {
 export type TurnEvent = ServerNotification | DecodeFailure
 
 /**
+ * An event of an agent that a turn has at work, in the stream of that turn where it
+ * was asked for (`includeChildren`). `threadId` and `turnId` are the turn's own.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ChildEvent extends Origin {
+  readonly method: "client/childEvent"
+  readonly params: {
+    /** The thread of the agent. */
+    readonly childThreadId: string
+    /** The thread that gave it its work: the turn's, or another child's. */
+    readonly parentThreadId: string
+    /** The item of the parent's by which it did; null while that item is not known. */
+    readonly parentItemId: string | null
+    /** What the server told of the child. */
+    readonly event: TurnEvent
+  }
+}
+
+/**
  * What reaches the streams of a thread and of the connection.
  *
  * @since 0.1.0

@@ -112,6 +112,7 @@ export type TurnStart =
 export const turnStarts = {
   "turn/start": { _tag: "Response", turnId: ["turn", "id"] },
   "review/start": { _tag: "Response", turnId: ["turn", "id"] },
+  "thread/queue/start": { _tag: "Response", turnId: ["turn", "id"] },
   "thread/compact/start": {
     _tag: "Event",
     matches: (event) => event.method === "item/started" && event.params.item.type === "contextCompaction"

@@ -19,6 +19,7 @@ import { AppServerExited, type ConnectionError, DecodeError, TransportError } fr
 import type { TurnEvent, UnknownNotification } from "../Notification.ts"
 import * as Envelope from "./envelope.ts"
 import type { EventHub } from "./eventHub.ts"
+import type { Follower } from "./follower.ts"
 import { type Frame, OversizedLine } from "./framer.ts"
 import type { DropReason } from "./metrics.ts"
 import * as Notifications from "./notifications.ts"
@@ -65,6 +66,9 @@ export class Router {
   private readonly waiters = new Map<Envelope.RequestId, Waiter>()
   private readonly turns = new Map<string, TurnState>()
   private readonly starting = new Map<string, Starting>()
+  private readonly followers = new Set<Follower>()
+  /** Threads whose events this connection has asked not to get any more. */
+  private readonly unheard = new Set<string>()
   private closedWith: ConnectionError | undefined
   private readonly end = Deferred.makeUnsafe<ConnectionError>()
 
@@ -178,6 +182,70 @@ export class Router {
   }
 
   // ---------------------------------------------------------------------------
+  // Followers
+  // ---------------------------------------------------------------------------
+
+  /** Shows every event to the follower, until it is done or asks for no more. */
+  follow<F extends Follower>(follower: F): F {
+    if (this.closedWith === undefined) this.followers.add(follower)
+    else follower.disconnect(this.closedWith)
+    return follower
+  }
+
+  unfollow(follower: Follower): void {
+    this.followers.delete(follower)
+  }
+
+  private tell(event: TurnEvent, bytes: number, turn: TurnState | undefined): boolean {
+    let followed = false
+    for (const follower of this.followers) {
+      if (follower.accept(event, bytes, turn)) followed = true
+      if (follower.isDone) this.followers.delete(follower)
+    }
+    return followed
+  }
+
+  // ---------------------------------------------------------------------------
+  // Subscriptions
+  // ---------------------------------------------------------------------------
+
+  /** The server tells no more of the thread: what waits for it here would wait for ever. */
+  unsubscribed(threadId: string): void {
+    this.unheard.add(threadId)
+    const error = new TransportError({
+      operation: "read",
+      description: `The thread ${threadId} was unsubscribed from: how it goes on is not told any more`
+    })
+    for (const turn of Array.from(this.turns.values())) {
+      if (turn.threadId !== threadId) continue
+      turn.disconnect(error)
+      this.retire(turn)
+    }
+    for (const follower of this.followers) {
+      if (follower.threadId !== threadId) continue
+      follower.disconnect(error)
+      this.followers.delete(follower)
+    }
+  }
+
+  /** The server tells of the thread again, or there is nothing to tell. */
+  subscribed(threadId: string): void {
+    this.unheard.delete(threadId)
+  }
+
+  isUnheard(threadId: string): boolean {
+    return this.unheard.has(threadId)
+  }
+
+  /** A thread that is not loaded starts no turns: it has to be resumed, which subscribes to it. */
+  private forgetUnloaded(event: TurnEvent): void {
+    if (this.unheard.size === 0) return
+    if (event.method === "thread/closed" || event.method === "thread/archived" || event.method === "thread/deleted") {
+      this.unheard.delete(event.params.threadId)
+    }
+  }
+
+  // ---------------------------------------------------------------------------
   // Messages
   // ---------------------------------------------------------------------------
 
@@ -202,8 +270,11 @@ export class Router {
         this.hub.publish(event, bytes)
         this.desk.observe(event)
         const turn = this.turnOf(event)
-        if (turn === undefined || !Notifications.isTurnEvent(event)) return this.hub.publishUnowned(event, bytes)
-        turn.accept(event, bytes)
+        if (!Notifications.isTurnEvent(event)) return this.hub.publishUnowned(event, bytes)
+        this.forgetUnloaded(event)
+        turn?.accept(event, bytes)
+        const followed = this.followers.size > 0 && this.tell(event, bytes, turn)
+        if (turn === undefined) return followed ? undefined : this.hub.publishUnowned(event, bytes)
         this.meet(turn, event)
         if (turn.isDone) this.retire(turn)
         return
@@ -246,6 +317,9 @@ export class Router {
     const turns = Array.from(this.turns.values())
     this.turns.clear()
     for (const turn of turns) turn.disconnect(error)
+    for (const follower of this.followers) follower.disconnect(error)
+    this.followers.clear()
+    this.unheard.clear()
     for (const { expectations } of this.starting.values()) {
       for (const { turn } of expectations) Deferred.doneUnsafe(turn, Exit.fail(error))
     }

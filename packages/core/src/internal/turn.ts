@@ -28,6 +28,8 @@ export class TurnState {
   readonly done = Deferred.makeUnsafe<RunResult.RunResult, TurnFailure>()
   /** The id that the server's `turn/interrupt` knows it by: a review runs under another one than its events carry. */
   activeId: string
+  /** How it ended, once it has. */
+  outcome: Exit.Exit<RunResult.RunResult, TurnFailure> | undefined
   /** Handles that hold the turn; it is interrupted when the last one lets go. */
   owners = 0
 
@@ -155,7 +157,8 @@ export class TurnState {
   }
 
   private settle(exit: Exit.Exit<RunResult.RunResult, TurnFailure>, reads: Exit.Exit<void, ConnectionError>): void {
-    if (this.log.isEnded) return
+    if (this.outcome !== undefined) return
+    this.outcome = exit
     this.log.end(reads)
     Deferred.doneUnsafe(this.started, Exit.void)
     Deferred.doneUnsafe(this.done, exit)

@@ -1,0 +1,136 @@
+/**
+ * The events of a turn together with those of the agents that it has at work, in
+ * the order they came, each child's with whose it is.
+ */
+import type { ThreadItem } from "@effect-codex/generated"
+import type * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { ConnectionError } from "../CodexError.ts"
+import type { ChildEvent, TurnEvent } from "../Notification.ts"
+import { coalesce } from "./coalesce.ts"
+import { EventLog, type ReadFailure } from "./eventLog.ts"
+import type { Follower } from "./follower.ts"
+import type { Delivery, Limits } from "./subscription.ts"
+import type { TurnState } from "./turn.ts"
+
+/** How a thread became part of the family. */
+interface Lineage {
+  readonly parentThreadId: string
+  readonly parentItemId: string | null
+}
+
+export type FamilyEvent = TurnEvent | ChildEvent
+
+export const isOwn = (event: FamilyEvent): event is TurnEvent => event.method !== "client/childEvent"
+
+export class Family implements Follower {
+  readonly threadId: string
+  private readonly turn: TurnState
+  private readonly log: EventLog<FamilyEvent>
+  private readonly children = new Map<string, Lineage>()
+
+  /** Of a turn whose events so far are all there. */
+  constructor(turn: TurnState, limits: Limits) {
+    this.threadId = turn.threadId
+    this.turn = turn
+    this.log = new EventLog<FamilyEvent>(turn, limits, coalesceFamily)
+    for (const { bytes, event } of turn.unread()) this.own(event, bytes)
+    this.endWithTurn()
+  }
+
+  get isDone(): boolean {
+    return this.log.isEnded
+  }
+
+  accept(event: TurnEvent, bytes: number, turn: TurnState | undefined): boolean {
+    if (turn === this.turn) {
+      this.own(event, bytes)
+      this.endWithTurn()
+    } else if (event.threadId !== undefined && event.threadId !== this.threadId) {
+      const lineage = this.lineageOf(event, event.threadId)
+      if (lineage !== undefined) this.child(event, bytes, event.threadId, lineage)
+    }
+    // The turns of the children are still nobody's.
+    return false
+  }
+
+  disconnect(error: ConnectionError): void {
+    this.log.end(Exit.fail(error))
+  }
+
+  attach(which: "all" | "rest"): Effect.Effect<Stream.Stream<FamilyEvent, ReadFailure>, never, Scope.Scope> {
+    return this.log.attach(which)
+  }
+
+  /** No reader will attach from now on. */
+  forgetHistory(): void {
+    this.log.forget()
+  }
+
+  private own(event: TurnEvent, bytes: number): void {
+    this.log.offer({ event, bytes })
+    this.meet(event, this.threadId)
+  }
+
+  private child(event: TurnEvent, bytes: number, childThreadId: string, lineage: Lineage): void {
+    this.log.offer({
+      event: {
+        method: "client/childEvent",
+        params: { childThreadId, ...lineage, event },
+        threadId: this.threadId,
+        turnId: this.turn.turnId,
+        emittedAtMs: event.emittedAtMs
+      },
+      bytes
+    })
+    this.meet(event, childThreadId)
+  }
+
+  private endWithTurn(): void {
+    if (this.turn.isDone) this.log.end(Exit.void)
+  }
+
+  private lineageOf(event: TurnEvent, threadId: string): Lineage | undefined {
+    const known = this.children.get(threadId)
+    if (known !== undefined) return known
+    // The first word of a child whose item is not there yet.
+    return event.method === "turn/started" && event.params.turn.rootTurnId === this.turn.turnId
+      ? this.adopt(threadId, { parentThreadId: this.threadId, parentItemId: null })
+      : undefined
+  }
+
+  /** Gets to know the children that an item names. */
+  private meet(event: TurnEvent, parentThreadId: string): void {
+    if (event.method !== "item/started" && event.method !== "item/completed") return
+    const { parentItemId, threadIds } = childrenOf(event.params.item)
+    for (const threadId of threadIds) this.adopt(threadId, { parentThreadId, parentItemId })
+  }
+
+  private adopt(threadId: string, lineage: Lineage): Lineage {
+    const known = this.children.get(threadId)
+    if (known !== undefined && known.parentItemId !== null) return known
+    if (threadId !== this.threadId) this.children.set(threadId, lineage)
+    return lineage
+  }
+}
+
+/** The threads of the agents that an item is about. */
+const childrenOf = (
+  item: ThreadItem
+): { readonly parentItemId: string | null; readonly threadIds: ReadonlyArray<string> } => {
+  switch (item.type) {
+    case "collabAgentToolCall":
+      return { parentItemId: item.id, threadIds: item.receiverThreadIds }
+    case "subAgentActivity":
+      return { parentItemId: item.id, threadIds: [item.agentThreadId] }
+    default:
+      return noChildren
+  }
+}
+
+const noChildren = { parentItemId: null, threadIds: [] }
+
+const coalesceFamily = (first: FamilyEvent, second: FamilyEvent): Delivery<FamilyEvent> | undefined =>
+  isOwn(first) && isOwn(second) ? coalesce(first, second) : undefined

@@ -1,0 +1,17 @@
+/** Somebody beside the turns who looks at what the server tells, on the reader. */
+import type { ConnectionError } from "../CodexError.ts"
+import type { TurnEvent } from "../Notification.ts"
+import type { TurnState } from "./turn.ts"
+
+export interface Follower {
+  readonly threadId: string
+  /** Whether it has seen all that it wants to see. */
+  readonly isDone: boolean
+  /**
+   * Looks at an event, after the turn that it belongs to (if anybody's) has taken it
+   * in. Answers whether the event is its own, so that it is not nobody's.
+   */
+  accept(event: TurnEvent, bytes: number, turn: TurnState | undefined): boolean
+  /** There is nothing more to hear. */
+  disconnect(error: ConnectionError): void
+}

@@ -1,0 +1,173 @@
+/**
+ * All the turns that the server runs for a goal, as one: what they have come to so
+ * far, and how the goal ended. Everything here is synchronous, on the reader fiber.
+ */
+import type { ThreadGoal } from "@effect-codex/generated"
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import type * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { GoalEnd, GoalOutcome } from "../AppServerClient.ts"
+import { type ConnectionError, TurnFailed, TurnInterrupted } from "../CodexError.ts"
+import type { TurnEvent } from "../Notification.ts"
+import type { RunResult } from "../RunResult.ts"
+import { coalesce } from "./coalesce.ts"
+import { EventLog, type ReadFailure } from "./eventLog.ts"
+import type { Follower } from "./follower.ts"
+import type { Limits } from "./subscription.ts"
+import { type TurnFailure, TurnState } from "./turn.ts"
+
+export class GoalRun implements Follower {
+  readonly threadId: string
+  readonly done = Deferred.makeUnsafe<GoalEnd, TurnFailure>()
+  private readonly limits: Limits
+  private readonly log: EventLog<TurnEvent>
+  private readonly turns: Array<RunResult> = []
+  private current: TurnState | undefined
+  private lastTurnId = ""
+  /** What comes before the server's answer is about another goal. */
+  private isSet = false
+  /** Not known before the server tells; null once it is cleared. */
+  private goal: ThreadGoal | null | undefined
+  /** Whether the server leaves the goal active and does nothing for it. */
+  private isStopped = false
+
+  constructor(threadId: string, limits: Limits) {
+    this.threadId = threadId
+    this.limits = limits
+    this.log = new EventLog<TurnEvent>(this, limits, coalesce)
+  }
+
+  get isDone(): boolean {
+    return Deferred.isDoneUnsafe(this.done)
+  }
+
+  /** The turn that runs, or the last one. */
+  get turnId(): string {
+    return this.current?.turnId ?? this.lastTurnId
+  }
+
+  /** The turn that the server runs for the goal now, if any. */
+  get running(): TurnState | undefined {
+    return this.current
+  }
+
+  /** The server has the goal. */
+  begin(): void {
+    this.isSet = true
+  }
+
+  accept(event: TurnEvent, bytes: number, turn: TurnState | undefined): boolean {
+    if (event.threadId !== this.threadId || this.isDone) return false
+    switch (event.method) {
+      case "thread/goal/updated":
+        return this.learn(event, bytes, event.params.goal)
+      case "thread/goal/cleared":
+        return this.learn(event, bytes, null)
+      case "thread/archived":
+      case "thread/deleted":
+      case "thread/closed":
+        this.isStopped = true
+        this.settle()
+        return false
+      case "turn/started": {
+        const { id, rootTurnId } = event.params.turn
+        if (this.current !== undefined || (turn !== undefined && turn.owners > 0)) break
+        if ((rootTurnId ?? id) === id) this.current = this.adopt(id)
+        break
+      }
+      case "turn/completed":
+        // The server does not go on by itself after a turn that was interrupted.
+        if (this.current === undefined && event.params.turn.status === "interrupted") {
+          this.isStopped = true
+          this.settle()
+        }
+        break
+      default:
+    }
+    const { current } = this
+    if (current === undefined || event.turnId !== current.turnId) return false
+    this.log.offer({ event, bytes })
+    current.accept(event, bytes)
+    if (current.outcome !== undefined) this.turnEnded(current, current.outcome)
+    return true
+  }
+
+  disconnect(error: ConnectionError): void {
+    this.current?.disconnect(error)
+    this.end(Exit.fail(error), Exit.fail(error))
+  }
+
+  attach(which: "all" | "rest"): Effect.Effect<Stream.Stream<TurnEvent, ReadFailure>, never, Scope.Scope> {
+    return this.log.attach(which)
+  }
+
+  /** No reader will attach from now on. */
+  forgetHistory(): void {
+    this.log.forget()
+  }
+
+  private adopt(turnId: string): TurnState {
+    const turn = new TurnState(this.threadId, turnId, this.limits)
+    turn.forgetHistory()
+    return turn
+  }
+
+  private learn(event: TurnEvent, bytes: number, goal: ThreadGoal | null): boolean {
+    if (!this.isSet) return false
+    this.goal = goal
+    this.log.offer({ event, bytes })
+    this.settle()
+    return true
+  }
+
+  private turnEnded(turn: TurnState, outcome: Exit.Exit<RunResult, TurnFailure>): void {
+    this.current = undefined
+    this.lastTurnId = turn.turnId
+    if (Exit.isSuccess(outcome)) {
+      this.turns.push(outcome.value)
+      this.settle()
+    } else {
+      this.end(Exit.failCause(Cause.map(outcome.cause, (failure) => this.withEverything(failure))), Exit.void)
+    }
+  }
+
+  /** The goal is over once it is not active any more and no turn of it runs. */
+  private settle(): void {
+    if (this.current !== undefined || !this.isSet || this.goal === undefined) return
+    const outcome = this.outcome(this.goal)
+    if (outcome === undefined) return
+    this.end(Exit.succeed({ outcome, goal: this.goal, turns: this.turns }), Exit.void)
+  }
+
+  private outcome(goal: ThreadGoal | null): GoalOutcome | undefined {
+    if (goal === null) return "cleared"
+    if (goal.status !== "active") return goal.status
+    return this.isStopped ? "stopped" : undefined
+  }
+
+  /** A turn's failure with what all turns before it had produced. */
+  private withEverything(failure: TurnFailure): TurnFailure {
+    if (!(failure instanceof TurnFailed || failure instanceof TurnInterrupted)) return failure
+    const { error, result, threadId, turnId } = failure
+    const whole = {
+      threadId,
+      turnId,
+      error,
+      result: {
+        ...result,
+        items: [...this.turns.flatMap((turn) => turn.items), ...result.items],
+        startedAt: this.turns[0]?.startedAt ?? result.startedAt,
+        durationMs: this.turns.reduce((sum, turn) => sum + (turn.durationMs ?? 0), result.durationMs ?? 0)
+      }
+    }
+    return failure instanceof TurnFailed ? new TurnFailed(whole) : new TurnInterrupted(whole)
+  }
+
+  private end(exit: Exit.Exit<GoalEnd, TurnFailure>, reads: Exit.Exit<void, ConnectionError>): void {
+    this.log.end(reads)
+    Deferred.doneUnsafe(this.done, exit)
+  }
+}
