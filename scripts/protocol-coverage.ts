@@ -15,7 +15,7 @@ import * as Path from "effect/Path"
 import type * as Schema from "effect/Schema"
 import { cases } from "../test/protocol/cases.ts"
 import { isUnseen, type Listener, notifications, serverRequests, type Unseen } from "../test/protocol/told.ts"
-import { checkFile } from "./scorecard/check.ts"
+import { checkFile, UnprovenClaim } from "./scorecard/check.ts"
 import { callsIn, readsIn } from "./scorecard/source.ts"
 
 const OUTPUT = "docs/protocol-coverage.md"
@@ -38,6 +38,19 @@ interface Row {
   readonly tested: string | undefined
   readonly untested: string | undefined
 }
+
+/** A test that is named as the one that sees something has to name it too; those that hold the tables against it need not. */
+const checkNamed = Effect.fnUntraced(function*(root: string, proofs: { readonly [method: string]: Listener | Unseen }) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  for (const [method, proof] of Object.entries(proofs)) {
+    if (isUnseen(proof)) continue
+    const source = yield* fs.readFileString(path.join(root, proof))
+    if (!source.includes(JSON.stringify(method)) && !source.includes("claimedBy(")) {
+      return yield* new UnprovenClaim({ method, file: proof })
+    }
+  }
+})
 
 /** A Schema that says something. */
 const isTyped = (...schemas: ReadonlyArray<Schema.Top>): boolean =>
@@ -85,6 +98,8 @@ const table = (heading: string, tested: string, rows: ReadonlyArray<Row>): strin
 const scorecard = Effect.fnUntraced(function*(root: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
+  yield* checkNamed(root, serverRequests)
+  yield* checkNamed(root, notifications)
   const calls = new Map<string, Array<string>>()
   const reads = new Map<string, Array<string>>()
   const wrappers = path.join(root, WRAPPERS)

@@ -9,6 +9,16 @@ export class StaleScorecard extends Schema.TaggedError<StaleScorecard>()("StaleS
   }
 }
 
+/** A table says that a test sees something, and the test does not name it. */
+export class UnprovenClaim extends Schema.TaggedError<UnprovenClaim>()("UnprovenClaim", {
+  method: Schema.String,
+  file: Schema.String
+}) {
+  override get message(): string {
+    return `${this.file} does not name ${this.method}`
+  }
+}
+
 /** Fails unless the file holds exactly this. */
 export const checkFile = Effect.fnUntraced(function*(file: string, content: string) {
   const fs = yield* FileSystem.FileSystem

@@ -1,12 +1,16 @@
 /**
  * What the server tells and asks by itself: where the tests see each of it come from the real app-server, decoded. The
- * tests that are named fail when it does not come.
+ * tests that are named fail when it does not come: the first two listen to everything and hold it against these tables,
+ * the third has a test for each.
  */
 import type { ServerNotificationMethod, ServerRequestMethod } from "@effect-codex/generated"
 import * as Predicate from "effect/Predicate"
 
-/** The tests that listen: to the cases of every method, and to turns that do a bit of everything. */
-export type Listener = "test/real/protocol.test.ts" | "test/real/protocolTurns.test.ts"
+/** The tests that listen: to the cases of every method, to turns that do a bit of everything, to what wants an answer. */
+export type Listener =
+  | "test/real/protocol.test.ts"
+  | "test/real/protocolTurns.test.ts"
+  | "test/real/serverRequests.test.ts"
 
 /** Why nothing without an account, a network or another system brings it about. */
 export interface Unseen {
@@ -15,6 +19,7 @@ export interface Unseen {
 
 const cases: Listener = "test/real/protocol.test.ts"
 const turns: Listener = "test/real/protocolTurns.test.ts"
+const requests: Listener = "test/real/serverRequests.test.ts"
 const unseen = (why: string): Unseen => ({ unseen: why })
 
 const account = unseen("wants a ChatGPT account")
@@ -116,10 +121,10 @@ export const notifications: { readonly [M in ServerNotificationMethod]: Listener
 
 /** Every server request. */
 export const serverRequests: { readonly [M in ServerRequestMethod]: Listener | Unseen } = {
-  "account/chatgptAuthTokens/refresh": account,
+  "account/chatgptAuthTokens/refresh": requests,
   "applyPatchApproval": superseded,
-  "attestation/generate": account,
-  "currentTime/read": unseen("wants a clock of the client's, which this client does not offer"),
+  "attestation/generate": requests,
+  "currentTime/read": requests,
   "execCommandApproval": superseded,
   "item/commandExecution/requestApproval": turns,
   "item/fileChange/requestApproval": turns,

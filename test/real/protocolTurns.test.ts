@@ -41,8 +41,7 @@ const codex = {
       "mcpServer/elicitation/request": noting("mcpServer/elicitation/request", {
         action: "accept" as const,
         content: { name: "Ada" }
-      }),
-      "currentTime/read": noting("currentTime/read", { currentTimeAt: 1_795_000_000 })
+      })
     }
   },
   config: {
