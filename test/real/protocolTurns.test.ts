@@ -45,6 +45,8 @@ const codex = {
     }
   },
   config: {
+    // Brings a warning.
+    "no_such_setting": true,
     "features.request_permissions_tool": true,
     "features.default_mode_request_user_input": true,
     "features.apply_patch_streaming_events": true,
