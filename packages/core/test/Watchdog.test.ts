@@ -24,6 +24,7 @@ const threadWith = (turns: ReadonlyArray<Wire.TurnFields>, status = "idle") => (
     modelProvider: "offline",
     createdAt: 1,
     updatedAt: 1,
+    projectId: null,
     status: status === "active" ? { type: status, activeFlags: [] } : { type: status },
     cwd: "/",
     cliVersion: "0.169.0",
@@ -135,6 +136,8 @@ describe("the watchdog of a turn", () => {
         yield* server.barrier
       }
       assert.notInclude(server.methods(), "thread/read")
+      yield* server.push(Wire.turnCompleted("A", "T"))
+      yield* server.barrier
     }))
 
   it.effect("does not ask while somebody is asked to decide something, and does afterwards", () =>
@@ -151,7 +154,7 @@ describe("the watchdog of a turn", () => {
       assert.notInclude(server.methods(), "thread/read")
       yield* Deferred.succeed(decision, { decision: "accept" })
       assert.strictEqual((yield* server.next).id, 0)
-      yield* TestClock.adjust("2 minutes")
+      yield* TestClock.adjust("1 minute")
       yield* server.respond(yield* withTurns(server), threadWith([{ id: "T", status: "completed" }]))
       assert.isTrue(Exit.isSuccess(yield* Fiber.join(result)))
     }))
@@ -219,7 +222,7 @@ describe("the watchdog of a turn", () => {
       }
       yield* server.push(Wire.turnStarted("A", "T"))
       yield* server.barrier
-      yield* TestClock.adjust("2 minutes")
+      yield* TestClock.adjust("1 minute")
       yield* server.respond(yield* withTurns(server), threadWith([{ id: "T" }], "active"))
       yield* server.barrier
       assert.strictEqual(server.methods().filter((method) => method === "thread/read").length, 1)
@@ -236,5 +239,7 @@ describe("the watchdog of a turn", () => {
       const { server } = yield* silent({ turnIdleTimeout: Duration.infinity })
       yield* TestClock.adjust("365 days")
       assert.notInclude(server.methods(), "thread/read")
+      yield* server.push(Wire.turnCompleted("A", "T"))
+      yield* server.barrier
     }))
 })
