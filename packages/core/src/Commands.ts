@@ -198,7 +198,8 @@ export interface CommandProcess {
   readonly resize: (size: TerminalSize) => Effect.Effect<void, RequestError>
   /**
    * Kills the process and all that it has started (SIGKILL), and waits for its end. Nothing
-   * happens when it has ended already.
+   * happens when it has ended already. The server does not get to it while something written
+   * to stdin waits for a process that does not read: it keeps some 128 writes, no more.
    */
   readonly terminate: Effect.Effect<void, RequestError>
 }

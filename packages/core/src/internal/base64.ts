@@ -6,7 +6,10 @@ import { DecodeError } from "../CodexError.ts"
 export const encode: (input: Uint8Array | string) => string = Base64.encode
 
 /** How many bytes the text stands for. */
-export const byteLength = (text: string): number => Math.floor((text.length * 3) / 4)
+export const byteLength = (text: string): number => {
+  const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0
+  return Math.floor((text.length * 3) / 4) - padding
+}
 
 /** The bytes, or the error that tells which field of the method's payload holds none. */
 export const decode = (

@@ -1,7 +1,11 @@
 /** What the server goes on with until it is told to stop. */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { RequestError } from "../CodexError.ts"
+
+/** How long an ending scope waits for the server to stop it. */
+const stopGrace = Duration.seconds(10)
 
 /**
  * Starts something that the scope stops, unless the start is refused. Stopping what never
@@ -19,7 +23,7 @@ export const stoppable = <A>(
       Effect.addFinalizer(() =>
         refused ?
           Effect.void :
-          Effect.catch(stop, (error) =>
+          Effect.catch(Effect.timeoutOption(stop, stopGrace), (error) =>
             error._tag === "AppServerExited" || error._tag === "TransportError"
               ? Effect.void
               : Effect.logWarning(`Could not stop ${what}: ${error.message}`))
