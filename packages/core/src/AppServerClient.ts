@@ -58,6 +58,7 @@ import { type AddressedMethod, isOpenEnded, mayRepeat, type TurnStart, turnStart
 import { responsesDropped } from "./internal/metrics.ts"
 import { idAt, isOf } from "./internal/notifications.ts"
 import { resolve } from "./internal/options.ts"
+import { Outlet } from "./internal/outlet.ts"
 import * as Payload from "./internal/payload.ts"
 import { INVALID_PARAMS } from "./internal/responseError.ts"
 import { retry as retryRefused } from "./internal/retry.ts"
@@ -391,10 +392,11 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   const requests = yield* Scope.fork(yield* Effect.scope)
   const answers = Option.getOrUndefined(yield* Effect.serviceOption(Approvals.Approvals))
   const run = yield* FiberSet.makeRuntime<never>()
-  const desk = yield* ServerRequestDesk.make({ send: transport.send, answers })
+  const outlet = yield* Outlet
+  const desk = yield* ServerRequestDesk.make({ send: transport.send, answers, outlet })
 
   const router = new Router({
-    hub: new EventHub(settings.hubBuffer),
+    hub: new EventHub(settings.hubBuffer, outlet?.hub),
     turnLimits: settings.turnBuffer,
     desk,
     dropped: (reason) => responsesDropped[reason].updateUnsafe(1, context)
@@ -457,16 +459,28 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
       const exchange = isOpenEnded(method)
         ? attempt
         : admission.admit(withDeadline(attempt, method, settings.timeoutOf(method)), isRefusal)
-      return exchange.pipe(
-        (attempts) =>
-          retryRefused(
-            attempts,
-            retry,
-            (error): error is ServerOverloaded => error instanceof ServerOverloaded && mayRepeat(method, error)
-          ),
-        Effect.flatMap((result) => decodeResult(method, result))
+      return repeat(method, exchange).pipe(Effect.flatMap((result) => decodeResult(method, result)))
+    })
+
+  /** Tries again what is refused, and waits in between no longer than the connection lasts. */
+  const repeat = <A, E>(method: ClientRequestMethod, exchange: Effect.Effect<A, E>) => {
+    const counts = (error: E | ServerOverloaded): error is ServerOverloaded =>
+      error instanceof ServerOverloaded && mayRepeat(method, error)
+    return Effect.catch(exchange, (error) => {
+      if (!counts(error)) return Effect.fail(error)
+      let answer: Effect.Effect<A, E | ServerOverloaded> = Effect.fail(error)
+      const attempts = Effect.suspend(() => {
+        const attempt = answer
+        answer = exchange
+        return attempt
+      })
+      return Effect.raceFirst(
+        retryRefused(attempts, retry, counts),
+        // An answer that came just before goes first.
+        Effect.flatMap(Effect.tap(router.ended, Effect.yieldNow), (end) => Effect.fail(duringMethod(end, method)))
       )
     })
+  }
 
   // ---------------------------------------------------------------------------
   // Turns

@@ -59,6 +59,8 @@ export class AppServerSpawnError extends Schema.TaggedError<AppServerSpawnError>
   stderr: Schema.optionalKey(Schema.String),
   /** The exit code, where the process ran and ended with one. */
   exitCode: Schema.optionalKey(Schema.Int),
+  /** The signal that ended the process, where it ran and one did. */
+  signal: Schema.optionalKey(Schema.String),
   /** The platform's own error, where there is one. */
   cause: Schema.optionalKey(Schema.Defect())
 }) {
@@ -149,12 +151,13 @@ export class UnsupportedRuntime extends Schema.TaggedError<UnsupportedRuntime>()
 }
 
 /**
- * Why a connection is over: the reason every waiter of it is given.
+ * Why a connection is over: the reason every waiter of it is given. Only a
+ * supervised one ends with `SupervisorGaveUp`.
  *
  * @since 0.1.0
  * @category errors
  */
-export type ConnectionError = AppServerExited | TransportError
+export type ConnectionError = AppServerExited | TransportError | SupervisorGaveUp
 
 // =============================================================================
 // Payloads
@@ -566,6 +569,65 @@ export class OutputLagged extends Schema.TaggedError<OutputLagged>()("OutputLagg
 }) {
   override get message(): string {
     return `The ${this.stream} of a process was not read in time (buffer: ${this.bufferEvents} chunks, ${this.bufferBytes} bytes)`
+  }
+}
+
+// =============================================================================
+// Supervision
+// =============================================================================
+
+/**
+ * Why a supervised app-server has to be started again, or why that did not work.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const RestartCause = Schema.Union([
+  AppServerExited,
+  TransportError,
+  AppServerSpawnError,
+  InvalidOptions,
+  UnsupportedRuntime,
+  RequestTimeout,
+  DecodeError,
+  ParseError,
+  InvalidRequest,
+  MethodNotFound,
+  InvalidParams,
+  InternalError,
+  ServerOverloaded,
+  RpcError,
+  RetryLimitExceeded,
+  ExperimentalApiRequired
+])
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export type RestartCause = typeof RestartCause.Type
+
+/**
+ * The app-server has ended and is not started again: the schedule of the restarts
+ * is exhausted, or no restart can mend what is wrong. Everything that waits and
+ * every later call is given this.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SupervisorGaveUp extends Schema.TaggedError<SupervisorGaveUp>()("SupervisorGaveUp", {
+  /** Why it is not started again. */
+  reason: Schema.Literals(["scheduleExhausted", "cannotBeMended"]),
+  /** How often a restart was tried since the last healthy run. */
+  attempts: Schema.Int,
+  /** How many restarts there were since the supervisor began. */
+  restarts: Schema.Int,
+  /** What ended the last connection, or the last try. */
+  lastCause: RestartCause
+}) {
+  override get message(): string {
+    const why = this.reason === "scheduleExhausted" ? "its schedule is exhausted" : "a restart cannot mend this"
+    return `The app-server is not started again after ${this.attempts} attempts, ${why}: ${this.lastCause.message}`
   }
 }
 

@@ -6,7 +6,7 @@
  * @since 0.1.0
  */
 import type { ServerNotificationMethod, ServerNotificationParams, UnknownMember } from "@effect-codex/generated"
-import type { DecodeError } from "./CodexError.ts"
+import type { DecodeError, RequestError, RestartCause } from "./CodexError.ts"
 
 interface Origin {
   /** The thread it belongs to, where the payload names one. */
@@ -75,6 +75,27 @@ export interface Lagged extends Origin {
 }
 
 /**
+ * A supervised app-server had ended and runs again. What the new connection told
+ * before, as its threads were resumed, has come before this.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Restarted extends Origin {
+  readonly method: "client/restarted"
+  readonly params: {
+    /** How many tries it took since the last healthy run. */
+    readonly attempt: number
+    /** Why the connection before it, or the last try, came to its end. */
+    readonly cause: RestartCause
+    /** The threads that were resumed. */
+    readonly resumed: ReadonlyArray<string>
+    /** The threads that could not be resumed. */
+    readonly failed: ReadonlyArray<{ readonly threadId: string; readonly error: RequestError }>
+  }
+}
+
+/**
  * What reaches the stream of a turn.
  *
  * @since 0.1.0
@@ -109,4 +130,4 @@ export interface ChildEvent extends Origin {
  * @since 0.1.0
  * @category models
  */
-export type CodexEvent = TurnEvent | UnknownNotification | Lagged
+export type CodexEvent = TurnEvent | UnknownNotification | Lagged | Restarted

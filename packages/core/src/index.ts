@@ -38,9 +38,11 @@ export {
   type RequestError,
   RequestTimeout,
   type ResponseError,
+  RestartCause,
   RetryLimitExceeded,
   RpcError,
   ServerOverloaded,
+  SupervisorGaveUp,
   TransportError,
   TurnFailed,
   TurnInterrupted,
@@ -64,6 +66,7 @@ export type {
   DecodeFailure,
   Lagged,
   Notification,
+  Restarted,
   ServerNotification,
   TurnEvent,
   UnknownNotification
@@ -77,6 +80,7 @@ export type { RunResult } from "./RunResult.ts"
 export type { Sandbox } from "./Sandbox.ts"
 export type * as ServerRequests from "./ServerRequests.ts"
 export type * as Skills from "./Skills.ts"
+export * as Supervisor from "./Supervisor.ts"
 export type {
   ForkThreadOptions,
   ResumeThreadOptions,

@@ -11,6 +11,7 @@ import {
   AppServerSpawnError,
   Codex,
   type HandshakeError,
+  Supervisor,
   Transport
 } from "@effect-codex/core"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -38,6 +39,15 @@ export interface Options<E = never, R = never> extends AppServerProcess.Options,
    */
   readonly approvals?: Approvals.Options<E, R> | undefined
 }
+
+/**
+ * Options of `layerSupervised`: those of `layer`, and when and how the app-server is
+ * started again.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SupervisedOptions<E = never, R = never> extends Options<E, R>, Supervisor.RestartOptions {}
 
 /**
  * Why there is no agent: the process could not be started, or it did not answer
@@ -71,6 +81,47 @@ export const layer = <E = never, R = never>(
     Layer.provide(NodeServices.layer),
     Layer.catchTag("AppServerExited", (error) => Layer.effectContext(Effect.fail(exitedEarly(error, options))))
   )
+
+/**
+ * The same agent, which starts its app-server again when that ends, as `restart` says.
+ *
+ * What was under way when it ended fails with `AppServerExited`, and so do the threads
+ * and turns from before. `events` and `notifications` go on and tell of it with
+ * `client/restarted`; calls made meanwhile wait for the new process; the threads in
+ * `resumeThreads` are loaded again. A process that does not come up, or does not stay,
+ * is given up with `SupervisorGaveUp`. The first start has to succeed.
+ *
+ * **Example** (Going on with a thread after a restart)
+ *
+ * ```ts
+ * const program = Effect.gen(function*() {
+ *   const codex = yield* Codex
+ *   const first = yield* codex.startThread()
+ *   const run = (thread: Thread) => thread.run("Go on")
+ *   yield* run(first).pipe(
+ *     Effect.catchTag("AppServerExited", () => Effect.flatMap(codex.resumeThread(first.id), run))
+ *   )
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerSupervised = <E = never, R = never>(
+  options: SupervisedOptions<E, R> = {}
+): Layer.Layer<Codex | AppServerClient, StartError, R> => {
+  const supervised = Supervisor.layer({
+    ...options,
+    client: options,
+    transport: Effect.andThen(AppServerClient.checkOptions(options), AppServerProcess.make(options))
+  }).pipe(
+    Layer.provide(NodeServices.layer),
+    Layer.catchTag("AppServerExited", (error) => Layer.effectContext(Effect.fail(exitedEarly(error, options))))
+  )
+  return options.approvals === undefined
+    ? supervised
+    : Layer.provide(supervised, Approvals.layer(options.approvals))
+}
 
 const client = <E, R>(
   options: Options<E, R>
@@ -129,5 +180,6 @@ const exitedEarly = (error: AppServerExited, options: AppServerProcess.Options):
       : `The app-server exited with code ${error.exitCode} before it answered the handshake`,
     stderr: error.stderr,
     ...(options.codexPath === undefined ? {} : { executable: options.codexPath }),
-    ...(error.exitCode === undefined ? {} : { exitCode: error.exitCode })
+    ...(error.exitCode === undefined ? {} : { exitCode: error.exitCode }),
+    ...(error.signal === undefined ? {} : { signal: error.signal })
   })

@@ -37,14 +37,18 @@ export class EventHub {
   private readonly unowned = new Set<Subscriber>()
   private readonly threads = new Map<string, Set<Subscriber>>()
   private readonly limits: Subscription.Limits
+  private readonly outlet: EventHub | undefined
   private closedWith: ConnectionError | undefined
 
-  constructor(limits: Subscription.Limits) {
+  /** With an outlet, another hub is told the same events, and goes on when this one ends. */
+  constructor(limits: Subscription.Limits, outlet?: EventHub) {
     this.limits = limits
+    this.outlet = outlet
   }
 
   /** To those who want everything, those who listen to what it is about, and those who want its thread. */
   publish(event: Published, bytes: number): void {
+    this.outlet?.publish(event, bytes)
     for (const subscriber of this.everything) subscriber.slide({ event, bytes })
     this.address(event, bytes)
     if (event.threadId === undefined || this.threads.size === 0) return
@@ -54,6 +58,7 @@ export class EventHub {
 
   /** To those who want what belongs to no turn of this client. */
   publishUnowned(event: Published, bytes: number): void {
+    this.outlet?.publishUnowned(event, bytes)
     for (const subscriber of this.unowned) subscriber.slide({ event, bytes })
   }
 

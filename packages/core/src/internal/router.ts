@@ -420,6 +420,8 @@ export const duringMethod = (error: ConnectionError, method: string): Connection
       const { cause, description, operation } = error
       return new TransportError({ operation, description, method, ...(cause === undefined ? {} : { cause }) })
     }
+    case "SupervisorGaveUp":
+      return error
   }
 }
 

@@ -24,6 +24,7 @@ import type { CodexEvent } from "../Notification.ts"
 import * as ApprovalRequest from "./approvalRequest.ts"
 import * as Envelope from "./envelope.ts"
 import { idAt } from "./notifications.ts"
+import type { Outlet } from "./outlet.ts"
 import * as Payload from "./payload.ts"
 import { INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_OVERLOADED } from "./responseError.ts"
 
@@ -76,27 +77,31 @@ export interface Desk {
   readonly open: (request: ServerRequestEnvelope) => void
   /** Lets go of requests that an event says are over. */
   readonly observe: (event: CodexEvent) => void
-  /** The connection is over: what is open needs no answer. */
   /** Whether a request of one of these turns waits for its answer. */
   readonly isAsking: (turnIds: ReadonlyArray<string>) => boolean
+  /** The connection is over: what is open needs no answer. */
   readonly close: () => void
   /** Answers for one thread, before those of the connection; undefined takes them away. */
   readonly assign: (threadId: string, answers: Approvals.Service | undefined) => void
   readonly decisions: PubSub.PubSub<Approvals.DecisionRecord>
 }
 
+/** Where decisions are published, until the scope closes. */
+export const audit: Effect.Effect<PubSub.PubSub<Approvals.DecisionRecord>, never, Scope.Scope> = Effect.acquireRelease(
+  PubSub.sliding<Approvals.DecisionRecord>(AUDIT),
+  PubSub.shutdown
+)
+
 export const make = Effect.fnUntraced(function*(options: {
   readonly send: (line: string) => Effect.Effect<void, ConnectionError>
   readonly answers: Approvals.Service | undefined
+  readonly outlet?: Pick<Outlet, "answers" | "decisions"> | undefined
 }): Effect.fn.Return<Desk, never, Scope.Scope> {
   const run = yield* FiberSet.makeRuntime<never>()
   const places = yield* Semaphore.make(MAX_RUNNING)
-  const decisions = yield* Effect.acquireRelease(
-    PubSub.sliding<Approvals.DecisionRecord>(AUDIT),
-    PubSub.shutdown
-  )
+  const decisions = options.outlet?.decisions ?? (yield* audit)
   const open = new Map<Envelope.RequestId, OpenRequest>()
-  const threads = new Map<string, Approvals.Service>()
+  const threads = options.outlet?.answers ?? new Map<string, Approvals.Service>()
   const fileChanges = new Map<string, FileChange>()
 
   /** Asks the policies: the thread's own first, then what the connection has; without any, the answer is no. */
@@ -299,7 +304,7 @@ export const make = Effect.fnUntraced(function*(options: {
       entry.settled = true
       letGo(id, entry)
     }
-    threads.clear()
+    if (options.outlet === undefined) threads.clear()
     fileChanges.clear()
   }
 
@@ -309,14 +314,14 @@ export const make = Effect.fnUntraced(function*(options: {
   return {
     open: take,
     close,
+    isAsking: (turnIds) => {
+      for (const { turnId } of open.values()) if (turnId !== undefined && turnIds.includes(turnId)) return true
+      return false
+    },
     observe,
     assign: (threadId, answers) => {
       if (answers === undefined) threads.delete(threadId)
       else threads.set(threadId, answers)
-    },
-    isAsking: (turnIds) => {
-      for (const { turnId } of open.values()) if (turnId !== undefined && turnIds.includes(turnId)) return true
-      return false
     },
     decisions
   }
