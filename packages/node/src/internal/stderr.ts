@@ -36,7 +36,8 @@ export const make = <E>(bytes: Stream.Stream<Uint8Array, E>, redact: (text: stri
   const log = (line: string): Effect.Effect<void> => {
     const text = redact(stripVTControlCharacters(line)).slice(0, LINE_LENGTH).trimEnd()
     if (text === "" || unresolvedFrame.test(text)) return Effect.void
-    const entry = decodeLogLine(text)
+    // What cannot be JSON is not tried: a parser's exception is dear when there are many lines.
+    const entry = text.startsWith("{") ? decodeLogLine(text) : Option.none()
     const message = Option.match(entry, {
       onNone: () => text,
       // Once more: the line had a secret's quotes escaped.
