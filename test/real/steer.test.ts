@@ -65,9 +65,12 @@ layer(OfflineCodex.layer({ model: echo }), live)("steering a turn", (it) => {
       const thread = yield* codex.startThread()
       const turn = yield* thread.turn("Quick")
       yield* turn.result
-      const error = yield* failure(turn.steer("Too late"), "InvalidRequest")
+      const error = yield* failure(turn.steer("Too late"), "StaleTurn")
       assert.strictEqual(error.method, "turn/steer")
-      assert.include(error.message, "no active turn to steer")
+      assert.deepStrictEqual(
+        [error.threadId, error.expectedTurnId, error.actualTurnId],
+        [thread.id, turn.id, null]
+      )
       assert.notInclude(error.message, "Too late")
     }))
 
@@ -82,8 +85,12 @@ layer(OfflineCodex.layer({ model: echo }), live)("steering a turn", (it) => {
       yield* model.enqueue(OfflineModel.text(["Two ", OfflineModel.hold(gate), "done"]))
       const running = yield* thread.turn("Two")
       yield* gate.reached
-      const error = yield* failure(ended.steer("For the wrong one"), "InvalidRequest")
-      assert.include(error.message, "expected active turn id")
+      const error = yield* failure(ended.steer("For the wrong one"), "StaleTurn")
+      assert.deepStrictEqual(
+        [error.threadId, error.expectedTurnId, error.actualTurnId],
+        [thread.id, ended.id, running.id]
+      )
+      assert.notInclude(error.message, "For the wrong one")
       yield* gate.open
       const result = yield* running.result
       assert.deepStrictEqual(prompts(result.items), ["Two"])

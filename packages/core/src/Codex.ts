@@ -9,6 +9,7 @@ import type {
   SortDirection,
   Thread as ThreadModel,
   ThreadListResponse,
+  ThreadSearchResult,
   ThreadSortKey
 } from "@effect-codex/generated"
 import * as Context from "effect/Context"
@@ -36,6 +37,7 @@ import * as Providers from "./Providers.ts"
 import * as RuntimeVersion from "./RuntimeVersion.ts"
 import * as Skills from "./Skills.ts"
 import * as Thread from "./Thread.ts"
+import * as ThreadHistory from "./ThreadHistory.ts"
 import * as Usage from "./Usage.ts"
 
 // =============================================================================
@@ -123,6 +125,22 @@ export class Codex extends Context.Service<Codex, {
     id: string,
     options?: Thread.ForkThreadOptions<E, R>
   ) => Effect.Effect<Thread.Thread, RequestError, R>
+  /**
+   * A thread for as long as the scope is open: a new one, or with `resume` a stored
+   * one. When the scope closes the server is asked to tell no more of it (see
+   * `thread.unsubscribe`), unless another scope still has it.
+   */
+  readonly thread: <E = never, R = never>(
+    options?: Thread.ScopedThreadOptions<E, R>
+  ) => Effect.Effect<Thread.Thread, RequestError, R | Scope.Scope>
+  /**
+   * The stored threads in whose messages a text occurs, page after page as they are
+   * pulled. Needs `experimental: true` on the layer. Mirrors `thread/search`.
+   */
+  readonly searchThreads: (
+    text: string,
+    options?: ThreadHistory.SearchOptions
+  ) => Stream.Stream<ThreadSearchResult, RequestError>
   /** The stored threads, page after page as they are pulled. Mirrors `thread/list`. */
   readonly threads: (filter?: ThreadFilter) => Stream.Stream<ThreadModel, RequestError>
   /** One page of the stored threads. Mirrors `thread/list`. */
@@ -253,6 +271,8 @@ export const make = Effect.gen(function*() {
         )
     )).pipe(Effect.withSpan("Codex.models"))
 
+  const holders = new Map<string, number>()
+
   return Codex.of({
     metadata: {
       version: RuntimeVersion.fromUserAgent(client.server.userAgent),
@@ -264,6 +284,8 @@ export const make = Effect.gen(function*() {
     startThread: (options) => Thread.start(client, options),
     resumeThread: (id, options) => Thread.resume(client, id, options),
     forkThread: (id, options) => Thread.fork(client, id, options),
+    thread: (options) => Thread.scoped(client, holders, options),
+    searchThreads: (text, options) => ThreadHistory.search(client, text, options),
     threads: (filter) =>
       Stream.paginate(
         undefined,
@@ -277,9 +299,7 @@ export const make = Effect.gen(function*() {
       const { thread } = yield* client.request("thread/unarchive", { threadId: id })
       return thread
     }),
-    deleteThread: Effect.fn("Codex.deleteThread")(function*(id: string) {
-      yield* client.request("thread/delete", { threadId: id })
-    }),
+    deleteThread: (id) => Thread.make(client, id).delete,
     models,
     account: Effect.fn("Codex.account")((options?: { readonly refreshToken?: boolean | undefined }) =>
       client.request("account/read", { refreshToken: options?.refreshToken ?? false })

@@ -422,6 +422,29 @@ export class TurnInterrupted extends Schema.TaggedError<TurnInterrupted>()("Turn
 }
 
 /**
+ * Input was meant for a turn that is not the one the thread runs now: it has ended,
+ * or another one has begun. The input was not taken.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class StaleTurn extends Schema.TaggedError<StaleTurn>()("StaleTurn", {
+  /** The method that was refused. */
+  method: Schema.String,
+  /** The thread. */
+  threadId: Schema.String,
+  /** The turn that the input was meant for. */
+  expectedTurnId: Schema.String,
+  /** The turn that runs instead; null when none does. */
+  actualTurnId: Schema.NullOr(Schema.String)
+}) {
+  override get message(): string {
+    const instead = this.actualTurnId === null ? "no turn runs" : `turn ${this.actualTurnId} runs`
+    return `${this.method}: turn ${this.expectedTurnId} is not running any more, ${instead}`
+  }
+}
+
+/**
  * The answer of a turn is not what the output Schema says. The turn itself has
  * completed: `result` is what it came to.
  *
@@ -645,6 +668,7 @@ export type CodexError =
   | TurnFailed
   | TurnInterrupted
   | TurnStalled
+  | StaleTurn
   | TurnLagged
   | OutputLagged
   | OutputDecodeError

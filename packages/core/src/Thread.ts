@@ -8,6 +8,7 @@ import type {
   ReasoningSummaryParam,
   ReviewTarget,
   Thread as ThreadModel,
+  ThreadUnsubscribeStatus,
   TurnStartParams
 } from "@effect-codex/generated"
 import * as Effect from "effect/Effect"
@@ -27,10 +28,14 @@ import type {
   TurnStalled
 } from "./CodexError.ts"
 import type * as CodexTools from "./CodexTools.ts"
+import * as Goal from "./Goal.ts"
 import * as Input from "./Input.ts"
-import type { CodexEvent, TurnEvent } from "./Notification.ts"
+import type { ChildEvent, CodexEvent, TurnEvent } from "./Notification.ts"
+import * as Review from "./Review.ts"
 import * as Run from "./Run.ts"
 import * as Sandbox from "./Sandbox.ts"
+import * as ThreadHistory from "./ThreadHistory.ts"
+import * as ThreadQueue from "./ThreadQueue.ts"
 import * as TurnHandle from "./TurnHandle.ts"
 
 // =============================================================================
@@ -101,6 +106,19 @@ export interface StartThreadOptions<E = never, R = never> extends ThreadOptions<
 export interface ResumeThreadOptions<E = never, R = never> extends ThreadOptions<E, R> {}
 
 /**
+ * Options of `codex.thread`: those of a new thread, or of the one to resume.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ScopedThreadOptions<E = never, R = never> =
+  | (StartThreadOptions<E, R> & { readonly resume?: undefined })
+  | (ResumeThreadOptions<E, R> & {
+    /** The thread to resume, by its id. */
+    readonly resume: string
+  })
+
+/**
  * Options of `codex.forkThread` and `thread.fork`. What is left out is as the
  * source has it (approvals, directory) or as the server's configuration says
  * (model, sandbox). Approvals and tools that were given for the source are not
@@ -140,6 +158,43 @@ export interface TurnOptions {
   readonly sandbox?: Sandbox.Sandbox | undefined
 }
 
+/**
+ * Options of `thread.turn` and `thread.stream` for the events of the agents that the
+ * turn has at work.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface FamilyOptions extends TurnOptions {
+  /**
+   * Whether the events of the agents that the turn has at work are among its own, each
+   * as a `client/childEvent` that says whose it is, until the turn ends: an agent may
+   * work on beyond that. Without it they never are.
+   */
+  readonly includeChildren: true
+}
+
+/**
+ * What is stored of a thread beside its history. What is left out stays; null takes
+ * it away.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ThreadMetadataOptions {
+  /** Where its work stands in Git. */
+  readonly git?: {
+    /** The branch. */
+    readonly branch?: string | null | undefined
+    /** The commit. */
+    readonly sha?: string | null | undefined
+    /** The URL of the repository. */
+    readonly originUrl?: string | null | undefined
+  } | undefined
+  /** The project that it belongs to, by its id. Needs `experimental: true` on the layer. */
+  readonly projectId?: string | null | undefined
+}
+
 // =============================================================================
 // Model
 // =============================================================================
@@ -162,30 +217,83 @@ export interface Thread {
   readonly run: Run.Run
   /**
    * Starts a turn and gives the handle to it. Closing the scope before the turn
-   * has ended interrupts it. Mirrors `turn/start`.
+   * has ended interrupts it. With `includeChildren` its `events` have those of the
+   * agents that it has at work. Mirrors `turn/start`.
    */
-  readonly turn: (
-    input: Input.Input,
-    options?: TurnOptions
-  ) => Effect.Effect<TurnHandle.TurnHandle, RequestError, Scope.Scope>
+  readonly turn: {
+    (
+      input: Input.Input,
+      options: FamilyOptions
+    ): Effect.Effect<TurnHandle.TurnHandle<TurnEvent | ChildEvent>, RequestError, Scope.Scope>
+    (input: Input.Input, options?: TurnOptions): Effect.Effect<TurnHandle.TurnHandle, RequestError, Scope.Scope>
+  }
   /**
    * Runs one turn and streams its events. The stream ends when the turn has
    * completed, and fails after the last event when it has failed or was
-   * interrupted. Stopping early interrupts the turn.
+   * interrupted. Stopping early interrupts the turn. With `includeChildren` it has
+   * the events of the agents that the turn has at work.
    */
-  readonly stream: (
-    input: Input.Input,
-    options?: TurnOptions
-  ) => Stream.Stream<TurnEvent, RequestError | TurnFailed | TurnInterrupted | TurnStalled | TurnLagged>
+  readonly stream: {
+    (
+      input: Input.Input,
+      options: FamilyOptions
+    ): Stream.Stream<
+      TurnEvent | ChildEvent,
+      RequestError | TurnFailed | TurnInterrupted | TurnStalled | TurnLagged
+    >
+    (
+      input: Input.Input,
+      options?: TurnOptions
+    ): Stream.Stream<TurnEvent, RequestError | TurnFailed | TurnInterrupted | TurnStalled | TurnLagged>
+  }
   /**
-   * Starts the server's code reviewer as a turn of this thread. Mirrors
-   * `review/start`.
+   * Starts the server's code reviewer as a turn of this thread. Its result has what
+   * the reviewer says. Mirrors `review/start`.
    */
-  readonly review: (target: ReviewTarget) => Effect.Effect<TurnHandle.TurnHandle, RequestError, Scope.Scope>
+  readonly review: (target: ReviewTarget) => Effect.Effect<Review.ReviewHandle, RequestError, Scope.Scope>
+  /** The thread's goal, and what changes it. Not for an ephemeral thread. */
+  readonly goal: Goal.Goals
+  /**
+   * Sets a goal and waits until the thread does not work on it any more: all the turns
+   * that the server runs for it are one run with one result. A turn that is started
+   * by `run` or `turn` meanwhile is not part of it. Interrupting the fiber pauses the
+   * goal, interrupts its turn and waits for its end. Mirrors `thread/goal/set`.
+   */
+  readonly runGoal: (
+    goal: string | Goal.GoalOptions
+  ) => Effect.Effect<Goal.GoalResult, RequestError | Goal.GoalFailure>
+  /** The same as a handle with the events of all those turns. Closing the scope before the work has ended pauses the goal. */
+  readonly startGoal: (
+    goal: string | Goal.GoalOptions
+  ) => Effect.Effect<Goal.GoalHandle, RequestError, Scope.Scope>
+  /** The input that waits on the server until the thread's turn has ended. */
+  readonly queue: ThreadQueue.ThreadQueue
+  /**
+   * The thread's turns, page after page as they are pulled; newest first unless asked
+   * otherwise. Not for an ephemeral thread. Mirrors `thread/turns/list`.
+   */
+  readonly turns: (
+    options?: ThreadHistory.TurnsOptions
+  ) => Stream.Stream<ThreadHistory.PastTurn, RequestError>
+  /**
+   * The items of the thread's turns, page after page as they are pulled; oldest first
+   * unless asked otherwise. Not for an ephemeral thread. Mirrors `thread/items/list`.
+   */
+  readonly items: (
+    options?: ThreadHistory.ItemsOptions
+  ) => Stream.Stream<ThreadHistory.PastItem, RequestError>
   /** What the server knows of the thread; with `includeTurns` its whole history. Mirrors `thread/read`. */
   readonly read: (options?: { readonly includeTurns?: boolean | undefined }) => Effect.Effect<ThreadModel, RequestError>
   /** Names the thread. Mirrors `thread/name/set`. */
   readonly setName: (name: string) => Effect.Effect<void, RequestError>
+  /** Changes what is stored of the thread beside its history. Mirrors `thread/metadata/update`. */
+  readonly setMetadata: (options: ThreadMetadataOptions) => Effect.Effect<ThreadModel, RequestError>
+  /**
+   * Takes this turn and all turns after it out of the history, so that the thread goes
+   * on from before them; a turn that runs is interrupted. Files stay as they are.
+   * Mirrors `thread/revert`.
+   */
+  readonly revert: (beforeTurnId: string) => Effect.Effect<ThreadModel, RequestError>
   /**
    * Sums up the history so that it takes less of the model's context, and waits
    * until that is done. Mirrors `thread/compact/start`.
@@ -193,6 +301,16 @@ export interface Thread {
   readonly compact: Effect.Effect<void, RequestError | TurnFailed | TurnInterrupted | TurnStalled>
   /** Puts the thread away. A turn that runs is ended. Mirrors `thread/archive`. */
   readonly archive: Effect.Effect<void, RequestError>
+  /** Deletes the thread, and its agents' threads, for good. A turn that runs is interrupted. Mirrors `thread/delete`. */
+  readonly delete: Effect.Effect<void, RequestError>
+  /**
+   * Asks the server to tell this connection no more of the thread, so that it can
+   * unload it. What runs on it goes on: handles on it here fail with a
+   * `TransportError`. The next turn on the thread resumes it first, which fails with
+   * `InvalidRequest` when it was never stored (an ephemeral thread, or one without a
+   * turn). Mirrors `thread/unsubscribe`.
+   */
+  readonly unsubscribe: Effect.Effect<ThreadUnsubscribeStatus, RequestError>
   /** A new thread with the history of this one. Mirrors `thread/fork`. */
   readonly fork: <E = never, R = never>(
     options?: ForkThreadOptions<E, R>
@@ -223,20 +341,60 @@ export const make = (client: AppServerClient["Service"], id: string): Thread => 
     outputSchema?: Schema.Json
   ) => client.openTurn("turn/start", { ...turnStartParams(id, input, options), outputSchema }, { read })
 
+  const openFamily = (input: Input.Input, options: FamilyOptions, read: "replay" | "once") =>
+    client.openTurn("turn/start", turnStartParams(id, input, options), { read, includeChildren: true })
+
+  function turn(
+    input: Input.Input,
+    options: FamilyOptions
+  ): Effect.Effect<TurnHandle.TurnHandle<TurnEvent | ChildEvent>, RequestError, Scope.Scope>
+  function turn(
+    input: Input.Input,
+    options?: TurnOptions
+  ): Effect.Effect<TurnHandle.TurnHandle, RequestError, Scope.Scope>
+  function turn(
+    input: Input.Input,
+    options?: TurnOptions | FamilyOptions
+  ): Effect.Effect<TurnHandle.TurnHandle<TurnEvent | ChildEvent>, RequestError, Scope.Scope> {
+    return (isFamily(options)
+      ? Effect.map(openFamily(input, options, "replay"), (opened) => TurnHandle.fromOpenFamily(client, opened))
+      : Effect.map(open(input, options, "replay"), (opened) => TurnHandle.fromOpenTurn(client, opened))).pipe(
+        Effect.withSpan("Thread.turn")
+      )
+  }
+
+  function stream(
+    input: Input.Input,
+    options: FamilyOptions
+  ): Stream.Stream<TurnEvent | ChildEvent, RequestError | TurnFailed | TurnInterrupted | TurnStalled | TurnLagged>
+  function stream(
+    input: Input.Input,
+    options?: TurnOptions
+  ): Stream.Stream<TurnEvent, RequestError | TurnFailed | TurnInterrupted | TurnStalled | TurnLagged>
+  function stream(
+    input: Input.Input,
+    options?: TurnOptions | FamilyOptions
+  ): Stream.Stream<TurnEvent | ChildEvent, RequestError | TurnFailed | TurnInterrupted | TurnStalled | TurnLagged> {
+    return Stream.unwrap(
+      Effect.map(
+        isFamily(options) ? openFamily(input, options, "once") : open(input, options, "once"),
+        (opened) => Stream.concat(opened.family, Stream.fromEffectDrain(opened.result))
+      )
+    )
+  }
+
   return {
     id,
     run: Run.make(open),
-    turn: Effect.fn("Thread.turn")(function*(input: Input.Input, options?: TurnOptions) {
-      return TurnHandle.fromOpenTurn(client, yield* open(input, options, "replay"))
-    }),
-    stream: (input, options) =>
-      Stream.unwrap(
-        Effect.map(open(input, options, "once"), (turn) =>
-          Stream.concat(turn.events, Stream.fromEffectDrain(turn.result)))
-      ),
-    review: Effect.fn("Thread.review")(function*(target: ReviewTarget) {
-      return TurnHandle.fromOpenTurn(client, yield* client.openTurn("review/start", { threadId: id, target }))
-    }),
+    turn,
+    stream,
+    review: (target) => Review.start(client, id, target),
+    goal: Goal.make(client, id),
+    runGoal: (goal) => Goal.run(client, id, goal),
+    startGoal: (goal) => Goal.start(client, id, goal),
+    queue: ThreadQueue.make(client, id),
+    turns: (options) => ThreadHistory.turns(client, id, options),
+    items: (options) => ThreadHistory.items(client, id, options),
     read: Effect.fn("Thread.read")(function*(options?: { readonly includeTurns?: boolean | undefined }) {
       const { thread } = yield* client.request("thread/read", {
         threadId: id,
@@ -247,6 +405,19 @@ export const make = (client: AppServerClient["Service"], id: string): Thread => 
     setName: Effect.fn("Thread.setName")(function*(name: string) {
       yield* client.request("thread/name/set", { threadId: id, name })
     }),
+    setMetadata: Effect.fn("Thread.setMetadata")(function*({ git, projectId }: ThreadMetadataOptions) {
+      const { thread } = yield* client.experimental.request("thread/metadata/update", {
+        threadId: id,
+        gitInfo: git === undefined ? undefined : { branch: git.branch, sha: git.sha, originUrl: git.originUrl },
+        // On the wire null is no change and the empty string is none.
+        projectId: projectId === null ? "" : projectId
+      })
+      return thread
+    }),
+    revert: Effect.fn("Thread.revert")(function*(beforeTurnId: string) {
+      const { thread } = yield* client.request("thread/revert", { threadId: id, beforeTurnId })
+      return thread
+    }),
     compact: client.openTurn("thread/compact/start", { threadId: id }, { read: "never" }).pipe(
       Effect.flatMap((turn) => turn.result),
       Effect.asVoid,
@@ -254,6 +425,10 @@ export const make = (client: AppServerClient["Service"], id: string): Thread => 
       Effect.withSpan("Thread.compact")
     ),
     archive: Effect.asVoid(client.request("thread/archive", { threadId: id })).pipe(Effect.withSpan("Thread.archive")),
+    delete: Effect.asVoid(client.request("thread/delete", { threadId: id })).pipe(Effect.withSpan("Thread.delete")),
+    unsubscribe: Effect.map(client.request("thread/unsubscribe", { threadId: id }), ({ status }) => status).pipe(
+      Effect.withSpan("Thread.unsubscribe")
+    ),
     fork: (options) => fork(client, id, options),
     events: client.threadNotifications(id)
   }
@@ -326,6 +501,38 @@ export const fork = Effect.fn("Thread.fork")(
   }
 )
 
+/**
+ * A thread for as long as the scope is open: started, or resumed where `resume` says
+ * which. `holders` counts who has which thread, so that the last one unsubscribes.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const scoped = Effect.fn("Thread.scoped")(
+  function*<E, R>(
+    client: AppServerClient["Service"],
+    holders: Map<string, number>,
+    options: ScopedThreadOptions<E, R> = {}
+  ) {
+    return yield* Effect.acquireRelease(
+      Effect.tap(
+        "resume" in options && options.resume !== undefined
+          ? resume(client, options.resume, options)
+          : start(client, options),
+        ({ id }) => Effect.sync(() => holders.set(id, (holders.get(id) ?? 0) + 1))
+      ),
+      ({ id, unsubscribe }) =>
+        Effect.suspend(() => {
+          const others = (holders.get(id) ?? 1) - 1
+          if (others > 0) return Effect.sync(() => holders.set(id, others))
+          holders.delete(id)
+          // Without the connection there is nobody to unsubscribe from.
+          return Effect.andThen(client.answerThread(id, undefined), Effect.ignore(unsubscribe))
+        })
+    )
+  }
+)
+
 /** What answers the server on the thread: its approvals, and its tools for the calls of them. */
 const answersOf = <E, R>(
   { approvals, tools }: ThreadOptions<E, R>
@@ -348,6 +555,9 @@ const threadParams = <E, R>(options: ThreadOptions<E, R>) => ({
   developerInstructions: options.developerInstructions,
   config: options.config
 })
+
+const isFamily = (options: TurnOptions | FamilyOptions | undefined): options is FamilyOptions =>
+  options !== undefined && "includeChildren" in options && options.includeChildren
 
 const turnStartParams = (
   threadId: string,

@@ -8,26 +8,29 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import type { AppServerClient, OpenTurn, TurnStartMethod } from "./AppServerClient.ts"
-import type {
-  ConnectionError,
-  DecodeError,
-  RequestError,
-  TurnFailed,
-  TurnInterrupted,
-  TurnLagged,
-  TurnStalled
+import {
+  type ConnectionError,
+  type DecodeError,
+  type InvalidRequest,
+  type RequestError,
+  StaleTurn,
+  type TurnFailed,
+  type TurnInterrupted,
+  type TurnLagged,
+  type TurnStalled
 } from "./CodexError.ts"
 import * as Input from "./Input.ts"
-import type { TurnEvent } from "./Notification.ts"
+import type { ChildEvent, TurnEvent } from "./Notification.ts"
 import type { RunResult } from "./RunResult.ts"
 
 /**
- * One turn of the agent, held until its scope closes.
+ * One turn of the agent, held until its scope closes. `Event` is what its `events`
+ * are: with `includeChildren` those of the agents that it has at work too.
  *
  * @since 0.1.0
  * @category models
  */
-export interface TurnHandle {
+export interface TurnHandle<Event = TurnEvent> {
   /** The turn's id. */
   readonly id: string
   /** The thread it runs on. */
@@ -37,7 +40,7 @@ export interface TurnHandle {
    * the turn. A reader that falls behind fails with `TurnLagged` and disturbs
    * nobody else.
    */
-  readonly events: Stream.Stream<TurnEvent, ConnectionError | TurnLagged>
+  readonly events: Stream.Stream<Event, ConnectionError | TurnLagged>
   /**
    * What the agent says, as it says it: the deltas of its messages, commentary
    * included. When the server tries again after a broken connection to the model,
@@ -52,10 +55,10 @@ export interface TurnHandle {
   readonly result: Effect.Effect<RunResult, TurnFailed | TurnInterrupted | TurnStalled | ConnectionError | DecodeError>
   /**
    * Adds input to the running turn; the agent takes it up at its next step. Fails
-   * with `InvalidRequest` when the turn is no longer the thread's active one.
-   * Mirrors `turn/steer`.
+   * with `StaleTurn` when the turn is no longer the thread's active one. Mirrors
+   * `turn/steer`.
    */
-  readonly steer: (input: Input.Input) => Effect.Effect<TurnSteerResponse, RequestError>
+  readonly steer: (input: Input.Input) => Effect.Effect<TurnSteerResponse, RequestError | StaleTurn>
   /**
    * Stops the turn and waits until it has ended. Nothing happens when it has
    * ended already. Mirrors `turn/interrupt`.
@@ -83,10 +86,32 @@ export const fromOpenTurn = <M extends TurnStartMethod>(
       threadId: turn.threadId,
       expectedTurnId: turn.turnId,
       input: Input.toItems(input)
-    })
+    }).pipe(Effect.catchTag("InvalidRequest", (refusal) => Effect.fail(staleTurn(turn, refusal) ?? refusal)))
   ),
   interrupt: turn.interrupt
 })
+
+/**
+ * The same with the events of the agents that the turn has at work.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const fromOpenFamily = <M extends TurnStartMethod>(
+  client: AppServerClient["Service"],
+  turn: OpenTurn<M>
+): TurnHandle<TurnEvent | ChildEvent> => ({ ...fromOpenTurn(client, turn), events: turn.family })
+
+/** The server names both turns, or says that there is none. */
+const staleTurn = (
+  { threadId, turnId }: { readonly threadId: string; readonly turnId: string },
+  { description, method }: InvalidRequest
+): StaleTurn | undefined => {
+  const actual = /expected active turn id `[^`]*` but found `([^`]*)`/.exec(description)?.[1]
+  return actual === undefined && !description.includes("no active turn to steer")
+    ? undefined
+    : new StaleTurn({ method, threadId, expectedTurnId: turnId, actualTurnId: actual ?? null })
+}
 
 /**
  * The text of the agent's messages among the events of a turn.

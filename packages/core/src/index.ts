@@ -10,7 +10,10 @@ export {
   AppServerClient,
   type BufferLimits,
   type ClientInfo,
+  type GoalEnd,
+  type GoalOutcome,
   type HandshakeError,
+  type OpenGoal,
   type OpenTurn,
   type OpenTurnOptions,
   type Options as AppServerClientOptions,
@@ -42,6 +45,7 @@ export {
   RetryLimitExceeded,
   RpcError,
   ServerOverloaded,
+  StaleTurn,
   SupervisorGaveUp,
   TransportError,
   TurnFailed,
@@ -57,11 +61,13 @@ export type * as Configuration from "./Configuration.ts"
 export type * as Feedback from "./Feedback.ts"
 export type * as Files from "./Files.ts"
 export type * as FuzzyFileSearch from "./FuzzyFileSearch.ts"
+export type { Goal, GoalFailure, GoalHandle, GoalOptions, GoalResult, Goals, GoalSetOptions } from "./Goal.ts"
 export type * as Hooks from "./Hooks.ts"
 export * as Input from "./Input.ts"
 export type { BrowserLogin, DeviceCodeLogin, PendingLogin } from "./Login.ts"
 export type * as McpServers from "./McpServers.ts"
 export type {
+  ChildEvent,
   CodexEvent,
   DecodeFailure,
   Lagged,
@@ -75,6 +81,7 @@ export type * as Plugins from "./Plugins.ts"
 export type * as Providers from "./Providers.ts"
 export * as RetryPolicy from "./RetryPolicy.ts"
 export { retryOnOverload } from "./RetryPolicy.ts"
+export type { ReviewHandle, ReviewResult } from "./Review.ts"
 export type { BudgetError, OutputError, OutputOptions, OutputResult, RunError, RunOptions } from "./Run.ts"
 export type { RunResult } from "./RunResult.ts"
 export type { Sandbox } from "./Sandbox.ts"
@@ -82,13 +89,18 @@ export type * as ServerRequests from "./ServerRequests.ts"
 export type * as Skills from "./Skills.ts"
 export * as Supervisor from "./Supervisor.ts"
 export type {
+  FamilyOptions,
   ForkThreadOptions,
   ResumeThreadOptions,
+  ScopedThreadOptions,
   StartThreadOptions,
   Thread,
+  ThreadMetadataOptions,
   ThreadOptions,
   TurnOptions
 } from "./Thread.ts"
+export type { ItemsOptions, PastItem, PastTurn, SearchOptions, TurnsOptions } from "./ThreadHistory.ts"
+export type { QueueAddOptions, ThreadQueue } from "./ThreadQueue.ts"
 export { Transport } from "./Transport.ts"
 export type { TurnHandle } from "./TurnHandle.ts"
 export type * as Usage from "./Usage.ts"

@@ -1,0 +1,276 @@
+/**
+ * A thread's goal: what it works on by itself, turn after turn, until it is reached.
+ *
+ * @since 0.1.0
+ */
+import type {
+  ThreadGoal,
+  ThreadGoalStatus,
+  ThreadGoalStatusParam,
+  ThreadItem,
+  ThreadTokenUsage
+} from "@effect-codex/generated"
+import type * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
+import type { AppServerClient, GoalEnd, GoalOutcome } from "./AppServerClient.ts"
+import type {
+  ConnectionError,
+  DecodeError,
+  RequestError,
+  TurnFailed,
+  TurnInterrupted,
+  TurnLagged,
+  TurnStalled
+} from "./CodexError.ts"
+import { fromSeconds } from "./internal/units.ts"
+import type { TurnEvent } from "./Notification.ts"
+import type { RunResult } from "./RunResult.ts"
+import { textOf } from "./TurnHandle.ts"
+
+// =============================================================================
+// Models
+// =============================================================================
+
+/**
+ * A thread's goal.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Goal {
+  /** The thread that works on it. */
+  readonly threadId: string
+  /** What it is. */
+  readonly objective: string
+  /** Where it stands; the thread works on an `active` one. */
+  readonly status: ThreadGoalStatus
+  /** How many tokens it may take; null without a limit. */
+  readonly tokenBudget: number | null
+  /** How many tokens it has taken. */
+  readonly tokensUsed: number
+  /** How long the thread has worked on it (to the second). */
+  readonly timeUsed: Duration.Duration
+  /** When it was set (to the second). */
+  readonly createdAt: DateTime.Utc | null
+  /** When it was changed last (to the second). */
+  readonly updatedAt: DateTime.Utc | null
+  /** The same as the server sent it. */
+  readonly wire: ThreadGoal
+}
+
+/**
+ * Options of `thread.runGoal` and `thread.startGoal`. A string is an objective.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface GoalOptions {
+  /** What to work on; the goal that the thread has when left out. */
+  readonly objective?: string | undefined
+  /** How many tokens it may take. */
+  readonly tokenBudget?: number | undefined
+}
+
+/**
+ * Options of `thread.goal.set`. What is left out stays as it is.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface GoalSetOptions extends GoalOptions {
+  /** Where it stands. A new goal is `active`: the thread starts to work on it at once. */
+  readonly status?: ThreadGoalStatusParam | undefined
+}
+
+/**
+ * The goal of a thread, and what changes it. `thread.runGoal` follows the work on it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Goals {
+  /** The goal; null without one. Mirrors `thread/goal/get`. */
+  readonly get: Effect.Effect<Goal | null, RequestError>
+  /**
+   * Sets or changes it. A running turn hears of another objective and goes on; of
+   * another status it does not. Mirrors `thread/goal/set`.
+   */
+  readonly set: (options: GoalSetOptions) => Effect.Effect<Goal, RequestError>
+  /** Takes it away; false when there was none. A running turn goes on to its end. Mirrors `thread/goal/clear`. */
+  readonly clear: Effect.Effect<boolean, RequestError>
+}
+
+/**
+ * What the work on a goal came to, over all of its turns.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface GoalResult {
+  /** The thread that worked on it. */
+  readonly threadId: string
+  /**
+   * How it ended: with a status of its own (`complete`, `blocked`, `paused`,
+   * `budgetLimited`, `usageLimited`); `"cleared"` when it was taken away; `"stopped"`
+   * when it is left active on a thread that does not go on with it by itself, because
+   * it was archived or closed or another turn of it was interrupted.
+   */
+  readonly outcome: GoalOutcome
+  /** The goal as the server last told it; null when it was cleared. */
+  readonly goal: Goal | null
+  /** The turns that the server ran for it, in that order; none when a turn of somebody else's reached it. */
+  readonly turns: ReadonlyArray<RunResult>
+  /** The items of all turns, in that order. */
+  readonly items: ReadonlyArray<ThreadItem>
+  /** The answer of the last turn that gave one. */
+  readonly finalResponse: string | null
+  /** Tokens, as last reported for its turns; null when never reported. */
+  readonly usage: ThreadTokenUsage | null
+  /** When the first turn started (to the second). */
+  readonly startedAt: DateTime.Utc | null
+  /** When the last turn completed (to the second). */
+  readonly completedAt: DateTime.Utc | null
+  /** How long the turns took on the server together. */
+  readonly duration: Duration.Duration
+}
+
+/**
+ * Why the work on a goal has no result: one of its turns failed or was interrupted.
+ * `TurnFailed` and `TurnInterrupted` carry what all turns had produced by then.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type GoalFailure = TurnFailed | TurnInterrupted | TurnStalled | ConnectionError | DecodeError
+
+/**
+ * The work on a goal as one logical turn, held until its scope closes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface GoalHandle {
+  /** The thread that works on it. */
+  readonly threadId: string
+  /** The goal as it was set. */
+  readonly goal: Goal
+  /**
+   * The events of all the turns that the server runs for it, and of the goal itself,
+   * from the first one, each time it is run; ends with the work. A reader that falls
+   * behind fails with `TurnLagged` and disturbs nobody else.
+   */
+  readonly events: Stream.Stream<TurnEvent, ConnectionError | TurnLagged>
+  /** What the agent says in all those turns, as it says it. */
+  readonly text: Stream.Stream<string, ConnectionError | TurnLagged>
+  /**
+   * Waits until the goal is not active any more and no turn of it runs. Interrupting
+   * the wait leaves it running until its scope closes.
+   */
+  readonly result: Effect.Effect<GoalResult, GoalFailure>
+  /**
+   * Pauses the goal, interrupts the turn that runs for it and waits until that has
+   * ended. Nothing happens when the work has ended already.
+   */
+  readonly interrupt: Effect.Effect<void, RequestError>
+}
+
+// =============================================================================
+// Constructors
+// =============================================================================
+
+/**
+ * The goal of a thread.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (client: AppServerClient["Service"], threadId: string): Goals => ({
+  get: Effect.map(
+    client.request("thread/goal/get", { threadId }),
+    ({ goal }) => goal === null || goal === undefined ? null : fromWire(goal)
+  ).pipe(Effect.withSpan("Goals.get")),
+  set: Effect.fn("Goals.set")(function*(options: GoalSetOptions) {
+    const { goal } = yield* client.request("thread/goal/set", {
+      threadId,
+      objective: options.objective,
+      status: options.status,
+      tokenBudget: options.tokenBudget
+    })
+    return fromWire(goal)
+  }),
+  clear: Effect.map(client.request("thread/goal/clear", { threadId }), ({ cleared }) => cleared).pipe(
+    Effect.withSpan("Goals.clear")
+  )
+})
+
+/**
+ * Sets a goal and gives the handle to the work on it.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const start = Effect.fn("Goal.start")(
+  function*(client: AppServerClient["Service"], threadId: string, goal: string | GoalOptions) {
+    const opened = yield* open(client, threadId, goal, "replay")
+    const handle: GoalHandle = {
+      threadId,
+      goal: fromWire(opened.goal),
+      events: opened.events,
+      text: textOf(opened.events),
+      result: Effect.map(opened.result, (end) => resultOf(threadId, end)),
+      interrupt: opened.interrupt
+    }
+    return handle
+  }
+)
+
+/**
+ * Sets a goal and waits for the end of the work on it.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const run = Effect.fn("Goal.run")(
+  function*(client: AppServerClient["Service"], threadId: string, goal: string | GoalOptions) {
+    const opened = yield* open(client, threadId, goal, "never")
+    return resultOf(threadId, yield* opened.result)
+  },
+  Effect.scoped
+)
+
+const open = (
+  client: AppServerClient["Service"],
+  threadId: string,
+  goal: string | GoalOptions,
+  read: "replay" | "never"
+) => {
+  const { objective, tokenBudget } = typeof goal === "string" ? { objective: goal } : goal
+  return client.openGoal({ threadId, objective, tokenBudget }, { read })
+}
+
+const fromWire = (wire: ThreadGoal): Goal => ({
+  threadId: wire.threadId,
+  objective: wire.objective,
+  status: wire.status,
+  tokenBudget: wire.tokenBudget ?? null,
+  tokensUsed: wire.tokensUsed,
+  timeUsed: Duration.seconds(wire.timeUsedSeconds),
+  createdAt: fromSeconds(wire.createdAt),
+  updatedAt: fromSeconds(wire.updatedAt),
+  wire
+})
+
+const resultOf = (threadId: string, { goal, outcome, turns }: GoalEnd): GoalResult => ({
+  threadId,
+  outcome,
+  goal: goal === null ? null : fromWire(goal),
+  turns,
+  items: turns.flatMap((turn) => turn.items),
+  finalResponse: turns.findLast((turn) => turn.finalResponse !== null)?.finalResponse ?? null,
+  usage: turns.findLast((turn) => turn.usage !== null)?.usage ?? null,
+  startedAt: turns[0]?.startedAt ?? null,
+  completedAt: turns.at(-1)?.completedAt ?? null,
+  duration: Duration.millis(turns.reduce((sum, turn) => sum + (turn.durationMs ?? 0), 0))
+})
