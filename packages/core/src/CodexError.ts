@@ -3,7 +3,8 @@
  * tagged classes. Each method's error channel names just those it can meet.
  *
  * No error carries a payload: messages name methods, ids, field paths and what
- * was expected there, never the value that was found.
+ * was expected there, never the value that was found. What a turn had produced is
+ * in `result` for the program, and is not shown where the error is printed or logged.
  *
  * @since 0.1.0
  */
@@ -375,6 +376,10 @@ export class TurnFailed extends Schema.TaggedError<TurnFailed>()("TurnFailed", {
   /** What the turn had produced before it failed. */
   result: partialResult
 }) {
+  override toJSON(): unknown {
+    return withoutContent(this)
+  }
+
   override get message(): string {
     return `Turn ${this.turnId} failed: ${this.error?.message ?? "the server gave no reason"}`
   }
@@ -416,6 +421,10 @@ export class TurnInterrupted extends Schema.TaggedError<TurnInterrupted>()("Turn
   /** What the turn had produced before it was interrupted. */
   result: partialResult
 }) {
+  override toJSON(): unknown {
+    return withoutContent(this)
+  }
+
   override get message(): string {
     return `Turn ${this.turnId} was interrupted`
   }
@@ -463,6 +472,10 @@ export class OutputDecodeError extends Schema.TaggedError<OutputDecodeError>()("
   /** What the turn came to. */
   result: partialResult
 }) {
+  override toJSON(): unknown {
+    return withoutContent(this)
+  }
+
   override get message(): string {
     return `The answer of turn ${this.turnId} does not match its schema: ${formatIssues(this.issues)}`
   }
@@ -501,6 +514,10 @@ export class BudgetExceeded extends Schema.TaggedError<BudgetExceeded>()("Budget
   /** What the turn had produced by then. */
   result: partialResult
 }) {
+  override toJSON(): unknown {
+    return withoutContent(this)
+  }
+
   override get message(): string {
     return `Turn ${this.turnId} was interrupted: it took more ${budgetNames[this.limit]} than its budget`
   }
@@ -547,6 +564,10 @@ export class TurnStalled extends Schema.TaggedError<TurnStalled>()("TurnStalled"
   /** What the turn had produced by then. */
   result: partialResult
 }) {
+  override toJSON(): unknown {
+    return withoutContent(this)
+  }
+
   override get message(): string {
     const reason = this.reason === "noAnswer" ? "the server does not answer" : "the server does not know how it ended"
     return `Turn ${this.turnId} has been silent for ${Duration.format(this.idle)}, and ${reason}`
@@ -678,6 +699,15 @@ export type CodexError =
 /** @internal */
 export const formatIssues = (issues: ReadonlyArray<PayloadIssue>): string =>
   issues.map((issue) => `${issue.path === "" ? "(payload)" : issue.path}: ${issue.expected}`).join("; ")
+
+/**
+ * What an error shows of itself where it is printed or logged: what the agent and the
+ * user said is for the program to read, and not for its logs.
+ */
+const withoutContent = (error: Error): unknown => ({
+  ...Object.fromEntries(Object.entries(error).filter(([key]) => key !== "result" && key !== "raw")),
+  message: error.message
+})
 
 const withStderr = (message: string, stderr: string | undefined): string =>
   stderr === undefined || stderr === "" ? message : `${message}\n${stderr}`

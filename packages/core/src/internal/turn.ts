@@ -2,7 +2,7 @@
  * One turn as the router sees it: what it has come to so far, who reads its
  * events, and how it ended. Everything here is synchronous, on the reader fiber.
  */
-import type { ThreadItem, ThreadTokenUsage, Turn } from "@effect-codex/generated"
+import type { ThreadItem, ThreadTokenUsage, Turn, TurnError } from "@effect-codex/generated"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
@@ -14,6 +14,7 @@ import type { TurnEvent } from "../Notification.ts"
 import * as RunResult from "../RunResult.ts"
 import { coalesce } from "./coalesce.ts"
 import { EventLog, type ReadFailure } from "./eventLog.ts"
+import { scrubber } from "./scrub.ts"
 import type * as Subscription from "./subscription.ts"
 import { fromSeconds } from "./units.ts"
 
@@ -32,10 +33,10 @@ export class TurnState {
   outcome: Exit.Exit<RunResult.RunResult, TurnFailure> | undefined
   /** Handles that hold the turn; it is interrupted when the last one lets go. */
   owners = 0
-
-  private readonly log: EventLog<TurnEvent>
   /** Grows whenever something is heard of the turn. */
   heard = 0
+
+  private readonly log: EventLog<TurnEvent>
   private readonly items: Array<ThreadItem> = []
   private usage: ThreadTokenUsage | null = null
 
@@ -57,9 +58,9 @@ export class TurnState {
   }
 
   private follow(event: TurnEvent): void {
+    this.heard++
     // First the id: whoever waits for the start goes on at once, within `doneUnsafe`.
     if (event.method === "turn/started") this.activeId = event.params.turn.id
-    this.heard++
     if (!entersReview(event)) Deferred.doneUnsafe(this.started, Exit.void)
     switch (event.method) {
       case "item/completed":
@@ -84,8 +85,6 @@ export class TurnState {
     this.settle(Exit.fail(error), Exit.fail(error))
   }
 
-  /** Everything that came so far, unless it was more than the buffer holds. */
-  unread(): ReadonlyArray<Subscription.Delivery<TurnEvent>> {
   /** Ends the turn as the server's record has it, because its last word was not heard. */
   reconcile(turn: Turn): void {
     // A record that is complete also has the items that were not heard of.
@@ -104,6 +103,8 @@ export class TurnState {
     this.settle(Exit.fail(new TurnStalled({ threadId, turnId, reason, idle, result })), Exit.void)
   }
 
+  /** Everything that came so far, unless it was more than the buffer holds. */
+  unread(): ReadonlyArray<Subscription.Delivery<TurnEvent>> {
     return this.log.unread
   }
 
@@ -141,12 +142,24 @@ export class TurnState {
       completedAt: fromSeconds(turn.completedAt),
       durationMs: turn.durationMs ?? null
     }
-    const failure = { threadId: this.threadId, turnId: this.turnId, error: turn.error ?? null, result }
-    switch (turn.status) {
+  }
+
+  /** The server's error, which may quote what it was asked. */
+  private errorOf({ error }: Turn): TurnError | null {
+    if (error === null || error === undefined) return null
+    const scrub = scrubber(this.items.filter(({ type }) => type === "userMessage"))
+    const { additionalDetails, message } = error
+    return {
+      ...error,
+      message: scrub(message),
+      ...(typeof additionalDetails === "string" ? { additionalDetails: scrub(additionalDetails) } : {})
+    }
   }
 
   private complete(turn: Turn): void {
     const result = this.resultOf(turn)
+    const failure = { threadId: this.threadId, turnId: this.turnId, error: this.errorOf(turn), result }
+    switch (turn.status) {
       case "failed":
         return this.settle(Exit.fail(new TurnFailed(failure)), Exit.void)
       case "interrupted":
