@@ -1,0 +1,107 @@
+import { OfflineHome, OfflineModel } from "@effect-codex/node/testing"
+import { NodeServices } from "@effect/platform-node"
+import { assert, layer } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Path from "effect/Path"
+import { globSync, readFileSync } from "node:fs"
+import { run } from "./support/program.ts"
+
+const root = new URL("..", import.meta.url).pathname.replace(/\/$/, "")
+
+/** A block of TypeScript in a page, and the line that it begins at. */
+interface Block {
+  readonly page: string
+  readonly line: number
+  readonly file: string
+  readonly code: string
+}
+
+const fence = /^```ts\n([^]*?)^```$/gm
+
+const blocksOf = (page: string): ReadonlyArray<Block> => {
+  const text = readFileSync(`${root}/${page}`, "utf8")
+  return [...text.matchAll(fence)].map((match) => {
+    const line = text.slice(0, match.index).split("\n").length + 1
+    return { page, line, file: `${page.replaceAll(/[/.]/g, "-")}-${line}.ts`, code: match[1] ?? "" }
+  })
+}
+
+const pages = ["README.md", ...globSync("docs/*.md", { cwd: root }).sort()]
+const blocks = pages.flatMap(blocksOf)
+const programs = blocks.filter(({ code }) => code.includes("runMain"))
+
+/** The whole pages' blocks as files of one project, beside the packages that they import. */
+class Project extends Context.Service<Project, { readonly folder: string }>()("test/Project") {
+  static readonly layer = Layer.effect(
+    Project,
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const folder = yield* fs.makeTempDirectoryScoped({ prefix: "code-blocks-" })
+      const write = (name: string, content: string) => fs.writeFileString(path.join(folder, name), content)
+      yield* fs.symlink(path.join(root, "node_modules"), path.join(folder, "node_modules"))
+      yield* write("package.json", JSON.stringify({ type: "module" }))
+      yield* write(
+        "tsconfig.json",
+        JSON.stringify({
+          extends: path.join(root, "tsconfig.base.json"),
+          compilerOptions: {
+            noEmit: true,
+            composite: false,
+            incremental: false,
+            declarationMap: false,
+            rewriteRelativeImportExtensions: false,
+            allowImportingTsExtensions: true,
+            // A block may show a value that the reader is to use.
+            noUnusedLocals: false,
+            types: ["node"]
+          },
+          files: blocks.map(({ file }) => file)
+        })
+      )
+      yield* Effect.forEach(blocks, ({ code, file }) => write(file, code), { discard: true })
+      return { folder }
+    })
+  )
+}
+
+const environment = Project.layer.pipe(Layer.provideMerge(OfflineModel.layer()), Layer.provideMerge(NodeServices.layer))
+
+layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("the code of the pages", (it) => {
+  it.effect("is valid TypeScript, checked as strictly as the packages themselves", () =>
+    Effect.gen(function*() {
+      assert.isAbove(blocks.length, 0)
+      const { folder } = yield* Project
+      const { exitCode, stdout } = yield* run(process.execPath, [
+        `${root}/node_modules/typescript/bin/tsc`,
+        "-p",
+        folder,
+        "--pretty",
+        "false"
+      ])
+      assert.strictEqual(stdout, "", "tsc has something to say; the number in a file's name is the block's line")
+      assert.strictEqual(exitCode, 0)
+    }), 60_000)
+
+  it.effect.each(programs)(
+    "$page, line $line: the program runs on the real app-server",
+    ({ file }) =>
+      Effect.gen(function*() {
+        const { baseUrl } = yield* OfflineModel
+        const { folder } = yield* Project
+        // `CodexLive` takes the home from the environment.
+        const home = yield* OfflineHome.make({ baseUrl })
+        const { exitCode, stderr, stdout } = yield* run(
+          process.execPath,
+          ["--conditions=@effect-codex/source", `${folder}/${file}`],
+          { cwd: folder, env: { CODEX_HOME: home } }
+        )
+        assert.strictEqual(exitCode, 0, stderr + stdout)
+        assert.isAbove(stdout.length, 0, "A program has something to show")
+      }),
+    60_000
+  )
+})
