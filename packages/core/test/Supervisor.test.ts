@@ -300,7 +300,7 @@ describe("a supervised connection", () => {
 
   it.effect("begins its schedule anew after a long healthy run", () =>
     Effect.gen(function*() {
-      const { client, first, log, next } = yield* supervised({
+      const { client, first, next } = yield* supervised({
         restart: everySecond.pipe(Schedule.upTo({ times: 1 })),
         healthyAfter: "1 minute"
       })
