@@ -1,0 +1,201 @@
+import { NodeServices } from "@effect/platform-node"
+import { assert, layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { readdirSync } from "node:fs"
+import { run, start } from "./support/program.ts"
+
+const folder = new URL("../examples", import.meta.url).pathname
+const args = (file: string) => ["--conditions=@effect-codex/source", `${folder}/${file}`]
+
+/** How an example is run, and what it has to show: all of its lines, or some of them. */
+interface Example {
+  readonly file: string
+  readonly shows: string | ReadonlyArray<string | RegExp>
+  readonly args?: ReadonlyArray<string>
+  readonly env?: Record<string, string>
+  readonly stdin?: ReadonlyArray<string>
+  readonly exitCode?: number
+}
+
+const lines = (...lines: ReadonlyArray<string>) => lines.map((line) => `${line}\n`).join("")
+
+const examples: ReadonlyArray<Example> = [
+  { file: "01-quickstart.ts", args: ["Say hello"], shows: lines("Hello from the offline model.") },
+  {
+    file: "02-run.ts",
+    shows: lines(
+      "Status: completed",
+      "Item: userMessage",
+      "Message (commentary): I will try it.",
+      "Command: /bin/bash -lc 'echo hello'",
+      "Message (final_answer): It prints hello.",
+      "Answer: It prints hello.",
+      "Tokens: 40"
+    )
+  },
+  {
+    file: "03-events.ts",
+    shows: lines(
+      "[begins: userMessage]",
+      "",
+      "[ends: userMessage]",
+      "[begins: agentMessage]",
+      "One, two, three.",
+      "[ends: agentMessage]",
+      "[tokens: 10]",
+      "[the turn is completed]"
+    )
+  },
+  { file: "04-models.ts", shows: [/^Codex \d+\.\d+\.\d+ on linux$/m, "Account: nobody\n", /^\* \S+: .+ \(.+\)$/m] },
+  { file: "05-resume.ts", shows: lines("It was 7.", "The thread has 2 turns.") },
+  {
+    file: "06-lifecycle.ts",
+    shows: lines(
+      "Threads: Another greeting, Greeting",
+      "Archived: Greeting",
+      "Back: Greeting",
+      "Deleted: InvalidRequest"
+    )
+  },
+  { file: "07-image.ts", shows: lines("One pixel.") },
+  { file: "08-local-image.ts", shows: lines("One pixel.") },
+  { file: "09-several-turns.ts", shows: lines("Rome: Italy", "Oslo: Norway", "Lima: Peru") },
+  {
+    file: "10-errors.ts",
+    shows: [
+      /^Failed: .*It broke\.; there were 2 items$/m,
+      "Refused: thread/resume (-32600)\n",
+      "Answer: Hello.\n"
+    ]
+  },
+  {
+    file: "11-terminal.ts",
+    stdin: ["Hello\nMo", "re\n\n/new\nAgain\n/quit\nNever\n"],
+    shows: lines(
+      "> Message 1 of this thread: Hello",
+      "> Message 2 of this thread: More",
+      "> > > Message 1 of this thread: Again"
+    ) + "> "
+  },
+  {
+    file: "12-structured-output.ts",
+    shows: lines("Oslo has 720000 inhabitants", "Founded in 1040", "Rivers: Akerselva")
+  },
+  {
+    file: "13-model-and-effort.ts",
+    // What the model is told for the hardest effort stands in the server's own catalogue.
+    shows: [/^Effort: (\w+)\nEffort: (\w+)\nEffort: \2\nDefault: \1, hardest: \w+\n$/]
+  },
+  { file: "14-steer-and-interrupt.ts", shows: lines("Once upon a time there was a ship.", "Stopped: interrupted") },
+  { file: "15-login.ts", env: { OPENAI_API_KEY: "sk-not-a-real-key" }, shows: lines("You are logged in (apiKey).") },
+  {
+    file: "16-approvals.ts",
+    shows: [
+      "/bin/bash -lc 'echo hello': Accept by thread\n",
+      "/bin/bash -lc 'rm -rf build': Decline by thread\n",
+      "Asked for a Command: declined\n",
+      "/bin/bash -lc 'curl https://example.com': Decline by thread\n",
+      lines(
+        "The command is completed",
+        "The command is declined",
+        "The command is declined",
+        "I have said hello; the rest was not allowed."
+      )
+    ]
+  },
+  {
+    file: "17-tools.ts",
+    shows: lines(
+      "The agent asks for the weather in Rome",
+      "The agent asks for the weather in Atlantis",
+      "weather: success",
+      "weather: failure",
+      "It is 21 degrees in Rome; Atlantis has no weather."
+    )
+  },
+  {
+    file: "18-review-bot.ts",
+    exitCode: 1,
+    shows: [
+      lines(
+        "A check for zero is missing.",
+        "src/divide.ts:3: error: The divisor may be zero.",
+        "src/divide.ts:1: warning: The name says little."
+      ),
+      "Errors to fix: 1"
+    ]
+  }
+]
+
+const HTTP_SERVER = "19-http-server.ts"
+
+layer(NodeServices.layer, { excludeTestServices: true })("the examples", (it) => {
+  it.effect("are all run", () =>
+    Effect.sync(() => {
+      const files = readdirSync(folder).filter((file) => /^\d+-.*\.ts$/.test(file)).sort()
+      assert.deepStrictEqual([...examples.map(({ file }) => file), HTTP_SERVER], files)
+    }))
+
+  it.effect.each(examples)("$file shows what it should", (example) =>
+    Effect.gen(function*() {
+      const { exitCode, stderr, stdout } = yield* run(
+        process.execPath,
+        [...args(example.file), ...example.args ?? []],
+        { env: { CODEX_HOME: "", ...example.env }, stdin: example.stdin ?? [] }
+      )
+      assert.strictEqual(exitCode, example.exitCode ?? 0, stderr + stdout)
+      if (typeof example.shows === "string") return assert.strictEqual(stdout, example.shows)
+      for (const part of example.shows) {
+        if (typeof part === "string") assert.include(stdout, part)
+        else assert.match(stdout, part)
+      }
+    }), 60_000)
+
+  it.effect(
+    `${HTTP_SERVER} streams its answers, and stops a turn when its client leaves`,
+    () =>
+      Effect.gen(function*() {
+        const child = yield* start(process.execPath, args(HTTP_SERVER), { env: { CODEX_HOME: "", PORT: "0" } })
+        const said: Array<string> = []
+        /** Reads on until the server has said all of this. */
+        const until = (...wanted: ReadonlyArray<string>) =>
+          Effect.gen(function*() {
+            for (;;) {
+              if (wanted.every((part) => said.some((line) => line.startsWith(part)))) return
+              yield* Effect.sleep("10 millis")
+            }
+          })
+        yield* child.stdout.pipe(
+          Stream.decodeText,
+          Stream.splitLines,
+          Stream.runForEach((line) => Effect.sync(() => said.push(line))),
+          Effect.forkScoped
+        )
+        yield* until("Listening on ")
+        const address = said[0]?.slice("Listening on ".length) ?? ""
+
+        const answer = yield* Effect.promise(async (signal) => {
+          const response = await fetch(`${address}/ask?q=Hello`, { signal })
+          return { type: response.headers.get("content-type"), text: await response.text() }
+        })
+        assert.include(answer.type ?? "", "text/event-stream")
+        assert.strictEqual(
+          answer.text,
+          ["delta\ndata: \"You \"", "delta\ndata: \"asked: \"", "delta\ndata: \"Hello\"", "end\ndata: \"completed\""]
+            .map((event) => `event: ${event}\n\n`).join("")
+        )
+        yield* until("The turn has ended")
+
+        // What is not read to its end is left.
+        yield* Effect.promise((signal) => fetch(`${address}/ask?q=A+long+answer`, { signal })).pipe(
+          Effect.andThen(({ body }) => Effect.promise(async () => body?.cancel()))
+        )
+        yield* until("The client has left", "The model has stopped")
+
+        assert.strictEqual(yield* Effect.promise(() => fetch(`${address}/ask`).then(({ status }) => status)), 400)
+        yield* child.kill()
+      }).pipe(Effect.timeout("30 seconds")),
+    60_000
+  )
+})
