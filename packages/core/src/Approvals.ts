@@ -160,11 +160,15 @@ export interface DecisionRecord {
   /** What was asked. */
   readonly request: ApprovalRequest
   /**
-   * What was answered; null when the question was settled elsewhere or its turn
-   * ended first.
+   * What was answered, which may be less than what a policy decided (permissions
+   * that cannot be told to the server are not granted); null when the question was
+   * settled elsewhere, its turn ended first, or a handler failed.
    */
   readonly decision: Decision | null
-  /** Who answered: the thread's own policy, the layer's, nobody (hence declined), or a policy that failed (hence declined). */
+  /**
+   * Who answered: the thread's own policy or handler, the layer's, nobody (hence
+   * declined), or one that failed (hence declined).
+   */
   readonly by: "thread" | "layer" | "default" | "failure"
 }
 

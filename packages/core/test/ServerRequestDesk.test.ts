@@ -565,6 +565,50 @@ describe("the audit", () => {
       })
     }))
 
+  it.effect("has what handlers answer, what of it was granted, and that one failed or was withdrawn", () =>
+    Effect.gen(function*() {
+      const handler = yield* gated
+      const { client, server } = yield* connectWith({
+        policy: Approvals.acceptAll,
+        handlers: {
+          [approval]: ({ itemId }) =>
+            itemId === "rule"
+              ? Effect.succeed({ decision: { acceptWithExecpolicyAmendment: { execpolicy_amendment: ["ls"] } } })
+              : itemId === "no"
+              ? Effect.succeed({ decision: "decline" })
+              : itemId === "held"
+              ? Effect.never.pipe(Effect.onInterrupt(() => Effect.sync(() => handler.begun.push(itemId))))
+              : Effect.fail(new Failure({ detail: SECRET }))
+        }
+      })
+      const audit = yield* collect(client.decisions)
+      for (const itemId of ["rule", "no", "fails"]) {
+        yield* server.push(ask(itemId, approval, { itemId }))
+        yield* server.next
+      }
+      yield* server.push(ask("granted", "item/permissions/requestApproval"))
+      yield* server.next
+      // What cannot be told to the server is not granted, whatever the policy says.
+      const entry = { access: "a future one", path: { type: "path", path: "/" } }
+      yield* server.push(ask("future", "item/permissions/requestApproval", {
+        permissions: { fileSystem: { entries: [entry] } }
+      }))
+      assert.deepStrictEqual((yield* server.next).result, { permissions: {}, scope: "turn" })
+      yield* server.push(ask("held", approval, { itemId: "held" }), Wire.turnCompleted("A", "T"))
+      yield* audit.atLeast(6)
+      assert.deepStrictEqual(
+        audit.seen.map(({ by, decision, request }) => [request.itemId, by, decision]),
+        [
+          ["rule", "layer", Approvals.acceptForSession],
+          ["no", "layer", Approvals.decline],
+          ["fails", "failure", null],
+          ["permissions", "layer", Approvals.accept],
+          ["permissions", "layer", Approvals.decline],
+          ["held", "layer", null]
+        ]
+      )
+    }))
+
   it.effect("drops the oldest for a reader that is behind, and never holds up an answer", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connectWith({ policy: Approvals.acceptAll })

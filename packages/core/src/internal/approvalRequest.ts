@@ -14,6 +14,8 @@ import type { ApprovalRequest, Decision } from "../Approvals.ts"
 export interface Translation<Params, Result> {
   readonly request: (params: Params) => ApprovalRequest
   readonly result: (decision: Decision, params: Params) => Result
+  /** What an answer comes to. */
+  readonly decision: (result: Result) => Decision
 }
 
 type TranslationOf<M extends ServerRequestMethod> = Translation<ServerRequestParams[M], ServerRequestResults[M]>
@@ -37,6 +39,38 @@ const legacyDecision = (decision: Decision): ServerRequestResults["execCommandAp
       return { decision: { denied: { rejection: "Declined" } } }
     case "Cancel":
       return { decision: "abort" }
+  }
+}
+
+const once: Decision = { _tag: "Accept", scope: "once" }
+const session: Decision = { _tag: "Accept", scope: "session" }
+const no: Decision = { _tag: "Decline" }
+const stop: Decision = { _tag: "Cancel" }
+
+const decisionOf = ({ decision }: ServerRequestResults["item/commandExecution/requestApproval"]): Decision => {
+  switch (decision) {
+    case "accept":
+      return once
+    case "decline":
+      return no
+    case "cancel":
+      return stop
+    default:
+      // For the session, or for good by a rule.
+      return session
+  }
+}
+
+const legacyDecisionOf = ({ decision }: ServerRequestResults["execCommandApproval"]): Decision => {
+  switch (decision) {
+    case "approved":
+      return once
+    case "abort":
+      return stop
+    case "timed_out":
+      return no
+    default:
+      return typeof decision === "object" && "denied" in decision ? no : session
   }
 }
 
@@ -68,7 +102,8 @@ export const command: TranslationOf<"item/commandExecution/requestApproval"> = {
     additionalPermissions: params.additionalPermissions ?? null,
     params
   }),
-  result: (answer) => ({ decision: decision(answer) })
+  result: (answer) => ({ decision: decision(answer) }),
+  decision: decisionOf
 }
 
 /** The request does not name the files; the turn's item does, by `pathsOf`. */
@@ -85,7 +120,8 @@ export const fileChange = (
     grantRoot: params.grantRoot ?? null,
     params
   }),
-  result: (answer) => ({ decision: decision(answer) })
+  result: (answer) => ({ decision: decision(answer) }),
+  decision: decisionOf
 })
 
 export const permissions: TranslationOf<"item/permissions/requestApproval"> = {
@@ -105,7 +141,13 @@ export const permissions: TranslationOf<"item/permissions/requestApproval"> = {
         permissions: Option.getOrElse(grantable(params.permissions), () => ({})),
         scope: answer.scope === "session" ? "session" : "turn"
       }
-      : { permissions: {} }
+      : { permissions: {} },
+  decision: ({ permissions: { fileSystem, network }, scope }) =>
+    (fileSystem === undefined || fileSystem === null) && (network === undefined || network === null)
+      ? no
+      : scope === "session"
+      ? session
+      : once
 }
 
 export const legacyPatch: TranslationOf<"applyPatchApproval"> = {
@@ -120,7 +162,8 @@ export const legacyPatch: TranslationOf<"applyPatchApproval"> = {
     ),
     grantRoot: params.grantRoot ?? null
   }),
-  result: legacyDecision
+  result: legacyDecision,
+  decision: legacyDecisionOf
 }
 
 export const legacyCommand: TranslationOf<"execCommandApproval"> = {
@@ -135,5 +178,6 @@ export const legacyCommand: TranslationOf<"execCommandApproval"> = {
     network: null,
     additionalPermissions: null
   }),
-  result: legacyDecision
+  result: legacyDecision,
+  decision: legacyDecisionOf
 }

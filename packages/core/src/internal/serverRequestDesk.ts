@@ -113,29 +113,31 @@ export const make = Effect.fnUntraced(function*(options: {
       const request = translation.request(params)
       const record = (decision: Approvals.Decision | null, by: Approvals.DecisionRecord["by"]) =>
         Effect.flatMap(DateTime.now, (at) => PubSub.publish(decisions, { at, request, decision, by }))
-      const policies = [
-        ["thread", threads.get(request.threadId)?.policy],
-        ["layer", options.answers?.policy]
-      ] as const
-      for (const [by, policy] of policies) {
-        const handled = by === "layer" ? options.answers?.answer(method, params) : undefined
-        if (handled !== undefined) return yield* handled
+      /** What is recorded is what the answer says, which may be less than what was decided. */
+      const settle = (result: ServerRequestResults[M], by: Approvals.DecisionRecord["by"]) =>
+        Effect.as(record(translation.decision(result), by), result)
+      const sources = [["thread", threads.get(request.threadId)], ["layer", options.answers]] as const
+      for (const [by, answers] of sources) {
+        const withdrawn = Effect.onInterrupt(() => record(null, by))
+        const handler = answers?.answer(method, params)
+        if (handler !== undefined) {
+          const result = yield* handler.pipe(
+            Effect.tapCause((cause) => Cause.hasInterruptsOnly(cause) ? Effect.void : record(null, "failure")),
+            withdrawn
+          )
+          return yield* settle(result, by)
+        }
+        const policy = answers?.policy
         if (policy === undefined) continue
-        const exit = yield* Effect.suspend(() => policy(request)).pipe(
-          Effect.exit,
-          Effect.onInterrupt(() => record(null, by))
-        )
+        const exit = yield* Effect.suspend(() => policy(request)).pipe(Effect.exit, withdrawn)
         if (Exit.isFailure(exit)) {
           yield* Effect.logWarning(`An approval policy failed, so the request is declined: ${describe(exit.cause)}`)
-          yield* record(Approvals.decline, "failure")
-          return translation.result(Approvals.decline, params)
+          return yield* settle(translation.result(Approvals.decline, params), "failure")
         }
         if (Option.isNone(exit.value)) continue
-        yield* record(exit.value.value, by)
-        return translation.result(exit.value.value, params)
+        return yield* settle(translation.result(exit.value.value, params), by)
       }
-      yield* record(Approvals.decline, "default")
-      return translation.result(Approvals.decline, params)
+      return yield* settle(translation.result(Approvals.decline, params), "default")
     })
 
   const unanswerable = (method: string) => () =>
@@ -169,9 +171,11 @@ export const make = Effect.fnUntraced(function*(options: {
     params: ServerRequestParams[M],
     threadId: string | undefined
   ): Effect.Effect<ServerRequestResults[M], unknown> =>
-    (threadId === undefined ? undefined : threads.get(threadId)?.answer(method, params)) ??
-      // The thread's own policy goes before the connection's handlers, which `decide` knows.
-      (approvals.has(method) ? undefined : options.answers?.answer(method, params)) ??
+    // Approvals are asked for source by source: a thread's own policy goes before the connection's handlers.
+    (approvals.has(method)
+      ? undefined
+      : (threadId === undefined ? undefined : threads.get(threadId)?.answer(method, params)) ??
+        options.answers?.answer(method, params)) ??
       fallbackOf(fallbacks, method)(params)
 
   /** The line that answers the request. */
