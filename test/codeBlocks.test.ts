@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
+import type * as Schema from "effect/Schema"
 import { globSync, readFileSync } from "node:fs"
 import { run } from "./support/program.ts"
 
@@ -68,7 +69,36 @@ class Project extends Context.Service<Project, { readonly folder: string }>()("t
   )
 }
 
-const environment = Project.layer.pipe(Layer.provideMerge(OfflineModel.layer()), Layer.provideMerge(NodeServices.layer))
+/** Some value in the form of a JSON schema, for the programs that ask for one. */
+const valueOf = (schema: Schema.Json | undefined): Schema.Json => {
+  if (!isRecord(schema)) return null
+  const { anyOf, enum: members, properties, type } = schema
+  if (Array.isArray(anyOf)) return valueOf(anyOf[0])
+  if (Array.isArray(members)) return members[0] ?? null
+  switch (type) {
+    case "object":
+      return isRecord(properties)
+        ? Object.fromEntries(Object.entries(properties).map(([key, value]) => [key, valueOf(value)]))
+        : {}
+    case "array":
+      return []
+    case "string":
+      return "some text"
+    case "boolean":
+      return true
+    default:
+      return 0
+  }
+}
+
+const isRecord = (json: Schema.Json | undefined): json is { readonly [key: string]: Schema.Json } =>
+  typeof json === "object" && json !== null && !Array.isArray(json)
+
+const model = OfflineModel.layer({
+  respond: ({ format }) => isRecord(format) ? OfflineModel.json(valueOf(format["schema"])) : undefined
+})
+
+const environment = Project.layer.pipe(Layer.provideMerge(model), Layer.provideMerge(NodeServices.layer))
 
 layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("the code of the pages", (it) => {
   it.effect("is valid TypeScript, checked as strictly as the packages themselves", () =>
@@ -97,7 +127,7 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("the co
         const { exitCode, stderr, stdout } = yield* run(
           process.execPath,
           ["--conditions=@effect-codex/source", `${folder}/${file}`],
-          { cwd: folder, env: { CODEX_HOME: home } }
+          { cwd: folder, env: { CODEX_HOME: home, OPENAI_API_KEY: "sk-not-a-real-key" } }
         )
         assert.strictEqual(exitCode, 0, stderr + stdout)
         assert.isAbove(stdout.length, 0, "A program has something to show")
