@@ -1,4 +1,11 @@
-import { Approvals, AppServerClient, Codex, type ConnectionError, Transport, TransportError } from "@effect-codex/core"
+import {
+  Approvals,
+  AppServerClient,
+  type Codex,
+  type ConnectionError,
+  Transport,
+  TransportError
+} from "@effect-codex/core"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
