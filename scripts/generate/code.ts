@@ -130,6 +130,9 @@ export interface Code {
 // The importer writes what the default message says anyway.
 const EXPECTED = /\.annotate\(\{ "expected": "[^"]*" \}\)/g
 
+// The prelude has a form of it that can be compiled.
+const JSON_VALUE = /\bSchema\.Json\b/g
+
 // A name would take the place of the members in the message about a value that is none of them.
 const NAMED_LITERALS = /^(Schema\.Literals?\((?:[^()"]|"(?:[^"\\]|\\.)*")*\))\.annotate\(\{ "identifier": "\w+" \}\)$/
 
@@ -157,7 +160,7 @@ export const codeOf = Effect.fnUntraced(function*(definitions: Definitions, mark
   ]
   for (const [name, { runtime, Type }] of all) {
     code.set(name, {
-      runtime: layout(runtime.replace(EXPECTED, "").replace(NAMED_LITERALS, "$1"), marks),
+      runtime: layout(runtime.replace(EXPECTED, "").replace(JSON_VALUE, "json").replace(NAMED_LITERALS, "$1"), marks),
       type: layout(Type, marks)
     })
   }

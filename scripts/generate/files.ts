@@ -246,7 +246,7 @@ export const generateFiles = Effect.fnUntraced(function*(input: Input) {
   const files: Record<string, string> = {
     "Open.ts": header + prelude,
     "schemas.ts": `${header}import * as Schema from "effect/Schema"
-import { lazy, unknownKeyed, UnknownMember, unknownVariant } from "./Open.ts"
+import { json, lazy, unknownKeyed, UnknownMember, unknownVariant } from "./Open.ts"
 import type { UnknownKeyed, UnknownVariant } from "./Open.ts"
 
 ${sortedBlocks.join("\n")}`,

@@ -127,7 +127,8 @@ export const formOf = (name: string, options: FormOptions): Node => {
           const ref = refName(branch)
           return ref === undefined ? struct(branch, shape.tag) : refTo(resolve(ref))
         })
-        return { anyOf: open && !roles.branches.has(name) ? [...known, unknownOf(name)] : known }
+        // Among themselves the known ones are told apart by one look at the tag; beside a variant without one they are not.
+        return { anyOf: open && !roles.branches.has(name) ? [{ anyOf: known }, unknownOf(name)] : known }
       }
       case "keyed": {
         const objects = branches.filter((branch) => enumOf(branch) === undefined && !isCatchAll(branch))

@@ -17,6 +17,16 @@ export const UnknownMember: Schema.Codec<UnknownMember> = Schema.make<Schema.Cod
   Schema.String.annotate({ identifier: "UnknownMember" }).ast
 )
 
+const isJson = Schema.is(Schema.Json)
+
+/**
+ * Schema of any JSON value. It says what \`Schema.Json\` says, as a check: Effect's compiler gives up on a declaration, and
+ * on everything that holds one.
+ */
+export const json: Schema.Codec<Schema.Json> = Schema.make<Schema.Codec<Schema.Json>>(
+  Schema.Unknown.check(Schema.makeFilter(isJson, { expected: "JSON value" })).ast
+)
+
 /** A whole object whose \`Tag\` names no variant this package knows. */
 export type UnknownVariant<Tag extends string> =
   & { readonly [Key in Tag]: UnknownMember }
@@ -54,7 +64,7 @@ export const unknownVariant = <Tag extends string>(
     Schema.makeFilter((value) => !tags.has(value), { expected: \`an unknown \${JSON.stringify(tag)}\` })
   )
   return Schema.make<Schema.Codec<UnknownVariant<Tag>>>(
-    Schema.StructWithRest(Schema.Struct({ [tag]: unknownTag }), [Schema.Record(Schema.String, Schema.Json)])
+    Schema.StructWithRest(Schema.Struct({ [tag]: unknownTag }), [Schema.Record(Schema.String, json)])
       .annotate({ identifier }).ast
   )
 }
@@ -62,7 +72,7 @@ export const unknownVariant = <Tag extends string>(
 /** Schema of an object with none of the \`known\` keys. A known key never ends here, however bad its value. */
 export const unknownKeyed = (identifier: string, known: ReadonlyArray<string>): Schema.Codec<UnknownKeyed> =>
   Schema.make<Schema.Codec<UnknownKeyed>>(
-    Schema.Record(Schema.String, Schema.Json).check(
+    Schema.Record(Schema.String, json).check(
       Schema.makeFilter((value) => {
         const keys = Object.keys(value)
         return keys.length > 0 && !known.some((key) => Object.hasOwn(value, key))

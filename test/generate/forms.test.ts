@@ -61,7 +61,7 @@ describe("formOf", () => {
       { ...tagged("text", { text: string }), additionalProperties: false },
       { ...tagged("image", { kind: ref("Kind") }), additionalProperties: false }
     ]
-    assert.deepStrictEqual(form("Item", "in"), { anyOf: [...variants, ref("UnknownItem")] })
+    assert.deepStrictEqual(form("Item", "in"), { anyOf: [{ anyOf: variants }, ref("UnknownItem")] })
     assert.deepStrictEqual(form("Item", "out"), { anyOf: variants })
   })
 
