@@ -125,4 +125,34 @@ describe("Payload", () => {
       }
     }
   }, { arbitrary: { runs: 20 } })
+
+  it("says the same of the hundredth payload as of the first", () => {
+    const { params } = ServerNotifications["item/completed"]
+    const item = { type: "commandExecution", id: "i", command: "ls", cwd: "/", commandActions: [], status: "completed" }
+    const event = { threadId: "t", turnId: "u", completedAtMs: 1, item }
+    const payloads: ReadonlyArray<unknown> = [
+      event,
+      { ...event, later: true, item: { ...item, later: true } },
+      { ...event, item: { type: "ofTomorrow", anything: [1, { a: null }] } },
+      { ...event, item: { ...item, status: "ofTomorrow", commandActions: [{ type: "ofTomorrow", at: 1 }] } },
+      { ...event, item: { ...item, type: "mcpToolCall", server: "s", tool: "t", arguments: { deep: [1, "a"] } } },
+      { ...event, item: { ...item, command: 5 } },
+      { ...event, item: { ...item, commandActions: [{ type: "read", command: "cat", name: 5, path: "/" }] } },
+      { ...event, item: { ...item, type: 5 } },
+      { ...event, item: "x" },
+      { ...event, turnId: undefined },
+      { item },
+      [],
+      undefined
+    ]
+    const outcome = (check: Payload.Check<unknown>, payload: unknown) => {
+      const exit = check(payload)
+      return Exit.isSuccess(exit) ? exit.value : Payload.issuesOfCause(exit.cause)
+    }
+    const expected = payloads.map((payload) => outcome(Payload.incoming(params), payload))
+    const check = Payload.incomingMany(params)
+    for (let round = 0; round < 20; round++) {
+      assert.deepStrictEqual(payloads.map((payload) => outcome(check, payload)), expected)
+    }
+  })
 })

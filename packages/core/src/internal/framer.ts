@@ -40,14 +40,39 @@ export class Framer {
 
   /** Adds `chunk` and hands each line it completes to `onFrame`, blank ones left out. */
   push(chunk: Uint8Array, onFrame: (frame: Frame, bytes: number) => void): void {
-    let start = 0
-    while (start < chunk.length) {
-      const end = chunk.indexOf(LINE_FEED, start)
-      if (end === -1) break
-      this.finish(chunk.subarray(start, end), onFrame)
-      start = end + 1
+    const first = chunk.indexOf(LINE_FEED)
+    if (first === -1) {
+      if (chunk.length > 0) this.keep(chunk)
+      return
     }
-    if (start < chunk.length) this.keep(start === 0 ? chunk : chunk.subarray(start))
+    this.finish(chunk.subarray(0, first), onFrame)
+    const last = chunk.lastIndexOf(LINE_FEED)
+    if (last > first) this.emitLines(chunk.subarray(first + 1, last + 1), onFrame)
+    if (last + 1 < chunk.length) this.keep(chunk.subarray(last + 1))
+  }
+
+  /**
+   * Whole lines, decoded all at once: a call of the decoder costs more than a short line. No other character has the
+   * byte of a line feed in it, so the lines of the text are those of the bytes; they are looked for twice only where
+   * some character takes more than one byte.
+   */
+  private emitLines(lines: Uint8Array, onFrame: (frame: Frame, bytes: number) => void): void {
+    const text = decoder.decode(lines)
+    const isAscii = text.length === lines.length
+    let start = 0
+    let textStart = 0
+    while (start < lines.length) {
+      const textEnd = text.indexOf("\n", textStart)
+      const end = isAscii ? textEnd : lines.indexOf(LINE_FEED, start)
+      const bytes = end > start && lines[end - 1] === CARRIAGE_RETURN ? end - start - 1 : end - start
+      if (end - start > this.maxLineBytes) {
+        onFrame(new OversizedLine(end - start, headOf(lines.subarray(start, end))), end - start)
+      } else if (bytes > 0) {
+        onFrame(text.slice(textStart, bytes === end - start ? textEnd : textEnd - 1), bytes)
+      }
+      start = end + 1
+      textStart = textEnd + 1
+    }
   }
 
   private keep(piece: Uint8Array): void {
@@ -55,7 +80,7 @@ export class Framer {
     if (this.head !== undefined) return
     this.pieces.push(piece)
     if (this.pending > this.maxLineBytes) {
-      this.head = decoder.decode(join(this.pieces, this.pending).subarray(0, HEAD_BYTES))
+      this.head = headOf(join(this.pieces, this.pending))
       this.pieces = []
     }
   }
@@ -74,6 +99,8 @@ export class Framer {
     else emitLine(join(pieces, pending), onFrame)
   }
 }
+
+const headOf = (line: Uint8Array): string => decoder.decode(line.subarray(0, HEAD_BYTES))
 
 const emitLine = (line: Uint8Array, onFrame: (frame: Frame, bytes: number) => void): void => {
   const length = line.length > 0 && line[line.length - 1] === CARRIAGE_RETURN ? line.length - 1 : line.length

@@ -30,25 +30,40 @@ export const idAt = (payload: unknown, path: ReadonlyArray<string> | undefined):
   return typeof value === "string" ? value : undefined
 }
 
+/** The same for one path and many payloads. Most ids stand at the top. */
+const idReader = (path: ReadonlyArray<string> | undefined): (payload: unknown) => string | undefined => {
+  if (path === undefined) return () => undefined
+  const [key, ...others] = path
+  if (key === undefined || others.length > 0) return (payload) => idAt(payload, path)
+  return (payload) => {
+    const id = isRecord(payload) ? payload[key] : undefined
+    return typeof id === "string" ? id : undefined
+  }
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null
+
 const makeDecode = <M extends ServerNotificationMethod>(method: M): Decode<M> => {
   const { params, threadId, turnId } = ServerNotifications[method]
-  const check = Payload.incoming(params)
+  const check = Payload.incomingMany(params)
+  const threadIdOf = idReader(threadId)
+  const turnIdOf = idReader(turnId)
   return (envelope) => {
     const exit = check(envelope.params)
     if (Exit.isSuccess(exit)) {
       return {
         method,
         params: exit.value,
-        threadId: idAt(envelope.params, threadId),
-        turnId: idAt(envelope.params, turnId),
+        threadId: threadIdOf(envelope.params),
+        turnId: turnIdOf(envelope.params),
         emittedAtMs: envelope.emittedAtMs
       }
     }
     return decodeFailure(
       new DecodeError({ method, payload: "notification", issues: Payload.issuesOfCause(exit.cause) }),
       {
-        threadId: idAt(envelope.params, threadId),
-        turnId: idAt(envelope.params, turnId),
+        threadId: threadIdOf(envelope.params),
+        turnId: turnIdOf(envelope.params),
         emittedAtMs: envelope.emittedAtMs
       }
     )
@@ -91,7 +106,7 @@ export const decode = (envelope: NotificationEnvelope): TurnEvent | UnknownNotif
 
 /** Whether the event can belong to a turn: an unknown notification's turn is not known. */
 export const isTurnEvent = (event: TurnEvent | UnknownNotification): event is TurnEvent =>
-  event.method === "client/decodeFailure" || isKnown(event.method)
+  event.turnId !== undefined || event.method === "client/decodeFailure" || isKnown(event.method)
 
 /** Whether the event is a notification of the method. */
 export const isOf =

@@ -3,6 +3,7 @@ import * as Cause from "effect/Cause"
 import type * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
 import * as SchemaIssue from "effect/SchemaIssue"
 import type { PayloadIssue } from "../CodexError.ts"
 
@@ -41,6 +42,25 @@ export type Check<A> = (payload: unknown) => Exit.Exit<A, Schema.SchemaError>
 
 /** Decodes what the server sent; unknown fields are left out. */
 export const incoming = <A>(schema: Schema.Codec<A>): Check<A> => Schema.decodeUnknownExit(schema)
+
+/** How many payloads of one Schema are worth a compiled decoder, which takes milliseconds to make. */
+const MANY = 100
+
+/**
+ * The same for payloads that may come by the hundred thousand: from the hundredth on by a decoder that is compiled from
+ * the Schema, with the same outcome. Where code must not be made at run time, it stays as it was.
+ */
+export const incomingMany = <A>(schema: Schema.Codec<A>): Check<A> => {
+  let check = incoming(schema)
+  let count = 0
+  return (payload) => {
+    if (++count === MANY) {
+      SchemaJITCompiler.enable(schema.ast)
+      check = incoming(schema)
+    }
+    return check(payload)
+  }
+}
 
 /** Checks what is about to be sent: closed, so that a misspelt field is an error and not silence. */
 export const outgoing = <A>(schema: Schema.Codec<A>): Check<unknown> =>
