@@ -116,6 +116,16 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("the co
       assert.strictEqual(exitCode, 0)
     }), 60_000)
 
+  it.effect.each(pages)("%s: what it links to is there", (page) =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const text = yield* fs.readFileString(path.join(root, page))
+      for (const [, target = ""] of text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)) {
+        assert.isTrue(yield* fs.exists(path.join(root, path.dirname(page), target)), target)
+      }
+    }))
+
   it.effect.each(programs)(
     "$page, line $line: the program runs on the real app-server",
     ({ file }) =>
