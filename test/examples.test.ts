@@ -1,3 +1,4 @@
+import { OfflineHome, OfflineModel } from "@effect-codex/node/testing"
 import { NodeServices } from "@effect/platform-node"
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -125,7 +126,8 @@ const examples: ReadonlyArray<Example> = [
       ),
       "Errors to fix: 1"
     ]
-  }
+  },
+  { file: "20-budget.ts", shows: lines("Stopped for its toolCalls: the turn is interrupted", "Hello.") }
 ]
 
 const HTTP_SERVER = "19-http-server.ts"
@@ -134,7 +136,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("the examples", (it) =>
   it.effect("are all run", () =>
     Effect.sync(() => {
       const files = readdirSync(folder).filter((file) => /^\d+-.*\.ts$/.test(file)).sort()
-      assert.deepStrictEqual([...examples.map(({ file }) => file), HTTP_SERVER], files)
+      assert.deepStrictEqual([...examples.map(({ file }) => file), HTTP_SERVER].sort(), files)
     }))
 
   it.effect.each(examples)("$file shows what it should", (example) =>
@@ -151,6 +153,19 @@ layer(NodeServices.layer, { excludeTestServices: true })("the examples", (it) =>
         else assert.match(stdout, part)
       }
     }), 60_000)
+
+  it.effect("run live with the home that CODEX_HOME names", () =>
+    Effect.gen(function*() {
+      const model = yield* OfflineModel
+      const home = yield* OfflineHome.make({ baseUrl: model.baseUrl })
+      const { exitCode, stderr, stdout } = yield* run(process.execPath, [...args("09-several-turns.ts"), "--live"], {
+        env: { CODEX_HOME: home }
+      })
+      assert.strictEqual(exitCode, 0, stderr + stdout)
+      assert.include(stderr, "Using the real model")
+      assert.include(stdout, "Rome: Hello from the offline model.\n")
+      assert.strictEqual((yield* model.requests).length, 3)
+    }).pipe(Effect.provide(OfflineModel.layer())), 60_000)
 
   it.effect(
     `${HTTP_SERVER} streams its answers, and stops a turn when its client leaves`,
@@ -195,7 +210,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("the examples", (it) =>
 
         assert.strictEqual(yield* Effect.promise(() => fetch(`${address}/ask`).then(({ status }) => status)), 400)
         yield* child.kill()
-      }).pipe(Effect.timeout("30 seconds")),
+      }).pipe(Effect.timeout("50 seconds")),
     60_000
   )
 })

@@ -11,7 +11,10 @@ export interface Outcome {
   readonly stderr: string
 }
 
-/** Starts a program; the scope ends it. */
+/**
+ * Starts a program; the scope ends it. Its HOME is none, so that the login shells of
+ * the agent's commands do not wait for what somebody's profile does.
+ */
 export const start = Effect.fnUntraced(function*(
   command: string,
   args: ReadonlyArray<string>,
@@ -25,7 +28,7 @@ export const start = Effect.fnUntraced(function*(
   return yield* spawner.spawn(
     ChildProcess.make(command, args, {
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-      env: { FORCE_COLOR: "0", NO_COLOR: "1", ...options.env },
+      env: { FORCE_COLOR: "0", NO_COLOR: "1", HOME: "/nonexistent", ...options.env },
       extendEnv: true,
       stdin: Stream.encodeText(Stream.fromIterable(options.stdin ?? [])),
       forceKillAfter: "5 seconds"
