@@ -22,7 +22,7 @@ layer(OfflineCodex.layer({ model: echo, codex: experimental }), live)("the histo
     Effect.gen(function*() {
       const { ids, thread } = yield* threadWith("One", "Two", "Three")
       const turns = yield* Stream.runCollect(thread.turns({ pageSize: 1 }))
-      assert.deepStrictEqual(turns.map(({ id }) => id), [...ids].reverse())
+      assert.deepStrictEqual(turns.map(({ id }) => id), ids.toReversed())
       assert.deepStrictEqual(turns.map(({ status }) => status), ["completed", "completed", "completed"])
       const [newest] = turns
       assert.deepStrictEqual(prompts(newest?.items ?? []), ["Three"])
@@ -59,7 +59,7 @@ layer(OfflineCodex.layer({ model: echo, codex: experimental }), live)("the histo
       const reversed = yield* Stream.runCollect(thread.items({ sortDirection: "desc" }))
       assert.deepStrictEqual(
         reversed.map(({ item }) => item.id),
-        items.map(({ item }) => item.id).reverse()
+        items.map(({ item }) => item.id).toReversed()
       )
     }))
 

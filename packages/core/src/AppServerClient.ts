@@ -650,7 +650,10 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     const { goal } = yield* Effect.acquireRelease(
       Effect.suspend(() => {
         router.follow(run)
-        return call("thread/goal/set", { ...params, status: "active" }, () => run.begin())
+        return call("thread/goal/set", { ...params, status: "active" }, (result) => {
+          const answer = Payload.incoming(ClientRequests["thread/goal/set"].result)(result)
+          if (Exit.isSuccess(answer)) run.begin(answer.value.goal)
+        })
       }).pipe(Effect.onError(() => Effect.sync(() => router.unfollow(run)))),
       () => letGoalGo(run)
     )

@@ -67,19 +67,24 @@ export interface Goal {
  * @category models
  */
 export interface GoalOptions {
-  /** What to work on; the goal that the thread has when left out. */
+  /** What to work on: a new goal in place of whatever the thread had. The goal that it has when left out. */
   readonly objective?: string | undefined
-  /** How many tokens it may take. */
-  readonly tokenBudget?: number | undefined
+  /** How many tokens it may take; null without a limit. */
+  readonly tokenBudget?: number | null | undefined
 }
 
 /**
- * Options of `thread.goal.set`. What is left out stays as it is.
+ * Options of `thread.goal.set`. What is left out stays as it is: another objective
+ * for a goal that is complete leaves it complete.
  *
  * @since 0.1.0
  * @category models
  */
-export interface GoalSetOptions extends GoalOptions {
+export interface GoalSetOptions {
+  /** What to work on. */
+  readonly objective?: string | undefined
+  /** How many tokens it may take, those that it has taken included; null without a limit. */
+  readonly tokenBudget?: number | null | undefined
   /** Where it stands. A new goal is `active`: the thread starts to work on it at once. */
   readonly status?: ThreadGoalStatusParam | undefined
 }
@@ -240,15 +245,19 @@ export const run = Effect.fn("Goal.run")(
   Effect.scoped
 )
 
-const open = (
-  client: AppServerClient["Service"],
-  threadId: string,
-  goal: string | GoalOptions,
-  read: "replay" | "never"
-) => {
-  const { objective, tokenBudget } = typeof goal === "string" ? { objective: goal } : goal
-  return client.openGoal({ threadId, objective, tokenBudget }, { read })
-}
+const open = Effect.fnUntraced(
+  function*(
+    client: AppServerClient["Service"],
+    threadId: string,
+    goal: string | GoalOptions,
+    read: "replay" | "never"
+  ) {
+    const { objective, tokenBudget } = typeof goal === "string" ? { objective: goal } : goal
+    // Setting an objective changes the goal that is there, with the tokens it has taken and its limit.
+    if (objective !== undefined) yield* client.request("thread/goal/clear", { threadId })
+    return yield* client.openGoal({ threadId, objective, tokenBudget }, { read })
+  }
+)
 
 const fromWire = (wire: ThreadGoal): Goal => ({
   threadId: wire.threadId,

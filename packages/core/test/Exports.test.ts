@@ -31,6 +31,7 @@ describe("what the package exports", () => {
       "RetryPolicy",
       "RpcError",
       "ServerOverloaded",
+      "StaleTurn",
       "Supervisor",
       "SupervisorGaveUp",
       "Transport",

@@ -28,7 +28,7 @@ export class EventLog<A> {
   /** What came so far, for readers that attach later; undefined once it was more than the buffer holds. */
   private history: Array<Subscription.Delivery<A>> | undefined = []
   private historyBytes = 0
-  private ended: Exit.Exit<void, ConnectionError> | undefined
+  private endedWith: Exit.Exit<void, ConnectionError> | undefined
 
   constructor(subject: Subject, limits: Subscription.Limits, join: Subscription.Join<A>) {
     this.subject = subject
@@ -36,9 +36,9 @@ export class EventLog<A> {
     this.join = join
   }
 
-  /** Whether there will be no more events. */
-  get isEnded(): boolean {
-    return this.ended !== undefined
+  /** How the events ended, once there will be no more. */
+  get ended(): Exit.Exit<void, ConnectionError> | undefined {
+    return this.endedWith
   }
 
   /** Takes an event in. */
@@ -63,8 +63,8 @@ export class EventLog<A> {
 
   /** Ends every reader's stream, of those who come later too. The first end stays. */
   end(exit: Exit.Exit<void, ConnectionError>): void {
-    if (this.ended !== undefined) return
-    this.ended = exit
+    if (this.endedWith !== undefined) return
+    this.endedWith = exit
     for (const reader of this.readers) finish(reader, exit)
     this.readers.clear()
   }
@@ -102,8 +102,8 @@ export class EventLog<A> {
       return reader
     }
     for (const delivery of this.history ?? []) reader.offer(delivery)
-    if (this.ended === undefined) this.readers.add(reader)
-    else finish(reader, this.ended)
+    if (this.endedWith === undefined) this.readers.add(reader)
+    else finish(reader, this.endedWith)
     return reader
   }
 

@@ -36,19 +36,21 @@ export class Family implements Follower {
     this.threadId = turn.threadId
     this.turn = turn
     this.log = new EventLog<FamilyEvent>(turn, limits, coalesceFamily)
-    for (const { bytes, event } of turn.unread()) this.own(event, bytes)
-    this.endWithTurn()
+    turn.accompany({
+      offer: ({ bytes, event }) => {
+        this.log.offer({ event, bytes })
+        this.meet(event, this.threadId)
+      },
+      end: (exit) => this.log.end(exit)
+    })
   }
 
   get isDone(): boolean {
-    return this.log.isEnded
+    return this.log.ended !== undefined
   }
 
   accept(event: TurnEvent, bytes: number, turn: TurnState | undefined): boolean {
-    if (turn === this.turn) {
-      this.own(event, bytes)
-      this.endWithTurn()
-    } else if (event.threadId !== undefined && event.threadId !== this.threadId) {
+    if (turn !== this.turn && event.threadId !== undefined && event.threadId !== this.threadId) {
       const lineage = this.lineageOf(event, event.threadId)
       if (lineage !== undefined) this.child(event, bytes, event.threadId, lineage)
     }
@@ -69,11 +71,6 @@ export class Family implements Follower {
     this.log.forget()
   }
 
-  private own(event: TurnEvent, bytes: number): void {
-    this.log.offer({ event, bytes })
-    this.meet(event, this.threadId)
-  }
-
   private child(event: TurnEvent, bytes: number, childThreadId: string, lineage: Lineage): void {
     this.log.offer({
       event: {
@@ -86,10 +83,6 @@ export class Family implements Follower {
       bytes
     })
     this.meet(event, childThreadId)
-  }
-
-  private endWithTurn(): void {
-    if (this.turn.isDone) this.log.end(Exit.void)
   }
 
   private lineageOf(event: TurnEvent, threadId: string): Lineage | undefined {

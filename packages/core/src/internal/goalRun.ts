@@ -27,10 +27,12 @@ export class GoalRun implements Follower {
   private readonly turns: Array<RunResult> = []
   private current: TurnState | undefined
   private lastTurnId = ""
-  /** What comes before the server's answer is about another goal. */
-  private isSet = false
-  /** Not known before the server tells; null once it is cleared. */
+  /** The goal as the server has answered; what it tells of another one is late word of what was there before. */
+  private set: ThreadGoal | undefined
+  /** Not known before the server tells of the goal that was set; null once it is cleared. */
   private goal: ThreadGoal | null | undefined
+  /** What the server told last before it answered: the answer may come behind. */
+  private early: { readonly event: TurnEvent; readonly bytes: number; readonly goal: ThreadGoal } | undefined
   /** Whether the server leaves the goal active and does nothing for it. */
   private isStopped = false
 
@@ -55,8 +57,11 @@ export class GoalRun implements Follower {
   }
 
   /** The server has the goal. */
-  begin(): void {
-    this.isSet = true
+  begin(goal: ThreadGoal): void {
+    const { early } = this
+    this.set = goal
+    this.early = undefined
+    if (early !== undefined) this.learn(early.event, early.bytes, early.goal)
   }
 
   accept(event: TurnEvent, bytes: number, turn: TurnState | undefined): boolean {
@@ -116,7 +121,11 @@ export class GoalRun implements Follower {
   }
 
   private learn(event: TurnEvent, bytes: number, goal: ThreadGoal | null): boolean {
-    if (!this.isSet) return false
+    if (this.set === undefined) {
+      this.early = goal === null ? undefined : { event, bytes, goal }
+      return false
+    }
+    if (this.goal === undefined && !isSame(this.set, goal)) return false
     this.goal = goal
     this.log.offer({ event, bytes })
     this.settle()
@@ -136,7 +145,7 @@ export class GoalRun implements Follower {
 
   /** The goal is over once it is not active any more and no turn of it runs. */
   private settle(): void {
-    if (this.current !== undefined || !this.isSet || this.goal === undefined) return
+    if (this.current !== undefined || this.goal === undefined) return
     const outcome = this.outcome(this.goal)
     if (outcome === undefined) return
     this.end(Exit.succeed({ outcome, goal: this.goal, turns: this.turns }), Exit.void)
@@ -171,3 +180,6 @@ export class GoalRun implements Follower {
     Deferred.doneUnsafe(this.done, exit)
   }
 }
+
+const isSame = (set: ThreadGoal, told: ThreadGoal | null): boolean =>
+  told !== null && told.objective === set.objective && told.status === set.status

@@ -57,6 +57,9 @@ export interface Expectation {
   readonly turn: Deferred.Deferred<TurnState, ConnectionError>
 }
 
+/** How many threads are remembered that this connection has unsubscribed from. */
+const UNHEARD_LIMIT = 16_384
+
 export class Router {
   readonly hub: EventHub
   private readonly turnLimits: Limits
@@ -212,6 +215,11 @@ export class Router {
   /** The server tells no more of the thread: what waits for it here would wait for ever. */
   unsubscribed(threadId: string): void {
     this.unheard.add(threadId)
+    // Those of long ago are no longer loaded: a turn on one is refused, and not unheard.
+    for (const oldest of this.unheard) {
+      if (this.unheard.size <= UNHEARD_LIMIT) break
+      this.unheard.delete(oldest)
+    }
     const error = new TransportError({
       operation: "read",
       description: `The thread ${threadId} was unsubscribed from: how it goes on is not told any more`
@@ -235,14 +243,6 @@ export class Router {
 
   isUnheard(threadId: string): boolean {
     return this.unheard.has(threadId)
-  }
-
-  /** A thread that is not loaded starts no turns: it has to be resumed, which subscribes to it. */
-  private forgetUnloaded(event: TurnEvent): void {
-    if (this.unheard.size === 0) return
-    if (event.method === "thread/closed" || event.method === "thread/archived" || event.method === "thread/deleted") {
-      this.unheard.delete(event.params.threadId)
-    }
   }
 
   // ---------------------------------------------------------------------------
@@ -271,7 +271,6 @@ export class Router {
         this.desk.observe(event)
         const turn = this.turnOf(event)
         if (!Notifications.isTurnEvent(event)) return this.hub.publishUnowned(event, bytes)
-        this.forgetUnloaded(event)
         turn?.accept(event, bytes)
         const followed = this.followers.size > 0 && this.tell(event, bytes, turn)
         if (turn === undefined) return followed ? undefined : this.hub.publishUnowned(event, bytes)

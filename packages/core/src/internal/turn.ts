@@ -21,6 +21,12 @@ import { fromSeconds } from "./units.ts"
 /** Why a turn has no result. */
 export type TurnFailure = TurnFailed | TurnInterrupted | TurnStalled | DecodeError | ConnectionError
 
+/** Somebody who has every event of a turn before anybody who waits for the turn goes on. */
+export interface Companion {
+  offer(delivery: Subscription.Delivery<TurnEvent>): void
+  end(exit: Exit.Exit<void, ConnectionError>): void
+}
+
 export class TurnState {
   readonly threadId: string
   readonly turnId: string
@@ -37,6 +43,7 @@ export class TurnState {
   heard = 0
 
   private readonly log: EventLog<TurnEvent>
+  private readonly companions: Array<Companion> = []
   private readonly items: Array<ThreadItem> = []
   private usage: ThreadTokenUsage | null = null
 
@@ -53,7 +60,9 @@ export class TurnState {
 
   /** Takes an event in. */
   accept(event: TurnEvent, bytes: number): void {
-    this.log.offer({ event, bytes })
+    const delivery = { event, bytes }
+    this.log.offer(delivery)
+    for (const companion of this.companions) companion.offer(delivery)
     this.follow(event)
   }
 
@@ -61,7 +70,8 @@ export class TurnState {
     this.heard++
     // First the id: whoever waits for the start goes on at once, within `doneUnsafe`.
     if (event.method === "turn/started") this.activeId = event.params.turn.id
-    if (!entersReview(event)) Deferred.doneUnsafe(this.started, Exit.void)
+    // The last one ends the turn before it starts it.
+    if (!entersReview(event) && event.method !== "turn/completed") Deferred.doneUnsafe(this.started, Exit.void)
     switch (event.method) {
       case "item/completed":
         this.items.push(event.params.item)
@@ -112,6 +122,14 @@ export class TurnState {
   precede(delivery: Subscription.Delivery<TurnEvent>): void {
     this.log.precede(delivery)
     this.follow(delivery.event)
+  }
+
+  /** Gives the companion what came so far, and what comes from now on. */
+  accompany(companion: Companion): void {
+    for (const delivery of this.log.unread) companion.offer(delivery)
+    const { ended } = this.log
+    if (ended === undefined) this.companions.push(companion)
+    else companion.end(ended)
   }
 
   /** No reader will attach from now on: what came so far need not be kept. */
@@ -173,8 +191,10 @@ export class TurnState {
     if (this.outcome !== undefined) return
     this.outcome = exit
     this.log.end(reads)
-    Deferred.doneUnsafe(this.started, Exit.void)
+    for (const companion of this.companions) companion.end(reads)
+    // First the end: whoever waits for the start goes on at once, within `doneUnsafe`.
     Deferred.doneUnsafe(this.done, exit)
+    Deferred.doneUnsafe(this.started, Exit.void)
   }
 }
 

@@ -1,0 +1,276 @@
+import { AppServerExited, type ChildEvent, type TurnEvent } from "@effect-codex/core"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { collect, fork, until } from "./support/observe.ts"
+import { connect, type ScriptedServer } from "./support/ScriptedServer.ts"
+import * as Wire from "./support/wire.ts"
+
+const collab = (id: string, receiverThreadIds: ReadonlyArray<string>) => ({
+  type: "collabAgentToolCall",
+  id,
+  tool: "spawnAgent",
+  status: "completed",
+  senderThreadId: "A",
+  receiverThreadIds,
+  agentsStates: {}
+})
+
+const goal = (threadId: string, status: string, objective = "Go") => ({
+  threadId,
+  objective,
+  status,
+  tokenBudget: null,
+  tokensUsed: 0,
+  timeUsedSeconds: 0,
+  createdAt: 1_795_243_254,
+  updatedAt: 1_795_243_254
+})
+
+const goalUpdated = (threadId: string, status: string, objective?: string): Wire.Notification => ({
+  method: "thread/goal/updated",
+  params: { threadId, turnId: null, goal: goal(threadId, status, objective) }
+})
+
+const goalCleared = (threadId: string): Wire.Notification => ({ method: "thread/goal/cleared", params: { threadId } })
+
+/** Answers the next request for a turn. */
+const answerStart = (server: ScriptedServer, turnId: string) =>
+  Effect.flatMap(
+    server.request("turn/start"),
+    (request) => server.respond(request, { turn: Wire.turn({ id: turnId }) })
+  )
+
+const lineage = (events: ReadonlyArray<TurnEvent | ChildEvent>) =>
+  events.map((event) =>
+    event.method === "client/childEvent"
+      ? [event.params.childThreadId, event.params.parentThreadId, event.params.parentItemId, event.params.event.method]
+      : event.method
+  )
+
+describe("the family of a turn", () => {
+  const open = Effect.gen(function*() {
+    const { client, server } = yield* connect()
+    const opening = yield* fork(
+      client.openTurn("turn/start", Wire.startParams("A"), { includeChildren: true })
+    )
+    yield* answerStart(server, "T")
+    const turn = yield* Fiber.join(opening)
+    yield* server.push(Wire.turnStarted("A", "T"))
+    return { client, server, turn }
+  })
+
+  it.effect("has its children and theirs, each with whose it is, and no strangers", () =>
+    Effect.gen(function*() {
+      const { server, turn } = yield* open
+      yield* server.push(
+        Wire.turnStarted("stranger", "S"),
+        Wire.itemCompleted("A", "T", collab("spawn", ["child"])),
+        Wire.threadStatus("child", "active"),
+        Wire.itemCompleted("child", "C", collab("deeper", ["grandchild"])),
+        Wire.delta("grandchild", "G", "m", "Hi"),
+        Wire.delta("stranger", "S", "m", "Ho"),
+        Wire.turnCompleted("A", "T"),
+        Wire.delta("child", "C", "m", "Too late")
+      )
+      yield* server.barrier
+      assert.deepStrictEqual(lineage(yield* Stream.runCollect(turn.family)), [
+        "turn/started",
+        "item/completed",
+        ["child", "A", "spawn", "thread/status/changed"],
+        ["child", "A", "spawn", "item/completed"],
+        ["grandchild", "child", "deeper", "item/agentMessage/delta"],
+        "turn/completed"
+      ])
+      assert.deepStrictEqual(
+        (yield* Stream.runCollect(turn.events)).map(({ method }) => method),
+        ["turn/started", "item/completed", "turn/completed"]
+      )
+    }))
+
+  it.effect("has a child whose first word comes before the item that names it", () =>
+    Effect.gen(function*() {
+      const { server, turn } = yield* open
+      yield* server.push(
+        Wire.turnStarted("child", "C", "T"),
+        Wire.itemCompleted("A", "T", collab("spawn", ["child"])),
+        Wire.delta("child", "C", "m", "Hi"),
+        Wire.turnCompleted("A", "T")
+      )
+      yield* server.barrier
+      assert.deepStrictEqual(lineage(yield* Stream.runCollect(turn.family)), [
+        "turn/started",
+        ["child", "A", null, "turn/started"],
+        "item/completed",
+        ["child", "A", "spawn", "item/agentMessage/delta"],
+        "turn/completed"
+      ])
+    }))
+
+  it.effect("is not followed any more once its scope is closed", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const scope = yield* Scope.make()
+      const opening = yield* fork(
+        client.openTurn("turn/start", Wire.startParams("A"), { includeChildren: true }).pipe(Scope.provide(scope))
+      )
+      yield* answerStart(server, "T")
+      const turn = yield* Fiber.join(opening)
+      yield* server.push(Wire.turnStarted("A", "T"))
+      const closing = yield* fork(Scope.close(scope, Exit.void))
+      const request = yield* server.request("turn/interrupt")
+      yield* server.respond(request, {})
+      yield* server.push(Wire.turnCompleted("A", "T", { status: "interrupted" }))
+      yield* Fiber.join(closing)
+      yield* server.push(Wire.delta("A", "T", "m", "Hi"))
+      yield* server.barrier
+      assert.strictEqual((yield* Stream.runCollect(turn.family)).at(-1)?.method, "turn/completed")
+    }))
+})
+
+describe("a goal", () => {
+  const opening = Effect.gen(function*() {
+    const { client, server } = yield* connect()
+    const fiber = yield* fork(client.openGoal({ threadId: "A", objective: "Go" }))
+    const request = yield* server.request("thread/goal/set")
+    assert.deepStrictEqual(request.params, { threadId: "A", objective: "Go", status: "active" })
+    return { client, server, fiber, answer: server.respond(request, { goal: goal("A", "active") }) }
+  })
+
+  it.effect("is told of before or after the answer, behind late word of the one before it", () =>
+    Effect.gen(function*() {
+      for (const toldFirst of [true, false]) {
+        const { answer, fiber, server } = yield* opening
+        const late = [goalUpdated("A", "paused"), goalUpdated("A", "active", "Another"), goalCleared("A")]
+        if (toldFirst) {
+          yield* server.push(...late, goalUpdated("A", "active"))
+          yield* answer
+        } else {
+          yield* answer
+          yield* server.push(...late, goalUpdated("A", "active"))
+        }
+        const run = yield* Fiber.join(fiber)
+        yield* server.push(...Wire.textTurn("A", "T1", ["One"]))
+        yield* server.push(...Wire.textTurn("A", "T2", ["Two"]), goalUpdated("A", "complete"))
+        const end = yield* run.result
+        assert.deepStrictEqual(
+          [end.outcome, end.turns.map(({ finalResponse }) => finalResponse)],
+          ["complete", ["One", "Two"]]
+        )
+        const events = yield* Stream.runCollect(run.events)
+        assert.deepStrictEqual(
+          [events[0]?.method, events.at(-1)?.method],
+          ["thread/goal/updated", "thread/goal/updated"]
+        )
+      }
+    }))
+
+  it.effect("that is reached ends with its turn", () =>
+    Effect.gen(function*() {
+      const { answer, fiber, server } = yield* opening
+      yield* answer
+      const run = yield* Fiber.join(fiber)
+      yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T"), goalUpdated("A", "complete"))
+      yield* server.barrier
+      const result = yield* fork(run.result)
+      yield* server.barrier
+      assert.isUndefined(result.pollUnsafe())
+      yield* server.push(Wire.turnCompleted("A", "T"))
+      assert.strictEqual((yield* Fiber.join(result)).turns.length, 1)
+    }))
+
+  it.effect("takes no turns of other threads, of this client or of a chain that began elsewhere", () =>
+    Effect.gen(function*() {
+      const { answer, client, fiber, server } = yield* opening
+      yield* answer
+      const run = yield* Fiber.join(fiber)
+      yield* server.push(goalUpdated("A", "active"))
+      const mine = yield* fork(
+        Effect.flatMap(client.openTurn("turn/start", Wire.startParams("A")), (turn) => turn.result)
+      )
+      yield* answerStart(server, "mine")
+      yield* server.push(
+        ...Wire.textTurn("A", "mine", ["Mine"]),
+        ...Wire.textTurn("B", "theirs", ["Theirs"]),
+        Wire.turnStarted("A", "delegated", "elsewhere"),
+        Wire.turnCompleted("A", "delegated"),
+        goalUpdated("A", "blocked")
+      )
+      assert.strictEqual((yield* Fiber.join(mine)).finalResponse, "Mine")
+      assert.deepStrictEqual((yield* run.result).turns, [])
+    }))
+
+  it.effect("is paused and its turn interrupted when its scope closes", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const scope = yield* Scope.make()
+      const fiber = yield* fork(client.openGoal({ threadId: "A", objective: "Go" }).pipe(Scope.provide(scope)))
+      yield* server.respond(yield* server.request("thread/goal/set"), { goal: goal("A", "active") })
+      const run = yield* Fiber.join(fiber)
+      yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T"))
+      yield* server.barrier
+      const closing = yield* fork(Scope.close(scope, Exit.void))
+      const pause = yield* server.request("thread/goal/set")
+      assert.deepStrictEqual(pause.params, { threadId: "A", status: "paused" })
+      yield* server.respond(pause, { goal: goal("A", "paused") })
+      const interrupt = yield* server.request("turn/interrupt")
+      assert.deepStrictEqual(interrupt.params, { threadId: "A", turnId: "T" })
+      yield* server.respond(interrupt, {})
+      yield* server.push(goalUpdated("A", "paused"), Wire.turnCompleted("A", "T", { status: "interrupted" }))
+      yield* Fiber.join(closing)
+      const exit = yield* Effect.exit(run.result)
+      assert.isTrue(Exit.isFailure(exit))
+    }))
+
+  it.effect("ends with the connection", () =>
+    Effect.gen(function*() {
+      const { answer, fiber, server } = yield* opening
+      yield* answer
+      const run = yield* Fiber.join(fiber)
+      yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T"))
+      const events = yield* collect(run.events)
+      yield* events.atLeast(2)
+      yield* server.end(new AppServerExited({ exitCode: 1, stderr: "" }))
+      assert.strictEqual((yield* Effect.flip(run.result))._tag, "AppServerExited")
+      assert.strictEqual((yield* Effect.flip(Fiber.join(events.fiber)))._tag, "AppServerExited")
+    }))
+})
+
+describe("a thread that was unsubscribed from", () => {
+  it.effect("is resumed once, before its next turn", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const leaving = yield* fork(client.request("thread/unsubscribe", { threadId: "A" }))
+      yield* server.respond(yield* server.request("thread/unsubscribe"), { status: "unsubscribed" })
+      yield* Fiber.join(leaving)
+      const turns = yield* fork(Effect.forEach(
+        ["One", "Two"],
+        (text) =>
+          Effect.scoped(
+            Effect.flatMap(client.openTurn("turn/start", Wire.startParams("A", text)), (turn) => turn.result)
+          )
+      ))
+      const resume = yield* server.request("thread/resume")
+      assert.deepStrictEqual(resume.params, { threadId: "A", excludeTurns: true })
+      yield* server.refuse(resume, -32600, "no rollout found")
+      const error = yield* Effect.flip(Fiber.join(turns))
+      assert.strictEqual(error._tag, "InvalidRequest")
+      yield* until(() => server.methods().length === 2)
+      assert.deepStrictEqual(server.methods(), ["thread/unsubscribe", "thread/resume"])
+    }))
+
+  it.effect("that was not loaded is none", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const leaving = yield* fork(client.request("thread/unsubscribe", { threadId: "A" }))
+      yield* server.respond(yield* server.request("thread/unsubscribe"), { status: "notLoaded" })
+      yield* Fiber.join(leaving)
+      const turn = yield* fork(client.openTurn("turn/start", Wire.startParams("A")))
+      yield* answerStart(server, "T")
+      yield* Fiber.join(turn)
+      yield* server.push(Wire.turnCompleted("A", "T"))
+    }))
+})
