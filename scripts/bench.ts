@@ -1,0 +1,72 @@
+/**
+ * Measures the built packages against the least program that does the same and against the official SDKs, all on the same
+ * executables, and prints one table of ratios.
+ *
+ *     npm run build && npm run bench [-- --json] [-- --quick]
+ *
+ * Each measurement runs in a process of its own; the drivers take turns, and medians are compared.
+ */
+import { OfflineHome, OfflineModel } from "@effect-codex/node/testing"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import { cpus, loadavg } from "node:os"
+import { fileURLToPath } from "node:url"
+import { installPeers } from "./bench/commands.ts"
+import { table } from "./bench/report.ts"
+import { measureRows } from "./bench/rows.ts"
+import { pinnedBinary } from "./generate/binary.ts"
+
+const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
+
+/** The modules of Effect that the built packages import. */
+const modulesOfEffect = Effect.gen(function*() {
+  const fs = yield* FileSystem.FileSystem
+  const modules = new Set<string>()
+  for (const name of ["generated", "core", "node"]) {
+    const dist = file(`../packages/${name}/dist`)
+    for (const path of yield* fs.readDirectory(dist, { recursive: true })) {
+      if (!path.endsWith(".js") || path.startsWith("testing")) continue
+      const source = yield* fs.readFileString(`${dist}/${path}`)
+      for (const [, module] of source.matchAll(/ from "((?:effect|@effect\/platform-node)\/[^"]+)"/g)) {
+        if (module !== undefined) modules.add(module)
+      }
+    }
+  }
+  return [...modules]
+})
+
+const program = Effect.gen(function*() {
+  const peers = yield* installPeers
+  const model = yield* OfflineModel
+  const home = yield* OfflineHome.make({ baseUrl: model.baseUrl })
+  const { binary, version } = yield* pinnedBinary
+  const load = loadavg()
+  const rows = yield* measureRows({
+    peers,
+    fake: { executable: file("bench/fake.mjs"), home: undefined },
+    real: { executable: binary, home },
+    modules: yield* modulesOfEffect,
+    quick: process.argv.includes("--quick")
+  })
+  const machine = {
+    node: process.version,
+    codex: version,
+    cpus: cpus().length,
+    load: { before: load[0], after: loadavg()[0] }
+  }
+  yield* Console.log(
+    process.argv.includes("--json")
+      ? JSON.stringify({ machine, rows }, undefined, 2)
+      : `${table(rows)}\n\n${JSON.stringify(machine)}`
+  )
+})
+
+program.pipe(
+  Effect.scoped,
+  Effect.provide(Layer.mergeAll(OfflineModel.layer(), NodeServices.layer)),
+  NodeRuntime.runMain
+)

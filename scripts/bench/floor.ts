@@ -1,0 +1,134 @@
+/**
+ * The least Node program that does the same: it reads chunks, splits lines, parses them and finds in a `Map` who waits.
+ * It checks nothing and survives nothing.
+ */
+import { spawn } from "node:child_process"
+import { type Measures, median, type Plan, stopwatch, type Target, type Task } from "./task.ts"
+
+interface Message {
+  readonly id?: number
+  readonly method?: string
+  readonly params?: { readonly turnId?: string; readonly turn?: { readonly id: string } }
+  readonly result: { readonly thread: { readonly id: string }; readonly turn: { readonly id: string } }
+}
+
+const connect = ({ executable, home }: Target) => {
+  const child = spawn(executable, ["app-server"], {
+    stdio: ["pipe", "pipe", "ignore"],
+    env: home === undefined ? process.env : { ...process.env, CODEX_HOME: home }
+  })
+  const requests = new Map<number, (message: Message) => void>()
+  const turns = new Map<string, (message: Message) => void>()
+  let rest = ""
+  child.stdout.setEncoding("utf8")
+  child.stdout.on("data", (chunk: string) => {
+    const lines = (rest + chunk).split("\n")
+    rest = lines.pop() ?? ""
+    for (const line of lines) {
+      const message: Message = JSON.parse(line)
+      if (message.method !== undefined) {
+        const turnId = message.params?.turnId ?? message.params?.turn?.id
+        if (turnId !== undefined) turns.get(turnId)?.(message)
+      } else if (message.id !== undefined) {
+        const request = requests.get(message.id)
+        requests.delete(message.id)
+        request?.(message)
+      }
+    }
+  })
+  let nextId = 1
+  const send = (method: string, params: unknown, onAnswer: (message: Message) => void): void => {
+    const id = nextId++
+    requests.set(id, onAnswer)
+    child.stdin.write(`${JSON.stringify({ id, method, params })}\n`)
+  }
+  const request = (method: string, params: unknown) => new Promise<Message>((resolve) => send(method, params, resolve))
+  /** Starts a turn and waits for its end; tells how many events came. */
+  const turn = (threadId: string, text: string) =>
+    new Promise<number>((resolve) => {
+      let events = 0
+      send("turn/start", { threadId, input: [{ type: "text", text }] }, ({ result }) => {
+        turns.set(result.turn.id, ({ method }) => {
+          events++
+          if (method !== "turn/completed") return
+          turns.delete(result.turn.id)
+          resolve(events)
+        })
+      })
+    })
+  return { child, request, turn }
+}
+
+type Connection = ReturnType<typeof connect>
+
+const ready = async (target: Target): Promise<Connection> => {
+  const connection = connect(target)
+  await connection.request("initialize", {
+    clientInfo: { name: "floor", title: null, version: "0.0.0" },
+    capabilities: null
+  })
+  connection.child.stdin.write(`${JSON.stringify({ method: "initialized" })}\n`)
+  return connection
+}
+
+const startThread = async ({ request }: Connection): Promise<string> =>
+  (await request("thread/start", {})).result.thread.id
+
+const stream = async (connection: Connection, { events, kind, turns }: Extract<Task, { readonly name: "stream" }>) => {
+  const threads = await Promise.all(Array.from({ length: turns }, () => startThread(connection)))
+  const plan: Plan = { kind, events: Math.round(events / turns), together: turns }
+  const text = JSON.stringify(plan)
+  const stop = stopwatch()
+  const seen = await Promise.all(threads.map((thread) => connection.turn(thread, text)))
+  return { ...stop(), events: seen.reduce((sum, count) => sum + count, 0) }
+}
+
+/** A window of requests in flight, the next one sent as soon as one is answered. */
+const burst = ({ request }: Connection, count: number, window: number) => {
+  let sent = 0
+  const lane = async (): Promise<void> => {
+    while (sent++ < count) await request("thread/loaded/list", {})
+  }
+  return Promise.all(Array.from({ length: window }, lane))
+}
+
+export const drive = async (target: Target, task: Task): Promise<Measures> => {
+  const stop = stopwatch()
+  if (task.name === "import") {
+    for (const module of task.modules) await import(module)
+    return stop()
+  }
+  const connection = await ready(target)
+  const started = stop()
+  try {
+    switch (task.name) {
+      case "ready":
+        return started
+      case "stream":
+        await stream(connection, { ...task, events: 20 * task.turns })
+        return await stream(connection, task)
+      case "roundTrip":
+      case "burst": {
+        const window = task.name === "burst" ? 64 : 1
+        await burst(connection, 200, window)
+        const stop = stopwatch()
+        await burst(connection, task.requests, window)
+        return { ...stop(), requests: task.requests }
+      }
+      case "run": {
+        const times: Array<number> = []
+        const thread = await startThread(connection)
+        for (let index = 0; index < task.turns; index++) {
+          const stop = stopwatch()
+          await connection.turn(thread, "Say hello.")
+          times.push(stop().wall)
+        }
+        return { wall: median(times) }
+      }
+      case "heap":
+        return {}
+    }
+  } finally {
+    connection.child.kill()
+  }
+}

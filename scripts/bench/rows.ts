@@ -1,0 +1,215 @@
+/** The rows of the table: what each one runs, and what is made of it. */
+import * as Effect from "effect/Effect"
+import type { Peers } from "./commands.ts"
+import { comparing, type Driver, type Runs } from "./compare.ts"
+import { type Measures, median, type Target, type Task } from "./task.ts"
+
+/** One line of the table. */
+export interface Row {
+  readonly name: string
+  readonly goal: string
+  readonly measured: string
+  readonly reached: boolean | undefined
+  /** By driver, as people read it. */
+  readonly raw: Readonly<Partial<Record<Driver, string>>>
+}
+
+/** What the rows are measured on. */
+export interface Setup {
+  readonly peers: Peers
+  readonly fake: Target
+  readonly real: Target
+  /** The modules of Effect that the SDK imports. */
+  readonly modules: ReadonlyArray<string>
+  /** Leaves out four fifths of the work. */
+  readonly quick: boolean
+}
+
+const middle = (runs: ReadonlyArray<Measures>, measure: (run: Measures) => number): number => median(runs.map(measure))
+
+const of = (name: string) => (run: Measures): number => run[name] ?? Number.NaN
+
+const rate = (run: Measures): number => of("events")(run) / of("wall")(run) * 1000
+
+const requestRate = (run: Measures): number => of("requests")(run) / of("wall")(run) * 1000
+
+const cpuPerEvent = (run: Measures): number => of("cpu")(run) / of("events")(run) * 1000
+
+const times = (ratio: number): string => `${ratio.toFixed(2)} x`
+
+const perSecond = (value: number, unit: string): string => `${Math.round(value).toLocaleString("en")} ${unit}/s`
+
+const milliseconds = (value: number): string => `${value.toFixed(1)} ms`
+
+const kibibytes = (value: number): string => `${(value / 1024).toFixed(2)} KiB`
+
+/** What every driver measured, where it measured anything. */
+const rawOf = (
+  runs: Runs,
+  measure: (run: Measures) => number,
+  show: (value: number) => string
+): Row["raw"] => {
+  const cell = (driver: Driver) => {
+    const value = middle(runs[driver], measure)
+    return Number.isFinite(value) ? { [driver]: show(value) } : {}
+  }
+  return { ...cell("sdk"), ...cell("floor"), ...cell("python"), ...cell("typescript") }
+}
+
+const own: ReadonlyArray<Driver> = ["floor", "sdk"]
+
+export const measureRows = Effect.fnUntraced(function*({ fake, modules, peers, quick, real }: Setup) {
+  const compare = comparing(peers)
+  const scale = (count: number) => quick ? count / 5 : count
+  const rounds = quick ? 3 : 5
+  const rows: Array<Row> = []
+
+  const streamOf = (kind: "delta" | "item", events: number, turns: number): Task => ({
+    name: "stream",
+    kind,
+    events: scale(events),
+    turns
+  })
+
+  // The events of one turn and of many, in one and the same rounds.
+  const deltas = yield* compare(streamOf("delta", 500_000, 1), fake, rounds, own)
+  const python = yield* compare(streamOf("delta", 100_000, 1), fake, 2, ["python"])
+  const runs = { ...deltas, python: python.python }
+  const ratio = middle(runs.sdk, rate) / middle(runs.floor, rate)
+  const overPython = middle(runs.sdk, rate) / middle(runs.python, rate)
+  rows.push({
+    name: `delta stream, one turn, ${scale(500_000).toLocaleString("en")} events`,
+    goal: ">= 0.6 of the floor, >= 10 x Python",
+    measured: `${times(ratio)}${Number.isFinite(overPython) ? `, ${times(overPython)} Python` : ""}`,
+    reached: ratio >= 0.6 && !(overPython < 10),
+    raw: rawOf(runs, rate, (value) => perSecond(value, "events"))
+  })
+  const cpu = middle(runs.sdk, cpuPerEvent) / middle(runs.floor, cpuPerEvent)
+  rows.push({
+    name: "the same, CPU time per event",
+    goal: "<= 2 x the floor",
+    measured: times(cpu),
+    reached: cpu <= 2,
+    raw: rawOf(runs, cpuPerEvent, (value) => `${value.toFixed(2)} µs`)
+  })
+
+  const many = yield* compare(streamOf("delta", 500_000, 100), fake, rounds, own)
+  const interleaved = middle(many.sdk, rate) / middle(deltas.sdk, rate)
+  rows.push({
+    name: "delta stream, 100 turns interleaved",
+    goal: ">= 0.9 of one turn",
+    measured: times(interleaved),
+    reached: interleaved >= 0.9,
+    raw: rawOf(many, rate, (value) => perSecond(value, "events"))
+  })
+
+  const items = yield* compare(streamOf("item", 100_000, 1), fake, rounds, own)
+  const itemPeers = yield* compare(streamOf("item", 25_000, 1), fake, 2, ["python", "typescript"])
+  const allItems = { ...items, python: itemPeers.python, typescript: itemPeers.typescript }
+  const itemRatio = middle(items.sdk, rate) / middle(items.floor, rate)
+  rows.push({
+    name: "870-byte item/completed events, decoded",
+    goal: ">= 0.6 of the floor",
+    measured: times(itemRatio),
+    reached: itemRatio >= 0.6,
+    raw: rawOf(allItems, rate, (value) => perSecond(value, "events"))
+  })
+
+  const turnsAtOnce: Array<number> = []
+  for (const turns of [10, 100, 1_000]) {
+    const { sdk } = yield* compare(streamOf("delta", 200_000, turns), fake, 3, ["sdk"])
+    turnsAtOnce.push(middle(sdk, (run) => 1e6 / rate(run)))
+  }
+  const spread = Math.max(...turnsAtOnce) / Math.min(...turnsAtOnce)
+  rows.push({
+    name: "10, 100, 1,000 turns at once: time per event",
+    goal: "flat within 1.3 x",
+    measured: times(spread),
+    reached: spread <= 1.3,
+    raw: { sdk: turnsAtOnce.map((value) => `${value.toFixed(2)} µs`).join(", ") }
+  })
+
+  const turns = yield* compare({ name: "run", turns: quick ? 10 : 30 }, real, rounds, [...own, "python", "typescript"])
+  const added = middle(turns.sdk, of("wall")) - middle(turns.floor, of("wall"))
+  const whole = middle(turns.sdk, of("wall")) / middle(turns.floor, of("wall"))
+  rows.push({
+    name: "thread.run on the real app-server, offline model",
+    goal: "<= 2 ms added, <= 1.1 x the floor",
+    measured: `${added.toFixed(2)} ms, ${times(whole)}`,
+    reached: added <= 2 && whole <= 1.1,
+    raw: rawOf(turns, of("wall"), milliseconds)
+  })
+
+  const burst = yield* compare({ name: "burst", requests: scale(10_000) }, real, 3, [...own, "python"])
+  const burstRatio = middle(burst.sdk, requestRate) / middle(burst.floor, requestRate)
+  rows.push({
+    name: `${scale(10_000).toLocaleString("en")} requests at once at the real app-server`,
+    goal: "all answered, >= 0.9 of a tuned window",
+    measured: `all answered, ${times(burstRatio)}`,
+    reached: burstRatio >= 0.9,
+    raw: rawOf(burst, requestRate, (value) => perSecond(value, "requests"))
+  })
+
+  const trips = yield* compare({ name: "roundTrip", requests: scale(10_000) }, fake, rounds, [...own, "python"])
+  const perTrip = (run: Measures) => of("wall")(run) / of("requests")(run) * 1000
+  const trip = middle(trips.sdk, perTrip) / middle(trips.floor, perTrip)
+  rows.push({
+    name: "request round trip, one after the other",
+    goal: "<= 2 x the floor",
+    measured: times(trip),
+    reached: trip <= 2,
+    raw: rawOf(trips, perTrip, (value) => `${value.toFixed(0)} µs`)
+  })
+
+  const imports = quick ? 5 : 9
+  const sdkImport = yield* compare({ name: "import", modules: ["@effect-codex/node"] }, fake, imports, [
+    "sdk",
+    "python",
+    "typescript"
+  ])
+  const floorImport = yield* compare({ name: "import", modules }, fake, imports, ["floor"])
+  const imported = { ...sdkImport, floor: floorImport.floor }
+  const importRatio = middle(imported.sdk, of("wall")) / middle(imported.floor, of("wall"))
+  rows.push({
+    name: "import of @effect-codex/node",
+    goal: "<= 1.5 x the modules of Effect it uses",
+    measured: times(importRatio),
+    reached: importRatio <= 1.5,
+    raw: rawOf(imported, of("wall"), milliseconds)
+  })
+
+  for (const [what, target] of [["fake", fake], ["real", real]] as const) {
+    const ready = yield* compare({ name: "ready" }, target, imports, own)
+    const readyRatio = middle(ready.sdk, of("wall")) / middle(ready.floor, of("wall"))
+    rows.push({
+      name: `spawn to ready, ${what} app-server`,
+      goal: "<= 1.05 x the floor",
+      measured: times(readyRatio),
+      reached: readyRatio <= 1.05,
+      raw: rawOf(ready, of("wall"), milliseconds)
+    })
+  }
+
+  const heap = yield* compare(
+    { name: "heap", threads: 2_000, openTurns: 1_000, turns: scale(100_000) },
+    fake,
+    1,
+    ["sdk"]
+  )
+  const growth = middle(heap.sdk, of("growth"))
+  rows.push({
+    name: `heap growth over ${scale(100_000).toLocaleString("en")} turns`,
+    goal: "<= 5 MiB",
+    measured: `${(growth / 1024 / 1024).toFixed(2)} MiB`,
+    reached: growth <= 5 * 1024 * 1024,
+    raw: {}
+  })
+  rows.push({
+    name: "heap per idle thread, per open turn",
+    goal: "",
+    measured: `${kibibytes(middle(heap.sdk, of("perThread")))}, ${kibibytes(middle(heap.sdk, of("perTurn")))}`,
+    reached: undefined,
+    raw: {}
+  })
+  return rows
+})

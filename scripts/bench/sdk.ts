@@ -1,0 +1,118 @@
+/** The same with this SDK, as a program would do it. */
+import { AppServerClient, Codex } from "@effect-codex/core"
+import { NodeCodex } from "@effect-codex/node"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { type Measures, median, type Plan, stopwatch, type Target, type Task } from "./task.ts"
+
+type StreamTask = Extract<Task, { readonly name: "stream" }>
+
+const stream = Effect.fnUntraced(function*({ events, kind, turns }: StreamTask) {
+  const codex = yield* Codex
+  const threads = yield* Effect.replicateEffect(codex.startThread(), turns)
+  const plan: Plan = { kind, events: Math.round(events / turns), together: turns }
+  const text = JSON.stringify(plan)
+  const stop = stopwatch()
+  let seen = 0
+  yield* Effect.forEach(
+    threads,
+    (thread) =>
+      Stream.runForEachArray(thread.stream(text), (events) =>
+        Effect.sync(() => {
+          seen += events.length
+        })),
+    { concurrency: "unbounded", discard: true }
+  )
+  return { ...stop(), events: seen }
+})
+
+const requests = Effect.fnUntraced(function*(count: number, concurrency: number | "unbounded") {
+  const client = yield* AppServerClient
+  const stop = stopwatch()
+  yield* Effect.forEach(Array.from({ length: count }), () => client.request("thread/loaded/list", {}), {
+    concurrency,
+    discard: true
+  })
+  return { ...stop(), requests: count }
+})
+
+const run = Effect.fnUntraced(function*(turns: number) {
+  const codex = yield* Codex
+  const thread = yield* codex.startThread()
+  const times: Array<number> = []
+  for (let index = 0; index < turns; index++) {
+    const stop = stopwatch()
+    yield* thread.run("Say hello.")
+    times.push(stop().wall)
+  }
+  return { wall: median(times) }
+})
+
+/** Bytes on the heap once nothing is left to collect. */
+const heapUsed = Effect.promise(async () => {
+  // Sockets and finalizers need turns of the event loop to let go.
+  for (let round = 0; round < 4; round++) {
+    globalThis.gc?.()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  return process.memoryUsage().heapUsed
+})
+
+const heap = Effect.fnUntraced(function*(task: Extract<Task, { readonly name: "heap" }>) {
+  const codex = yield* Codex
+  const runs = (count: number) =>
+    Effect.gen(function*() {
+      const thread = yield* codex.startThread()
+      for (let index = 0; index < count; index++) yield* thread.run("Say hello.")
+    })
+  yield* runs(Math.ceil(task.turns / 10))
+  const before = yield* heapUsed
+  yield* runs(task.turns)
+  const after = yield* heapUsed
+  const threads = yield* Effect.replicateEffect(codex.startThread(), task.threads)
+  const withThreads = yield* heapUsed
+  const scope = yield* Scope.make()
+  const open: Plan = { events: 0, open: true }
+  const turns = yield* Effect.forEach(
+    threads.slice(0, task.openTurns),
+    (thread) => Scope.provide(thread.turn(JSON.stringify(open)), scope)
+  )
+  const withTurns = yield* heapUsed
+  return {
+    growth: after - before,
+    perThread: (withThreads - after) / threads.length,
+    perTurn: (withTurns - withThreads) / turns.length
+  }
+})
+
+const perform = Effect.fnUntraced(function*(task: Exclude<Task, { readonly name: "import" | "ready" }>) {
+  switch (task.name) {
+    case "stream":
+      yield* stream({ ...task, events: 20 * task.turns })
+      return yield* stream(task)
+    case "roundTrip":
+      yield* requests(200, 1)
+      return yield* requests(task.requests, 1)
+    case "burst":
+      yield* requests(200, "unbounded")
+      return yield* requests(task.requests, "unbounded")
+    case "run":
+      return yield* run(task.turns)
+    case "heap":
+      return yield* heap(task)
+  }
+})
+
+export const drive = ({ executable, home }: Target, task: Task): Promise<Measures> => {
+  const layer = NodeCodex.layer({ codexPath: executable, codexHome: home })
+  if (task.name === "import") return Promise.reject(new Error("imports are measured before the SDK is there"))
+  const program = task.name === "ready"
+    ? Effect.suspend(() => {
+      const stop = stopwatch()
+      return Effect.scoped(Effect.map(Layer.build(layer), () => stop()))
+    })
+    : Effect.provide(perform(task), layer)
+  return Effect.runPromise(program)
+}

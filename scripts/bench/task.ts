@@ -1,0 +1,54 @@
+/** What a driver is asked to do, each in a process of its own, and what it measures. */
+import { performance } from "node:perf_hooks"
+
+/** The text of a turn's input that tells the fake executable what to write. */
+export interface Plan {
+  readonly events: number
+  readonly kind?: "delta" | "item"
+  /** How many turns are started before the events of all of them come, one after the other. */
+  readonly together?: number
+  /** The turn does not end. */
+  readonly open?: boolean
+}
+
+export type Task =
+  /** Reads the events of `turns` turns at once. */
+  | { readonly name: "stream"; readonly kind: "delta" | "item"; readonly events: number; readonly turns: number }
+  /** Sends one request after the other. */
+  | { readonly name: "roundTrip"; readonly requests: number }
+  /** Sends all requests at once. */
+  | { readonly name: "burst"; readonly requests: number }
+  /** Runs one turn after the other. */
+  | { readonly name: "run"; readonly turns: number }
+  /** Starts the process and shakes hands. */
+  | { readonly name: "ready" }
+  /** Imports the modules. */
+  | { readonly name: "import"; readonly modules: ReadonlyArray<string> }
+  /** Weighs threads and turns. */
+  | { readonly name: "heap"; readonly threads: number; readonly openTurns: number; readonly turns: number }
+
+/** What came out of it: numbers by name. */
+export type Measures = Readonly<Record<string, number>>
+
+/** Where a driver finds what it measures. */
+export interface Target {
+  readonly executable: string
+  readonly home: string | undefined
+}
+
+export const median = (numbers: ReadonlyArray<number>): number => {
+  const sorted = [...numbers].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  const upper = sorted[middle] ?? Number.NaN
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
+}
+
+/** Wall time and this process's CPU time, in milliseconds. */
+export const stopwatch = (): () => { readonly wall: number; readonly cpu: number } => {
+  const start = performance.now()
+  const cpu = process.cpuUsage()
+  return () => {
+    const { system, user } = process.cpuUsage(cpu)
+    return { wall: performance.now() - start, cpu: (user + system) / 1000 }
+  }
+}
