@@ -39,6 +39,7 @@ layer(OfflineCodex.layer({ model: echo }), live)("a review", (it) => {
       assert.strictEqual(result.turnId, review.id)
       assert.strictEqual(result.status, "completed")
       assert.strictEqual(result.finalResponse, "Looks fine")
+      assert.strictEqual(result.review, "Looks fine")
       assert.strictEqual(itemsOf(result.items, "enteredReviewMode").length, 1)
       assert.deepStrictEqual(itemsOf(result.items, "exitedReviewMode").map((item) => item.review), ["Looks fine"])
       const events = yield* Stream.runCollect(review.events)
