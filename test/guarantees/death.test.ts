@@ -97,7 +97,7 @@ layer(NodeServices.layer, live)("the app-server is killed", (it) => {
   it.effect("before the handshake: there is no agent, and the error says why", () =>
     Effect.gen(function*() {
       const fake = yield* FakeAppServer.make({ on: { initialize: lastWords } })
-      const starting = yield* fork(Effect.flip(Effect.scoped(connect(fake.options))))
+      const starting = yield* fork(endOf(Effect.scoped(connect(fake.options))))
       yield* fake.noted("asked")
       yield* fake.kill("SIGKILL")
       const [error] = yield* withinASecond([starting])

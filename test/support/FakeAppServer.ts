@@ -28,6 +28,7 @@ export interface Script {
   readonly methods?: boolean
   readonly ignore?: ReadonlyArray<"eof" | "SIGTERM">
   readonly grandchildren?: number
+  readonly escaped?: number
   readonly on?: { readonly [method: string]: ReadonlyArray<Step> }
   readonly turn?: {
     readonly deltas?: number

@@ -8,7 +8,9 @@
  *                  `pid N`, and `grandchild N` for each of those
  *   methods        true notes each method that comes, as `> method`
  *   ignore         what it does not mind: "eof" (the end of stdin), "SIGTERM"
- *   grandchildren  how many processes it starts, in its own group; they ignore SIGTERM
+ *   grandchildren  how many processes it starts before all else, in its own group; they
+ *                  ignore SIGTERM
+ *   escaped        how many of them have a session of their own
  *   on             by method, what it does when such a message comes, instead of the
  *                  ordinary answer; "(start)" is the start of the process, "(answer)" an
  *                  answer of the client. A list of steps, one after the other:
@@ -250,8 +252,12 @@ note(`pid ${process.pid}`)
 if (ignored.has("SIGTERM")) process.on("SIGTERM", () => note("SIGTERM"))
 for (let count = 0; count < (script.grandchildren ?? 0); count++) {
   const stubborn = "process.on('SIGTERM', () => {}); setInterval(() => {}, 1000); console.log('ready')"
-  const child = spawn(process.execPath, ["-e", stubborn], { stdio: ["ignore", "pipe", "ignore"] })
-  child.stdout.once("data", () => note(`grandchild ${child.pid}`))
+  const child = spawn(process.execPath, ["-e", stubborn], {
+    stdio: ["ignore", "pipe", "ignore"],
+    detached: count < (script.escaped ?? 0)
+  })
+  await new Promise((resolve) => child.stdout.once("data", resolve))
+  note(`grandchild ${child.pid}`)
 }
 
 let rest = ""

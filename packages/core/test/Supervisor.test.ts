@@ -138,7 +138,7 @@ describe("a supervised connection", () => {
       yield* TestClock.adjust("1 second")
       yield* second.respond(yield* second.request("model/list"), models)
       yield* Fiber.join(again)
-      const later = [
+      const later: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
         Effect.asVoid(thread.run("Too late")),
         Effect.asVoid(thread.read()),
         turn.steer("Too late"),
@@ -225,7 +225,7 @@ describe("a supervised connection", () => {
 
   it.effect("is tried again when it ends while its threads are resumed", () =>
     Effect.gen(function*() {
-      const { codex, first, log, next } = yield* supervised({ resumeThreads: ["A"] })
+      const { codex, first, next } = yield* supervised({ resumeThreads: ["A"] })
       const events = yield* collect(codex.events)
       yield* ends(first, killed)
       const second = yield* next

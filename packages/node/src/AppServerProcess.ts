@@ -103,24 +103,26 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
   const executable = yield* Binary.locate(options.codexPath)
   const redact = Redact.make(Redact.secretsOf({ ...process.env, ...options.env }))
 
-  const [child, leaderEnded] = yield* Groups.track(spawner.spawn(
-    ChildProcess.make(executable, argumentsOf(options), {
-      cwd: options.cwd,
-      env: {
-        LOG_FORMAT: "json",
-        ...options.env,
-        ...(options.codexHome === undefined ? {} : { CODEX_HOME: options.codexHome })
-      },
-      extendEnv: true,
-      windowsHide: true,
-      killSignal: "SIGTERM",
-      forceKillAfter: grace
-    })
-  )).pipe(
-    Effect.mapError((error) => spawnError(error, executable, options.cwd)),
-    // Node throws some of the reasons instead of reporting them.
-    Effect.catchDefect((cause) => Effect.fail(spawnFailed(cause, executable, options.cwd)))
-  )
+  const [child, leaderEnded] = yield* Groups.track(grace, (marks) =>
+    spawner.spawn(
+      ChildProcess.make(executable, argumentsOf(options), {
+        cwd: options.cwd,
+        env: {
+          LOG_FORMAT: "json",
+          ...options.env,
+          ...marks,
+          ...(options.codexHome === undefined ? {} : { CODEX_HOME: options.codexHome })
+        },
+        extendEnv: true,
+        windowsHide: true,
+        killSignal: "SIGTERM",
+        forceKillAfter: grace
+      })
+    )).pipe(
+      Effect.mapError((error) => spawnError(error, executable, options.cwd)),
+      // Node throws some of the reasons instead of reporting them.
+      Effect.catchDefect((cause) => Effect.fail(spawnFailed(cause, executable, options.cwd)))
+    )
 
   const stderr = Stderr.make(child.stderr, redact)
   const stderrDrained = yield* Effect.forkScoped(stderr.drain)

@@ -1,12 +1,18 @@
 /**
- * The process groups that this process has started. When it ends without closing
- * their scopes (`process.exit`, an uncaught error), they are killed on its way out.
+ * The process groups that this process has started, and what they have started in turn.
+ * When it ends without closing their scopes (`process.exit`, an uncaught error), they
+ * are killed on its way out.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { spawnSync } from "node:child_process"
+import { randomUUID } from "node:crypto"
+import * as Descendants from "./descendants.ts"
 
 interface Group {
+  /** What the leader and its descendants have in their environment. */
+  readonly mark: string
   pid: number | undefined
   /** The group's leader has ended; other processes may be left in the group. */
   leaderEnded: boolean
@@ -17,34 +23,40 @@ export interface Leader {
   readonly pid: number
 }
 
-const members = new Set<Group>()
+const groups = new Set<Group>()
 
 /**
- * Runs an effect that starts a group's leader. The group is known from then on
- * until everything has been done that was added to the scope meanwhile.
+ * Runs an effect that starts a group's leader with the given environment. The group is
+ * known from then on. When everything has been done that was added to the scope
+ * meanwhile, descendants that have left the group and still run get SIGTERM, and after
+ * the grace SIGKILL.
  */
 export const track = <A extends Leader, E, R>(
-  start: Effect.Effect<A, E, R>
+  grace: Duration.Duration,
+  start: (env: Readonly<Record<string, string>>) => Effect.Effect<A, E, R>
 ): Effect.Effect<readonly [leader: A, ended: Effect.Effect<void>], E, R | Scope.Scope> =>
   Effect.flatMap(
-    Effect.acquireRelease(Effect.sync(enter), (group) => Effect.sync(() => leave(group))),
+    Effect.acquireRelease(
+      Effect.sync(enter),
+      (group) => Effect.ensuring(sweep(group, grace), Effect.sync(() => leave(group)))
+    ),
     (group) =>
-      Effect.map(start, (leader) => {
+      Effect.map(start({ [Descendants.MARK]: group.mark }), (leader) => {
         group.pid = leader.pid
         return [leader, Effect.sync(() => leaderEnded(group))] as const
       })
   )
 
 const enter = (): Group => {
-  if (members.size === 0) process.on("exit", killAll)
-  const group: Group = { pid: undefined, leaderEnded: false }
-  members.add(group)
+  if (groups.size === 0) process.on("exit", killAll)
+  const group: Group = { mark: randomUUID(), pid: undefined, leaderEnded: false }
+  groups.add(group)
   return group
 }
 
 const leave = (group: Group): void => {
-  members.delete(group)
-  if (members.size === 0) process.off("exit", killAll)
+  groups.delete(group)
+  if (groups.size === 0) process.off("exit", killAll)
 }
 
 const leaderEnded = (group: Group): void => {
@@ -53,23 +65,72 @@ const leaderEnded = (group: Group): void => {
   if (group.pid !== undefined && process.platform !== "win32" && !exists(-group.pid)) group.pid = undefined
 }
 
+// =============================================================================
+// When the scope closes
+// =============================================================================
+
+/** How often one looks whether the last of them have ended. */
+const POLL = 50
+
+const sweep = ({ mark }: Group, grace: Duration.Duration): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    // The leader has ended, so that its id says nothing any more.
+    const remaining = () => Descendants.find(undefined, mark)
+    const found = remaining()
+    if (found.length === 0) return Effect.void
+    signalAll(found, "SIGTERM")
+    return Effect.andThen(
+      none(remaining, Duration.toMillis(grace)),
+      Effect.sync(() => signalAll(remaining(), "SIGKILL"))
+    )
+  })
+
+/** Waits until there is none, in real time, as processes live in it. */
+const none = (remaining: () => ReadonlyArray<number>, milliseconds: number): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    const deadline = performance.now() + milliseconds
+    const timer = setInterval(() => {
+      if (performance.now() < deadline && remaining().length > 0) return
+      clearInterval(timer)
+      resume(Effect.void)
+    }, POLL)
+    return Effect.sync(() => clearInterval(timer))
+  })
+
+// =============================================================================
+// When this process ends
+// =============================================================================
+
 const killAll = (): void => {
-  for (const { leaderEnded, pid } of members) {
-    if (pid === undefined) continue
+  for (const { leaderEnded, mark, pid } of groups) {
+    // Before its parent is killed: then it is not known any more whose it was.
+    const descendants = Descendants.find(leaderEnded ? undefined : pid, mark)
     // As long as a group has members its id is not given to a new process: then this is not the group that was started.
-    if (leaderEnded && (process.platform === "win32" || exists(pid))) continue
-    const kill = killing(pid)
-    try {
-      if (kill._tag === "Signal") process.kill(kill.pid, kill.signal)
-      else spawnSync(kill.command, kill.args, { stdio: "ignore", timeout: TASKKILL_TIMEOUT, windowsHide: true })
-    } catch {
-      // It has ended.
-    }
+    const isAnother = leaderEnded && pid !== undefined && (process.platform === "win32" || exists(pid))
+    if (pid !== undefined && !isAnother) kill(killing(pid))
+    signalAll(descendants, "SIGKILL")
   }
+}
+
+const kill = (killing: Killing): void => {
+  if (killing._tag === "Signal") return signal(killing.pid, killing.signal)
+  spawnSync(killing.command, killing.args, { stdio: "ignore", timeout: TASKKILL_TIMEOUT, windowsHide: true })
 }
 
 /** How long the end of this process may wait for `taskkill`. */
 const TASKKILL_TIMEOUT = 5_000
+
+const signalAll = (pids: ReadonlyArray<number>, name: NodeJS.Signals): void => {
+  for (const pid of pids) signal(pid, name)
+}
+
+const signal = (pid: number, name: NodeJS.Signals): void => {
+  try {
+    process.kill(pid, name)
+  } catch {
+    // It has ended.
+  }
+}
 
 const exists = (pid: number): boolean => {
   try {
@@ -80,7 +141,7 @@ const exists = (pid: number): boolean => {
   }
 }
 
-/** How a leader is ended with everything that it has started. */
+/** How a leader is ended with its group. */
 export type Killing =
   | { readonly _tag: "Signal"; readonly pid: number; readonly signal: NodeJS.Signals }
   | { readonly _tag: "Command"; readonly command: string; readonly args: ReadonlyArray<string> }
