@@ -152,8 +152,10 @@ layer(OfflineCodex.layer({ model: echo }).pipe(Layer.provideMerge(NodeServices.l
       const cwd = yield* fs.makeTempDirectoryScoped({ prefix: "codex-sandbox-" })
       yield* model.enqueue(exec("printf written > file.txt"), OfflineModel.text("It did not work."))
       const thread = yield* codex.startThread({ cwd, sandbox: "fullAccess", approvalMode: "denyAll" })
-      const result = yield* thread.run("Write a file", { sandbox: "readOnly" })
-      assert.strictEqual(itemsOf(result.items, "commandExecution").length, 1)
+      yield* thread.run("Write a file", { sandbox: "readOnly" })
+      // A command that ends at once need not show as an item: what the model is told of it does.
+      const told = (yield* model.requests).map(({ input }) => JSON.stringify(input))
+      assert.isTrue(told.some((input) => input.includes("Read-only file system")))
       assert.isFalse(yield* fs.exists(path.join(cwd, "file.txt")))
     }))
 })

@@ -148,7 +148,7 @@ describe("a command", () => {
             server.refuse(knock, -32600, "no active command/exec"),
             server.refuse(request, -32603, "failed to spawn command: No such file or directory")
           ]
-          for (const answer of knockFirst ? answers : answers.reverse()) {
+          for (const answer of knockFirst ? answers : answers.toReversed()) {
             yield* answer
             yield* server.barrier
           }

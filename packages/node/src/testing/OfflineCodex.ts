@@ -56,5 +56,6 @@ export const layerCodex = <E = never, R = never>(
   Layer.unwrap(Effect.gen(function*() {
     const { baseUrl } = yield* OfflineModel
     const codexHome = options.codex?.codexHome ?? (yield* OfflineHome.make({ ...options.home, baseUrl }))
-    return NodeCodex.layer({ ...options.codex, codexHome })
+    // The agent's commands run in a login shell: nobody's profile has a part in what they do.
+    return NodeCodex.layer({ ...options.codex, codexHome, env: { HOME: codexHome, ...options.codex?.env } })
   })).pipe(Layer.provide(NodeServices.layer))
