@@ -202,10 +202,11 @@ layer(OfflineCodex.layer({ model: echo }), live)("a goal", (it) => {
       const first = yield* thread.runGoal({ objective: "First", tokenBudget: 10 })
       assert.deepStrictEqual([first.outcome, first.goal?.tokensUsed], ["budgetLimited", 15])
       const more = yield* thread.goal.set({ tokenBudget: null })
-      assert.deepStrictEqual([more.tokenBudget, more.objective], [null, "First"])
+      assert.deepStrictEqual([more.tokenBudget, more.objective, more.status], [null, "First", "budgetLimited"])
       const again = yield* thread.runGoal({})
       assert.deepStrictEqual([again.outcome, again.goal?.objective], ["complete", "First"])
-      assert.strictEqual(again.goal?.tokensUsed, 30)
+      // The request that reaches it may or may not be counted by then.
+      assert.isAtLeast(again.goal?.tokensUsed ?? 0, 30)
       const second = yield* thread.startGoal("Second")
       assert.deepStrictEqual([second.goal.tokensUsed, second.goal.tokenBudget, second.goal.status], [0, null, "active"])
       assert.strictEqual((yield* second.result).outcome, "complete")
