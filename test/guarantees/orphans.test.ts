@@ -79,25 +79,25 @@ layer(NodeServices.layer, live)(
         return end
       }).pipe(Effect.scoped, Effect.timeout(PATIENCE))
 
-    for (const [way, end] of byItself) {
-      it.effect(`do not outlive a host that ends by ${way}`, () =>
-        Effect.gen(function*() {
-          assert.strictEqual(yield* outlived(way, { HOST_RUNTIME: "runMain" }), end)
-        }))
-    }
+    it.effect.each(byItself)("do not outlive a host that ends by %s", ([way, end]) =>
+      Effect.gen(function*() {
+        assert.strictEqual(yield* outlived(way, { HOST_RUNTIME: "runMain" }), end)
+      }))
 
-    for (const signal of ["SIGINT", "SIGTERM"] as const) {
-      it.effect(`do not outlive a host that runs with runMain and gets ${signal}`, () =>
+    it.effect.each(["SIGINT", "SIGTERM"] as const)(
+      "do not outlive a host that runs with runMain and gets %s",
+      (signal) =>
         Effect.gen(function*() {
           assert.strictEqual(yield* outlived("signal", { HOST_RUNTIME: "runMain" }, signal), "code 130")
-        }))
-    }
+        })
+    )
   }
 )
 
 layer(NodeServices.layer, live)("a server that ends with its stdin", (it) => {
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"] as const) {
-    it.effect(`does not outlive a host that is ended by ${signal}, without a word`, () =>
+  it.effect.each(["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"] as const)(
+    "does not outlive a host that is ended by %s, without a word",
+    (signal) =>
       Effect.gen(function*() {
         const fake = yield* FakeAppServer.make()
         const started = yield* startHost({
@@ -108,22 +108,23 @@ layer(NodeServices.layer, live)("a server that ends with its stdin", (it) => {
         yield* started.kill(signal)
         assert.strictEqual(yield* started.ended, "a signal")
         yield* fake.gone
-      }).pipe(Effect.scoped, Effect.timeout(PATIENCE)))
-  }
+      }).pipe(Effect.scoped, Effect.timeout(PATIENCE))
+  )
 })
 
 const model = OfflineModel.layer().pipe(Layer.provideMerge(NodeServices.layer))
 
 layer(model, live)("the real server and a command of its agent that minds no signal", (it) => {
-  const ways: ReadonlyArray<readonly [way: string, end: string, signal?: NodeJS.Signals]> = [
-    ...byItself.filter(([way]) => way !== "interruption"),
-    ["signal", "code 130", "SIGINT"],
-    ["signal", "code 130", "SIGTERM"],
-    ["signal", "a signal", "SIGHUP"],
-    ["signal", "a signal", "SIGKILL"]
+  const ways: ReadonlyArray<readonly [how: string, way: string, end: string, signal?: NodeJS.Signals]> = [
+    ...byItself.flatMap(([way, end]) => way === "interruption" ? [] : [[way, way, end] as const]),
+    ["SIGINT", "signal", "code 130", "SIGINT"],
+    ["SIGTERM", "signal", "code 130", "SIGTERM"],
+    ["SIGHUP", "signal", "a signal", "SIGHUP"],
+    ["SIGKILL", "signal", "a signal", "SIGKILL"]
   ]
-  for (const [way, end, signal] of ways) {
-    it.effect(`do not outlive a host that ends by ${signal ?? way}`, () =>
+  it.effect.each(ways)(
+    "do not outlive a host however it ends: by %s",
+    ([, way, end, signal]) =>
       Effect.gen(function*() {
         const fs = yield* FileSystem.FileSystem
         const path = yield* Path.Path
@@ -151,6 +152,6 @@ layer(model, live)("the real server and a command of its agent that minds no sig
         const command = Number(readFileSync(log, "utf8"))
         yield* fake.awaitGone()
         yield* Fake.until(() => !Fake.isRunning(command))
-      }).pipe(Effect.scoped, Effect.timeout(PATIENCE)))
-  }
+      }).pipe(Effect.scoped, Effect.timeout(PATIENCE))
+  )
 })

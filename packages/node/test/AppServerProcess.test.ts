@@ -8,6 +8,9 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Path from "effect/Path"
+import * as PlatformError from "effect/PlatformError"
+import type * as ChildProcess from "effect/process/ChildProcess"
+import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import * as Redacted from "effect/Redacted"
 import * as References from "effect/References"
 import * as Scope from "effect/Scope"
@@ -99,6 +102,27 @@ layer(NodeServices.layer, live)("starting the process", (it) => {
       const missing = yield* Effect.flip(Binary.pinned({ platform: other, arch: "x64" }))
       assert.strictEqual(missing.reason, "BinaryNotFound")
       assert.include(missing.message, `@openai/codex-${other}-x64`)
+    }))
+
+  it.effect("is started without a console window, and leads a group where there are groups", () =>
+    Effect.gen(function*() {
+      const commands: Array<ChildProcess.Command> = []
+      const spawner = ChildProcessSpawner.make((command) => {
+        commands.push(command)
+        return Effect.fail(PlatformError.badArgument({ module: "ChildProcess", method: "spawn" }))
+      })
+      yield* Effect.flip(AppServerProcess.make({ codexPath: "/bin/codex" })).pipe(
+        Effect.provideService(ChildProcessSpawner.ChildProcessSpawner, spawner)
+      )
+      const [command] = commands
+      if (command?._tag !== "StandardCommand") return assert.fail("Nothing was started")
+      const { detached, shell, windowsHide } = command.options
+      // Left to the platform: a group of its own, except on Windows.
+      assert.deepStrictEqual({ detached, shell, windowsHide }, {
+        detached: undefined,
+        shell: undefined,
+        windowsHide: true
+      })
     }))
 
   it.effect("fails with ExitedEarly, the exit code and stderr when the process ends before the handshake", () =>
