@@ -1,3 +1,5 @@
+import { Codex } from "@effect-codex/core"
+import { NodeCodex } from "@effect-codex/node"
 import { OfflineHome, OfflineModel } from "@effect-codex/node/testing"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, layer } from "@effect/vitest"
@@ -9,7 +11,7 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as ChildProcess from "effect/process/ChildProcess"
 import * as Stream from "effect/Stream"
-import { readFileSync } from "node:fs"
+import { existsSync, readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import * as Binary from "../../packages/node/src/internal/binary.ts"
 import * as Fake from "../../packages/node/test/support/FakeExecutable.ts"
@@ -112,6 +114,16 @@ layer(NodeServices.layer, live)("a server that ends with its stdin", (it) => {
   )
 })
 
+/** Has the agent run a command that ignores every signal it can, and writes its id to the file. */
+const commandThatMindsNothing = (file: string) =>
+  OfflineModel.functionCall({
+    name: "exec_command",
+    arguments: {
+      cmd: `trap '' HUP INT TERM; echo $$ > '${file}.new'; mv '${file}.new' '${file}'; while :; do sleep 1; done`,
+      yield_time_ms: 30_000
+    }
+  })
+
 const model = OfflineModel.layer().pipe(Layer.provideMerge(NodeServices.layer))
 
 layer(model, live)("the real server and a command of its agent that minds no signal", (it) => {
@@ -130,15 +142,7 @@ layer(model, live)("the real server and a command of its agent that minds no sig
         const path = yield* Path.Path
         const { baseUrl, respond } = yield* OfflineModel
         const log = path.join(yield* fs.makeTempDirectoryScoped({ prefix: "orphans-" }), "command")
-        yield* respond(() =>
-          OfflineModel.functionCall({
-            name: "exec_command",
-            arguments: {
-              cmd: `trap '' HUP INT TERM; echo $$ > '${log}.new'; mv '${log}.new' '${log}'; while :; do sleep 1; done`,
-              yield_time_ms: 30_000
-            }
-          })
-        )
+        yield* respond(() => commandThatMindsNothing(log))
         const fake = yield* Fake.recorded(yield* Binary.pinned())
         const started = yield* startHost({
           HOST_WAY: way,
@@ -154,4 +158,30 @@ layer(model, live)("the real server and a command of its agent that minds no sig
         yield* Fake.until(() => !Fake.isRunning(command))
       }).pipe(Effect.scoped, Effect.timeout(PATIENCE))
   )
+
+  it.effect("leaves the scope without survivors when it is killed itself", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const { baseUrl, respond } = yield* OfflineModel
+      const home = yield* fs.makeTempDirectoryScoped({ prefix: "orphans-" })
+      const log = path.join(home, "command")
+      yield* respond(() => commandThatMindsNothing(log))
+      const fake = yield* Fake.recorded(yield* Binary.pinned())
+      const options = {
+        codexPath: fake.path,
+        codexHome: yield* OfflineHome.make({ baseUrl }),
+        env: { HOME: home },
+        shutdownGrace: "300 millis"
+      } as const
+      yield* Effect.gen(function*() {
+        const thread = yield* (yield* Codex).startThread({ sandbox: "fullAccess" })
+        const turn = yield* thread.turn("Run the command")
+        yield* Fake.until(() => existsSync(log))
+        process.kill(Number(yield* fake.awaitValue("pid")), "SIGKILL")
+        yield* Effect.exit(turn.result)
+        assert.isTrue(Fake.isRunning(Number(readFileSync(log, "utf8"))))
+      }).pipe(Effect.scoped, Effect.provide(NodeCodex.layer(options)))
+      yield* Fake.until(() => !Fake.isRunning(Number(readFileSync(log, "utf8"))))
+    }).pipe(Effect.scoped, Effect.timeout(PATIENCE)))
 })
