@@ -383,56 +383,88 @@ export const make = (client: AppServerClient["Service"], id: string): Thread => 
     )
   }
 
+  // Traced functions and spans remember the place they were made at, a kilobyte each: those of a thread are made when
+  // they are asked for, or once for all threads.
   return {
     id,
     run: Run.make(open),
     turn,
     stream,
     review: (target) => Review.start(client, id, target),
-    goal: Goal.make(client, id),
+    get goal() {
+      return Goal.make(client, id)
+    },
     runGoal: (goal) => Goal.run(client, id, goal),
     startGoal: (goal) => Goal.start(client, id, goal),
-    queue: ThreadQueue.make(client, id),
+    get queue() {
+      return ThreadQueue.make(client, id)
+    },
     turns: (options) => ThreadHistory.turns(client, id, options),
     items: (options) => ThreadHistory.items(client, id, options),
-    read: Effect.fn("Thread.read")(function*(options?: { readonly includeTurns?: boolean | undefined }) {
-      const { thread } = yield* client.request("thread/read", {
-        threadId: id,
-        includeTurns: options?.includeTurns ?? false
-      })
-      return thread
-    }),
-    setName: Effect.fn("Thread.setName")(function*(name: string) {
-      yield* client.request("thread/name/set", { threadId: id, name })
-    }),
-    setMetadata: Effect.fn("Thread.setMetadata")(function*({ git, projectId }: ThreadMetadataOptions) {
-      const { thread } = yield* client.experimental.request("thread/metadata/update", {
-        threadId: id,
-        gitInfo: git === undefined ? undefined : { branch: git.branch, sha: git.sha, originUrl: git.originUrl },
-        // On the wire null is no change and the empty string is none.
-        projectId: projectId === null ? "" : projectId
-      })
-      return thread
-    }),
-    revert: Effect.fn("Thread.revert")(function*(beforeTurnId: string) {
-      const { thread } = yield* client.request("thread/revert", { threadId: id, beforeTurnId })
-      return thread
-    }),
-    compact: client.openTurn("thread/compact/start", { threadId: id }, { read: "never" }).pipe(
-      Effect.flatMap((turn) => turn.result),
-      Effect.asVoid,
-      Effect.scoped,
-      Effect.withSpan("Thread.compact")
-    ),
-    archive: Effect.asVoid(client.request("thread/archive", { threadId: id })).pipe(Effect.withSpan("Thread.archive")),
-    delete: Effect.asVoid(client.request("thread/delete", { threadId: id })).pipe(Effect.withSpan("Thread.delete")),
-    unsubscribe: Effect.map(client.request("thread/unsubscribe", { threadId: id }), ({ status }) => status).pipe(
-      Effect.withSpan("Thread.unsubscribe")
-    ),
+    read: (options) => read(client, id, options),
+    setName: (name) => setName(client, id, name),
+    setMetadata: (options) => setMetadata(client, id, options),
+    revert: (beforeTurnId) => revert(client, id, beforeTurnId),
+    get compact() {
+      return client.openTurn("thread/compact/start", { threadId: id }, { read: "never" }).pipe(
+        Effect.flatMap((turn) => turn.result),
+        Effect.asVoid,
+        Effect.scoped,
+        Effect.withSpan("Thread.compact")
+      )
+    },
+    get archive() {
+      return Effect.asVoid(client.request("thread/archive", { threadId: id })).pipe(Effect.withSpan("Thread.archive"))
+    },
+    get delete() {
+      return Effect.asVoid(client.request("thread/delete", { threadId: id })).pipe(Effect.withSpan("Thread.delete"))
+    },
+    get unsubscribe() {
+      return Effect.map(client.request("thread/unsubscribe", { threadId: id }), ({ status }) => status).pipe(
+        Effect.withSpan("Thread.unsubscribe")
+      )
+    },
     fork: (options) => fork(client, id, options),
     events: client.threadNotifications(id)
   }
 }
+
+const read = Effect.fn("Thread.read")(
+  function*(
+    client: AppServerClient["Service"],
+    id: string,
+    options?: { readonly includeTurns?: boolean | undefined }
+  ) {
+    const { thread } = yield* client.request("thread/read", {
+      threadId: id,
+      includeTurns: options?.includeTurns ?? false
+    })
+    return thread
+  }
+)
+
+const setName = Effect.fn("Thread.setName")(function*(client: AppServerClient["Service"], id: string, name: string) {
+  yield* client.request("thread/name/set", { threadId: id, name })
+})
+
+const setMetadata = Effect.fn("Thread.setMetadata")(
+  function*(client: AppServerClient["Service"], id: string, { git, projectId }: ThreadMetadataOptions) {
+    const { thread } = yield* client.experimental.request("thread/metadata/update", {
+      threadId: id,
+      gitInfo: git === undefined ? undefined : { branch: git.branch, sha: git.sha, originUrl: git.originUrl },
+      // On the wire null is no change and the empty string is none.
+      projectId: projectId === null ? "" : projectId
+    })
+    return thread
+  }
+)
+
+const revert = Effect.fn("Thread.revert")(
+  function*(client: AppServerClient["Service"], id: string, beforeTurnId: string) {
+    const { thread } = yield* client.request("thread/revert", { threadId: id, beforeTurnId })
+    return thread
+  }
+)
 
 /**
  * Starts a new thread. Mirrors `thread/start`.
