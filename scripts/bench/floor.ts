@@ -44,12 +44,13 @@ const connect = ({ executable, home }: Target) => {
   }
   const request = (method: string, params: unknown) => new Promise<Message>((resolve) => send(method, params, resolve))
   /** Starts a turn and waits for its end; tells how many events came. */
-  const turn = (threadId: string, text: string) =>
+  const turn = (threadId: string, text: string, onEvent?: () => void) =>
     new Promise<number>((resolve) => {
       let events = 0
       send("turn/start", { threadId, input: [{ type: "text", text }] }, ({ result }) => {
         turns.set(result.turn.id, ({ method }) => {
           events++
+          onEvent?.()
           if (method !== "turn/completed") return
           turns.delete(result.turn.id)
           resolve(events)
@@ -78,9 +79,13 @@ const stream = async (connection: Connection, { events, kind, turns }: Extract<T
   const threads = await Promise.all(Array.from({ length: turns }, () => startThread(connection)))
   const plan: Plan = { kind, events: Math.round(events / turns), together: turns }
   const text = JSON.stringify(plan)
-  const stop = stopwatch()
-  const seen = await Promise.all(threads.map((thread) => connection.turn(thread, text)))
-  return { ...stop(), events: seen.reduce((sum, count) => sum + count, 0) }
+  // From the first event on: all turns have been started by then.
+  let stop: ReturnType<typeof stopwatch> | undefined
+  const onEvent = () => {
+    stop ??= stopwatch()
+  }
+  const seen = await Promise.all(threads.map((thread) => connection.turn(thread, text, onEvent)))
+  return { ...stop?.(), events: seen.reduce((sum, count) => sum + count, 0) }
 }
 
 /** A window of requests in flight, the next one sent as soon as one is answered. */

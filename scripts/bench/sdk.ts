@@ -14,18 +14,20 @@ const stream = Effect.fnUntraced(function*({ events, kind, turns }: StreamTask) 
   const threads = yield* Effect.replicateEffect(codex.startThread(), turns)
   const plan: Plan = { kind, events: Math.round(events / turns), together: turns }
   const text = JSON.stringify(plan)
-  const stop = stopwatch()
+  // From the first events on: all turns have been started by then.
+  let stop: ReturnType<typeof stopwatch> | undefined
   let seen = 0
   yield* Effect.forEach(
     threads,
     (thread) =>
       Stream.runForEachArray(thread.stream(text), (events) =>
         Effect.sync(() => {
+          stop ??= stopwatch()
           seen += events.length
         })),
     { concurrency: "unbounded", discard: true }
   )
-  return { ...stop(), events: seen }
+  return { ...stop?.(), events: seen }
 })
 
 const requests = Effect.fnUntraced(function*(count: number, concurrency: number | "unbounded") {

@@ -455,10 +455,11 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
       }
       const experimental = settings.experimental ? undefined : needsExperimental(method, params)
       if (experimental !== undefined) return Effect.fail(experimental)
-      const attempt = send(method, checked.value, onResult)
+      const attempt = Effect.suspend(() => send(method, checked.value, onResult))
       const exchange = isOpenEnded(method)
         ? attempt
-        : admission.admit(withDeadline(attempt, method, settings.timeoutOf(method)), isRefusal)
+        // Made when there is a place for it: thousands may be waiting for one.
+        : admission.admit(Effect.suspend(() => withDeadline(attempt, method, settings.timeoutOf(method))), isRefusal)
       return repeat(method, exchange).pipe(Effect.flatMap((result) => decodeResult(method, result)))
     })
 
