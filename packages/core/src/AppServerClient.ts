@@ -115,6 +115,11 @@ export interface Options {
   readonly clientInfo?: ClientInfo | undefined
   /** Asks the server for its experimental methods and fields. Default: false. */
   readonly experimental?: boolean | undefined
+  /**
+   * Ends the connection with a `TransportError` at the first notification that is
+   * unknown or does not decode: for tests that watch a runtime's protocol. Default: false.
+   */
+  readonly strict?: boolean | undefined
   /** The deadline of a request, from the moment it is written. Default: 60 seconds. */
   readonly requestTimeout?: Duration.Input | undefined
   /** Deadlines of single methods, before `requestTimeout`; `Duration.infinity` for none. */
@@ -398,6 +403,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   const router = new Router({
     hub: new EventHub(settings.hubBuffer, outlet?.hub),
     turnLimits: settings.turnBuffer,
+    strict: settings.strict,
     desk,
     dropped: (reason) => responsesDropped[reason].updateUnsafe(1, context)
   })

@@ -17,7 +17,9 @@ type Decode<M extends ServerNotificationMethod> = (
 
 const unknownMember = Schema.decodeUnknownSync(UnknownMember)
 
-const isKnown = (method: string): method is ServerNotificationMethod => Object.hasOwn(ServerNotifications, method)
+/** Whether the registry has the method. */
+export const isKnown = (method: string): method is ServerNotificationMethod =>
+  Object.hasOwn(ServerNotifications, method)
 
 /** Reads the string at `path`, the place that the registry names for an id. */
 export const idAt = (payload: unknown, path: ReadonlyArray<string> | undefined): string | undefined => {

@@ -50,6 +50,7 @@ export const resolve = Effect.fnUntraced(function*(options: Options) {
   const resolved = {
     clientInfo: options.clientInfo ?? { name: "effect_codex", title: "effect-codex", version: "0.1.0" },
     experimental: options.experimental ?? false,
+    strict: options.strict ?? false,
     requestTimeout,
     timeoutOf: (method: string): Duration.Duration => deadlines.get(method) ?? requestTimeout,
     retry: options.retry ?? RetryPolicy.overload,

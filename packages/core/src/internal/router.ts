@@ -16,7 +16,7 @@ import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { ResponseError } from "../CodexError.ts"
 import { AppServerExited, type ConnectionError, DecodeError, TransportError } from "../CodexError.ts"
-import type { TurnEvent, UnknownNotification } from "../Notification.ts"
+import type { CodexEvent, TurnEvent, UnknownNotification } from "../Notification.ts"
 import * as Envelope from "./envelope.ts"
 import type { EventHub } from "./eventHub.ts"
 import type { Follower } from "./follower.ts"
@@ -64,6 +64,7 @@ export class Router {
   readonly hub: EventHub
   private readonly turnLimits: Limits
   private readonly desk: RequestDesk
+  private readonly strict: boolean
   private readonly dropped: (reason: DropReason) => void
   private lastId = 0
   private readonly waiters = new Map<Envelope.RequestId, Waiter>()
@@ -79,12 +80,15 @@ export class Router {
     readonly hub: EventHub
     readonly turnLimits: Limits
     readonly desk: RequestDesk
+    /** Whether a message that is unknown or does not decode ends the connection. */
+    readonly strict?: boolean | undefined
     /** Told of each response that nobody waits for. */
     readonly dropped?: (reason: DropReason) => void
   }) {
     this.hub = options.hub
     this.turnLimits = options.turnLimits
     this.desk = options.desk
+    this.strict = options.strict ?? false
     this.dropped = options.dropped ?? (() => {})
   }
 
@@ -268,6 +272,7 @@ export class Router {
       case "Notification": {
         const event = Notifications.decode(envelope)
         this.hub.publish(event, bytes)
+        if (this.strict) this.insist(event)
         this.desk.observe(event)
         const turn = this.turnOf(event)
         if (!Notifications.isTurnEvent(event)) return this.hub.publishUnowned(event, bytes)
@@ -395,11 +400,22 @@ export class Router {
     )
   }
 
+  /** In a strict connection, what is not known or does not decode is the end of it. */
+  private insist(event: CodexEvent): void {
+    const description = event.method === "client/decodeFailure"
+      ? event.params.error.message
+      : event.method.startsWith("client/") || Notifications.isKnown(event.method)
+      ? undefined
+      : `Unknown notification: ${event.method}`
+    if (description !== undefined) this.close(new TransportError({ operation: "read", description }))
+  }
+
   private surface(method: string, expected: ReadonlyArray<string>): void {
     const issues = expected.map((expected) => ({ path: "", expected }))
     const event = Notifications.decodeFailure(new DecodeError({ method, payload: "envelope", issues }))
     this.hub.publish(event, 0)
     this.hub.publishUnowned(event, 0)
+    if (this.strict) this.insist(event)
   }
 }
 
