@@ -2,6 +2,7 @@
  * One reader's bounded buffer of events, filled by the router without ever
  * waiting for the reader.
  */
+import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
@@ -110,36 +111,27 @@ export class Subscription<A, E> {
     Queue.failCauseUnsafe(this.queue, cause)
   }
 
-  private readonly take: Effect.Effect<readonly [Slot<A>, ...Array<Slot<A>>], E | Cause.Done> = Effect.suspend(
-    () =>
-      Effect.map(Queue.takeAll(this.queue), (deliveries) => {
-        this.bytes = 0
-        this.last = undefined
-        return deliveries
-      })
+  private readonly take: Pull.Pull<Arr.NonEmptyArray<A>, E> = Effect.suspend(() =>
+    Effect.map(Queue.takeAll(this.queue), (slots) => {
+      this.bytes = 0
+      this.last = undefined
+      return Arr.map(slots, (slot) => slot.event)
+    })
   )
 
   /** The events, in arrays as large as what is buffered. */
   get stream(): Stream.Stream<A, E> {
-    const pull: Pull.Pull<readonly [A, ...Array<A>], E> = Effect.map(
-      this.take,
-      ([first, ...rest]) => [first.event, ...rest.map((delivery) => delivery.event)]
-    )
-    return withoutDone(Stream.fromPull(Effect.succeed(pull)))
+    return withoutDone(Stream.fromPull(Effect.succeed(this.take)))
   }
 
   /** The same, with a marker where events gave way. */
   get streamWithLag(): Stream.Stream<A | Lagged, E> {
-    const pull: Pull.Pull<readonly [A | Lagged, ...Array<A | Lagged>], E> = Effect.map(
-      this.take,
-      ([first, ...rest]) => {
-        const events = rest.map((delivery) => delivery.event)
-        if (this.dropped === 0) return [first.event, ...events]
-        const marker = lagged(this.dropped)
-        this.dropped = 0
-        return [marker, first.event, ...events]
-      }
-    )
+    const pull: Pull.Pull<Arr.NonEmptyReadonlyArray<A | Lagged>, E> = Effect.map(this.take, (events) => {
+      if (this.dropped === 0) return events
+      const marker = lagged(this.dropped)
+      this.dropped = 0
+      return [marker, ...events]
+    })
     return withoutDone(Stream.fromPull(Effect.succeed(pull)))
   }
 }
