@@ -15,10 +15,9 @@ import type {
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type * as Approvals from "./Approvals.ts"
 import * as Apps from "./Apps.ts"
 import { AppServerClient } from "./AppServerClient.ts"
@@ -29,6 +28,7 @@ import * as Feedback from "./Feedback.ts"
 import * as Files from "./Files.ts"
 import * as FuzzyFileSearch from "./FuzzyFileSearch.ts"
 import * as Hooks from "./Hooks.ts"
+import * as Pages from "./internal/pages.ts"
 import * as Login from "./Login.ts"
 import * as McpServers from "./McpServers.ts"
 import type { CodexEvent } from "./Notification.ts"
@@ -258,18 +258,13 @@ export const make = Effect.gen(function*() {
   )
 
   const models: Codex["Service"]["models"] = (options) =>
-    Stream.runCollect(Stream.paginate(
-      undefined,
-      (cursor: string | undefined) =>
-        Effect.map(
-          client.request("model/list", {
-            includeHidden: options?.includeHidden,
-            modelProvider: options?.modelProvider,
-            cursor
-          }),
-          (page) => [page.data, nextCursor(page)] as const
-        )
-    )).pipe(Effect.withSpan("Codex.models"))
+    Pages.collect((cursor) =>
+      client.request("model/list", {
+        includeHidden: options?.includeHidden,
+        modelProvider: options?.modelProvider,
+        cursor
+      })
+    ).pipe(Effect.withSpan("Codex.models"))
 
   const holders = new Map<string, number>()
 
@@ -286,12 +281,7 @@ export const make = Effect.gen(function*() {
     forkThread: (id, options) => Thread.fork(client, id, options),
     thread: (options) => Thread.scoped(client, holders, options),
     searchThreads: (text, options) => ThreadHistory.search(client, text, options),
-    threads: (filter) =>
-      Stream.paginate(
-        undefined,
-        (cursor: string | undefined) =>
-          Effect.map(listThreads({ ...filter, cursor }), (page) => [page.data, nextCursor(page)] as const)
-      ),
+    threads: (filter) => Pages.stream((cursor) => listThreads({ ...filter, cursor })),
     listThreads,
     readThread: (id, options) => Thread.make(client, id).read(options),
     archiveThread: (id) => Thread.make(client, id).archive,
@@ -328,6 +318,3 @@ export const make = Effect.gen(function*() {
     decisions: client.decisions
   })
 })
-
-const nextCursor = (page: { readonly nextCursor?: string | null }): Option.Option<string> =>
-  Option.fromNullishOr(page.nextCursor)

@@ -22,6 +22,7 @@ import * as Stream from "effect/Stream"
 import type { AppServerClient } from "./AppServerClient.ts"
 import { type ConnectionError, DecodeError, type RequestError } from "./CodexError.ts"
 import * as Pages from "./internal/pages.ts"
+import { wholeSeconds } from "./internal/units.ts"
 
 // =============================================================================
 // Options
@@ -197,7 +198,7 @@ const login = Effect.fn("McpServers.login")(
       name: server,
       scopes: options?.scopes,
       clientRegistration: options?.clientRegistration,
-      timeoutSecs: Pages.wholeSeconds(options?.timeout),
+      timeoutSecs: wholeSeconds(options?.timeout),
       threadId: options?.threadId
     })
     if (!URL.canParse(response.authorizationUrl)) {

@@ -19,7 +19,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { AppServerClient } from "./AppServerClient.ts"
 import type { ConnectionError, RequestError } from "./CodexError.ts"
-import * as Pages from "./internal/pages.ts"
+import { durationOf, fromSeconds } from "./internal/units.ts"
 
 // =============================================================================
 // Rate limits
@@ -127,8 +127,8 @@ export interface RateLimits {
 const windowOf = (wire: RateLimitWindowModel | null | undefined): RateLimitWindow | null =>
   wire === null || wire === undefined ? null : {
     usedPercent: wire.usedPercent,
-    duration: Pages.durationOf(wire.windowDurationMins, Duration.minutes),
-    resetsAt: Pages.timeOfSeconds(wire.resetsAt),
+    duration: durationOf(wire.windowDurationMins, Duration.minutes),
+    resetsAt: fromSeconds(wire.resetsAt),
     wire
   }
 
@@ -231,7 +231,7 @@ export const read = Effect.fn("Codex.usage")(
     const usage: Usage = {
       lifetimeTokens: wire.summary.lifetimeTokens ?? null,
       peakDailyTokens: wire.summary.peakDailyTokens ?? null,
-      longestRunningTurn: Pages.durationOf(wire.summary.longestRunningTurnSec, Duration.seconds),
+      longestRunningTurn: durationOf(wire.summary.longestRunningTurnSec, Duration.seconds),
       daily: (wire.dailyUsageBuckets ?? []).map(({ startDate, tokens }) => ({ date: startDate, tokens })),
       thread: wire.threadUsage ?? null,
       wire

@@ -1,4 +1,5 @@
 import * as Core from "@effect-codex/core"
+import * as Redaction from "@effect-codex/core/redaction"
 import * as Types from "@effect-codex/core/types"
 import * as Generated from "@effect-codex/generated"
 import { assert, describe, it } from "@effect/vitest"
@@ -48,6 +49,10 @@ describe("what the package exports", () => {
 
   it("at its root has no models of the protocol", () => {
     assert.deepStrictEqual(Object.keys(Core).filter((name) => Object.hasOwn(Generated, name)), [])
+  })
+
+  it("under redaction is curated", () => {
+    assert.deepStrictEqual(Object.keys(Redaction), ["redactSecrets"])
   })
 
   it("under types are models of the protocol", () => {

@@ -1,6 +1,4 @@
-/** What the server hands out page by page, and the units of what it tells. */
-import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
+/** What the server hands out page by page. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -24,17 +22,3 @@ export const stream = <A, E, R>(
 export const collect = <A, E, R>(
   page: (cursor: string | undefined) => Effect.Effect<Page<A>, E, R>
 ): Effect.Effect<ReadonlyArray<A>, E, R> => Stream.runCollect(stream(page))
-
-/** Seconds since the Unix epoch, where there are any and they mean a time. */
-export const timeOfSeconds = (seconds: number | null | undefined): DateTime.Utc | null =>
-  seconds === null || seconds === undefined ? null : Option.getOrNull(DateTime.make(seconds * 1000))
-
-/** A duration in whatever unit `of` reads. */
-export const durationOf = (
-  amount: number | null | undefined,
-  of: (amount: number) => Duration.Duration
-): Duration.Duration | null => amount === null || amount === undefined ? null : of(amount)
-
-/** A duration as whole seconds of the wire, rounded up. */
-export const wholeSeconds = (input: Duration.Input | undefined): number | undefined =>
-  input === undefined ? undefined : Math.ceil(Duration.toSeconds(input))

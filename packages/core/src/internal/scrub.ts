@@ -3,6 +3,7 @@
  * quotes a prompt, the content of a file or a key must not carry it into an error.
  */
 import * as Predicate from "effect/Predicate"
+import { redactSecrets } from "../Redaction.ts"
 
 const REPLACEMENT = "…"
 
@@ -11,13 +12,6 @@ const MIN_LENGTH = 6
 
 /** Fields whose values name things: an error is of little use without them. */
 const naming = /(?:^|[a-z_])[iI]ds?$|^(?:id|type|mode|kind|model|cwd|path|paths|name|method|key|keyPath)$/
-
-/** Shapes of secrets, whoever they belong to. */
-const secrets: ReadonlyArray<RegExp> = [
-  /\bsk-[A-Za-z0-9_*-]{8,}/g,
-  /\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)?/g,
-  /(?<=\bBearer\s+)[^\s"',;]+/gi
-]
 
 /** The texts of a payload that are content and not names, the longest first. */
 const contentOf = (payload: unknown): ReadonlyArray<string> => {
@@ -44,8 +38,7 @@ export const scrubber = (payload: unknown): (text: string) => string => {
   return (text) => {
     let scrubbed = text
     for (const part of content) scrubbed = scrubbed.replaceAll(part, REPLACEMENT)
-    for (const shape of secrets) scrubbed = scrubbed.replace(shape, REPLACEMENT)
-    return scrubbed
+    return redactSecrets(scrubbed, REPLACEMENT)
   }
 }
 

@@ -1,15 +1,12 @@
 /** Takes secrets out of text that is going to be shown. */
+import { redactSecrets } from "@effect-codex/core/redaction"
 import * as Redacted from "effect/Redacted"
 
 const REPLACEMENT = "<redacted>"
 
-/** Shapes of secrets, whoever they belong to. */
-const patterns: ReadonlyArray<RegExp> = [
-  /\bsk-[A-Za-z0-9_-]{8,}/g,
-  /\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)?/g,
-  /(?<=\bBearer\s+)[^\s"',;]+/gi,
+/** What a log calls a secret. */
+const named =
   /(?<=\b(?:api[_-]?key|access[_-]?token|refresh[_-]?token|id[_-]?token|password|secret)["']?\s*[:=]\s*["']?)[^\s"',;&]{4,}/gi
-]
 
 const secretName = /KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL/i
 
@@ -32,7 +29,6 @@ export const make = (secrets: ReadonlyArray<string>): (text: string) => string =
   return (text) => {
     let redacted = text
     for (const secret of longestFirst) redacted = redacted.replaceAll(secret, REPLACEMENT)
-    for (const pattern of patterns) redacted = redacted.replace(pattern, REPLACEMENT)
-    return redacted
+    return redactSecrets(redacted, REPLACEMENT).replace(named, REPLACEMENT)
   }
 }
