@@ -161,6 +161,24 @@ layer(OfflineCodex.layer({ model: agent }).pipe(Layer.provideMerge(NodeServices.
         )
       }))
 
+    it.effect("stay when the thread cannot be resumed with others", () =>
+      Effect.gen(function*() {
+        const codex = yield* Codex
+        const asked: Array<string> = []
+        const thread = yield* codex.startThread({
+          approvals: {
+            policy: Approvals.ask(({ itemId }) => Effect.as(Effect.sync(() => asked.push(itemId)), Approvals.accept))
+          }
+        })
+        // A thread without a turn has nothing to be resumed from.
+        yield* failure(
+          codex.resumeThread(thread.id, { approvals: { policy: Approvals.declineAll } }),
+          "InvalidRequest"
+        )
+        assert.deepStrictEqual(statuses((yield* thread.run("a run: echo hi")).items), ["completed"])
+        assert.deepStrictEqual(asked, ["a"])
+      }))
+
     it.effect("may take their time: the turn is interrupted meanwhile, and the person is told", () =>
       Effect.gen(function*() {
         const codex = yield* Codex

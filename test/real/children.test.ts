@@ -1,7 +1,10 @@
-import { type ChildEvent, Codex, type TurnEvent } from "@effect-codex/core"
+import { Approvals, type ChildEvent, Codex, CodexTools, type TurnEvent } from "@effect-codex/core"
 import { OfflineCodex, OfflineModel } from "@effect-codex/node/testing"
 import { assert, layer } from "@effect/vitest"
+import { Tool, Toolkit } from "effect/ai"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { echo, itemsOf, live, messages, spoken } from "./support.ts"
 
@@ -146,3 +149,68 @@ layer(OfflineCodex.layer({ model: echo }), live)("the agents that a turn has at 
       assert.notInclude(childEvents(events).map(({ params }) => params.event.method), "turn/completed")
     }))
 })
+
+const Kit = Toolkit.make(
+  Tool.make("weather", { parameters: Schema.Struct({ city: Schema.String }), success: Schema.String })
+)
+
+layer(OfflineCodex.layer({ model: echo, codex: { experimental: true } }), live)(
+  "what the agents of a thread ask for",
+  (it) => {
+    it.effect("is decided by the approvals of the thread; its tools are not offered to them", () =>
+      Effect.gen(function*() {
+        const codex = yield* Codex
+        const model = yield* OfflineModel
+        const asked: Array<Approvals.ApprovalRequest> = []
+        const cities: Array<string> = []
+        const tools = CodexTools.fromToolkit(Kit)
+        const thread = yield* codex.startThread({
+          tools,
+          approvals: {
+            policy: Approvals.ask((request) => Effect.as(Effect.sync(() => asked.push(request)), Approvals.accept))
+          }
+        }).pipe(Effect.provide(Kit.toLayer({
+          weather: ({ city }) => Effect.as(Effect.sync(() => cities.push(city)), "sunny")
+        })))
+        const audit = yield* Effect.forkScoped(codex.decisions.pipe(Stream.take(1), Stream.runCollect), {
+          startImmediately: true
+        })
+        const finished = yield* OfflineModel.gate
+        const outputs: Array<unknown> = []
+        yield* model.respond((request) => {
+          if (request.threadId === thread.id) {
+            return request.toolOutput("only") === undefined
+              ? spawn("only", "Look left")
+              : [OfflineModel.hold(finished), OfflineModel.text("It looked")]
+          }
+          if (request.toolOutput("run") === undefined) {
+            return OfflineModel.functionCall({
+              name: "exec_command",
+              callId: "run",
+              arguments: { cmd: "echo hi", sandbox_permissions: "require_escalated", justification: "It has to be" }
+            })
+          }
+          if (request.toolOutput("call") === undefined) {
+            return OfflineModel.functionCall({ name: "weather", callId: "call", arguments: { city: "Rome" } })
+          }
+          outputs.push(request.toolOutput("run"), request.toolOutput("call"))
+          return OfflineModel.text("Looked")
+        })
+        yield* Effect.forkScoped(
+          codex.events.pipe(
+            Stream.filter((event) => event.method === "turn/completed" && event.threadId !== thread.id),
+            Stream.runForEach(() => finished.open)
+          ),
+          { startImmediately: true }
+        )
+        yield* thread.run("Look around")
+        assert.deepStrictEqual(asked.map(({ itemId }) => itemId), ["run"])
+        assert.notStrictEqual(asked[0]?.threadId, thread.id)
+        assert.deepStrictEqual((yield* Fiber.join(audit)).map(({ by, decision }) => [by, decision]), [
+          ["thread", Approvals.accept]
+        ])
+        assert.include(JSON.stringify(outputs[0]), "hi")
+        assert.deepStrictEqual([cities, outputs[1]], [[], "unsupported call: weather"])
+      }))
+  }
+)

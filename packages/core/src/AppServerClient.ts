@@ -319,12 +319,23 @@ export class AppServerClient extends Context.Service<AppServerClient, {
   /** Whether the program has something to say to what the server asks (`Approvals`), on threads without answers of their own. */
   readonly hasApprovals: boolean
   /**
-   * Gives a thread answers of its own, which go before the connection's; undefined
-   * takes them away. They are let go when the thread is closed, archived or deleted.
+   * Gives a thread answers of its own, which go before the connection's, for its agents'
+   * threads too; undefined takes them away. They are let go when the thread is closed,
+   * archived or deleted.
    */
   readonly answerThread: (threadId: string, answers: Approvals.Service | undefined) => Effect.Effect<void>
+  /**
+   * The same from the start of an effect that loads the thread: what waits for an answer
+   * on it is asked again at once. When the effect fails or is interrupted, whatever
+   * answered before does so again.
+   */
+  readonly answerThreadIf: <A, E, R>(
+    threadId: string,
+    answers: Approvals.Service,
+    load: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E, R>
   /** Every decision on what the agent asked permission for, while the stream runs. A slow reader misses the oldest. */
-  readonly decisions: Stream.Stream<Approvals.DecisionRecord>
+  readonly decisions: Stream.Stream<Approvals.DecisionRecord, ConnectionError>
   /**
    * Listens to what the server tells about one thing that this client has named: a
    * command, a process, a watch or a search; until the scope closes. The listener runs
@@ -690,6 +701,11 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
           if (idAt(result, ["status"]) !== "notLoaded") router.unsubscribed(threadId)
         }
       case "thread/resume":
+        return (result) => {
+          router.subscribed(threadId)
+          const parentThreadId = idAt(result, ["thread", "parentThreadId"])
+          if (parentThreadId !== undefined) desk.lineage.learn(threadId, parentThreadId)
+        }
       case "thread/archive":
       case "thread/delete":
         return () => router.subscribed(threadId)
@@ -744,8 +760,9 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     unownedNotifications: Stream.unwrap(router.hub.subscribeUnowned),
     threadNotifications: (threadId) => Stream.unwrap(router.hub.subscribeThread(threadId)),
     hasApprovals: answers !== undefined,
-    answerThread: (threadId, answers) => Effect.sync(() => desk.assign(threadId, answers)),
-    decisions: Stream.fromPubSub(desk.decisions),
+    answerThread: (threadId, answers) => Effect.sync(() => desk.answers.assign(threadId, answers)),
+    answerThreadIf: (threadId, answers, load) => desk.answers.assignIf(threadId, answers, load),
+    decisions: Stream.unwrap(Effect.map(desk.decisions.subscribe, ({ stream }) => stream)),
     listen: (method, id, listener) => router.hub.listen(method, id, listener),
     on: <M extends ServerNotificationMethod>(method: M) =>
       Stream.unwrap(router.hub.subscribe).pipe(Stream.filter(isOf(method)))

@@ -166,8 +166,9 @@ export interface DecisionRecord {
    */
   readonly decision: Decision | null
   /**
-   * Who answered: the thread's own policy or handler, the layer's, nobody (hence
-   * declined), or one that failed (hence declined).
+   * Who answered: the policy or handler of the thread (its own, or of a thread that it
+   * works for as an agent), the layer's, nobody (hence declined), or one that failed
+   * (hence declined).
    */
   readonly by: "thread" | "layer" | "default" | "failure"
 }

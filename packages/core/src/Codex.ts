@@ -221,7 +221,7 @@ export class Codex extends Context.Service<Codex, {
    */
   readonly events: Stream.Stream<CodexEvent, ConnectionError>
   /** Every decision on what the agent asked permission for, while the stream runs. A slow reader misses the oldest. */
-  readonly decisions: Stream.Stream<Approvals.DecisionRecord>
+  readonly decisions: Stream.Stream<Approvals.DecisionRecord, ConnectionError>
 }>()("@effect-codex/core/Codex") {
   /** The agent over whatever client there is. */
   static get layer(): Layer.Layer<Codex, never, AppServerClient> {

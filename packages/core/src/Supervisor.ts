@@ -18,7 +18,6 @@ import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type * as Approvals from "./Approvals.ts"
 import * as Client from "./AppServerClient.ts"
 import { AppServerClient } from "./AppServerClient.ts"
 import * as Agent from "./Codex.ts"
@@ -36,7 +35,8 @@ import { EventHub } from "./internal/eventHub.ts"
 import { isOf } from "./internal/notifications.ts"
 import { OptionReader, resolve } from "./internal/options.ts"
 import { Outlet } from "./internal/outlet.ts"
-import * as ServerRequestDesk from "./internal/serverRequestDesk.ts"
+import { makeAudit } from "./internal/serverRequestDesk.ts"
+import { ThreadAnswers } from "./internal/threadAnswers.ts"
 import type { Restarted } from "./Notification.ts"
 import * as RuntimeVersion from "./RuntimeVersion.ts"
 import * as Thread from "./Thread.ts"
@@ -170,9 +170,9 @@ export const make = Effect.fn("Supervisor.make")(function*<R>(options: Options<R
   const healthyAfter = read.duration("healthyAfter", options.healthyAfter, Duration.minutes(1))
   yield* read.check
 
-  const answers = new Map<string, Approvals.Service>()
+  const answers = new ThreadAnswers()
   const hub = new EventHub(settings.hubBuffer)
-  const decisions = yield* ServerRequestDesk.audit
+  const decisions = makeAudit()
   const ended = yield* Deferred.make<ConnectionError>()
 
   // ---------------------------------------------------------------------------
@@ -215,7 +215,7 @@ export const make = Effect.fn("Supervisor.make")(function*<R>(options: Options<R
     const named = Effect.isEffect(resumeThreads) ? yield* resumeThreads : resumeThreads
     const threads = named.map((thread) => typeof thread === "string" ? { id: thread } : thread)
     const ids = new Set(threads.map(({ id }) => id))
-    for (const id of answers.keys()) if (!ids.has(id)) answers.delete(id)
+    answers.keepOnly(ids)
     const results = yield* Effect.forEach(
       threads,
       ({ id, options }) =>
@@ -242,6 +242,7 @@ export const make = Effect.fn("Supervisor.make")(function*<R>(options: Options<R
     latest.line.over = true
     Deferred.doneUnsafe(latest.next, Exit.fail(error))
     hub.close(error)
+    decisions.close(error)
     Deferred.doneUnsafe(ended, Exit.succeed(error))
   }
 
@@ -284,7 +285,6 @@ export const make = Effect.fn("Supervisor.make")(function*<R>(options: Options<R
           yield* Scope.close(connection.scope, Exit.void)
           continue
         }
-        for (const { threadId } of failed) answers.delete(threadId)
         restarts++
         latest = connection
         const event = restarted({ attempt: attempts, cause, resumed, failed })
@@ -337,7 +337,7 @@ export const make = Effect.fn("Supervisor.make")(function*<R>(options: Options<R
   const clientWith = (
     streams: Pick<
       AppServerClient["Service"],
-      "closed" | "notifications" | "on" | "threadNotifications" | "unownedNotifications"
+      "closed" | "decisions" | "notifications" | "on" | "threadNotifications" | "unownedNotifications"
     >
   ): AppServerClient["Service"] =>
     AppServerClient.of({
@@ -357,12 +357,8 @@ export const make = Effect.fn("Supervisor.make")(function*<R>(options: Options<R
       openGoal: (params, options) =>
         Effect.flatMap(current("thread/goal/set"), ({ client }) => client.openGoal(params, options)),
       hasApprovals: latest.client.hasApprovals,
-      answerThread: (threadId, service) =>
-        Effect.sync(() => {
-          if (service === undefined) answers.delete(threadId)
-          else answers.set(threadId, service)
-        }),
-      decisions: Stream.fromPubSub(decisions),
+      answerThread: (threadId, service) => Effect.sync(() => answers.assign(threadId, service)),
+      answerThreadIf: (threadId, service, load) => answers.assignIf(threadId, service, load),
       listen: (method, id, listener) => Effect.suspend(() => latest.client.listen(method, id, listener))
     })
 
@@ -372,6 +368,7 @@ export const make = Effect.fn("Supervisor.make")(function*<R>(options: Options<R
       onFailure: Effect.succeed,
       onSuccess: ({ client }) => client.closed
     }),
+    decisions: Stream.unwrap(Effect.map(connected, ({ client }) => client.decisions)),
     notifications: Stream.unwrap(Effect.map(connected, ({ client }) => client.notifications)),
     unownedNotifications: Stream.unwrap(Effect.map(connected, ({ client }) => client.unownedNotifications)),
     threadNotifications: (threadId) =>
@@ -382,6 +379,7 @@ export const make = Effect.fn("Supervisor.make")(function*<R>(options: Options<R
 
   const lasting = clientWith({
     closed: Deferred.await(ended),
+    decisions: Stream.unwrap(Effect.map(decisions.subscribe, ({ stream }) => stream)),
     notifications: Stream.unwrap(hub.subscribe),
     unownedNotifications: Stream.unwrap(hub.subscribeUnowned),
     threadNotifications: (threadId) => Stream.unwrap(hub.subscribeThread(threadId)),

@@ -12,7 +12,6 @@ import type {
   TurnStartParams
 } from "@effect-codex/generated"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -70,8 +69,8 @@ export interface ThreadOptions<E = never, R = never> {
   /** Configuration overrides, by dotted key as in `config.toml`. */
   readonly config?: { readonly [key: string]: Schema.Json } | undefined
   /**
-   * What answers the server on this thread, before the layer's `Approvals`. Held
-   * until the thread is closed, archived or deleted.
+   * What answers the server on this thread and on those of its agents, before the
+   * layer's `Approvals`. Held until the thread is closed, archived or deleted.
    */
   readonly approvals?: Approvals.Options<E, R> | undefined
   /**
@@ -497,17 +496,8 @@ export const start = Effect.fn("Thread.start")(
 export const resume = Effect.fn("Thread.resume")(
   function*<E, R>(client: AppServerClient["Service"], id: string, options: ResumeThreadOptions<E, R> = {}) {
     const answers = yield* answersOf(options)
-    // Before the request: what waits for an answer on the thread is asked again at once.
-    if (answers !== undefined) yield* client.answerThread(id, answers)
-    const { thread } = yield* client.request("thread/resume", {
-      ...threadParams(options),
-      threadId: id,
-      excludeTurns: true
-    }).pipe(
-      Effect.onExit((exit) =>
-        Exit.isFailure(exit) && answers !== undefined ? client.answerThread(id, undefined) : Effect.void
-      )
-    )
+    const load = client.request("thread/resume", { ...threadParams(options), threadId: id, excludeTurns: true })
+    const { thread } = yield* answers === undefined ? load : client.answerThreadIf(id, answers, load)
     return make(client, thread.id)
   }
 )

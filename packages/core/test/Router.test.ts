@@ -104,11 +104,11 @@ describe("Router", () => {
         yield* Effect.asVoid(router.hub.subscribeUnowned)
         yield* Effect.asVoid(router.hub.subscribeThread("A"))
         yield* Effect.asVoid(router.hub.subscribeThread("A"))
-        assert.strictEqual(router.hub["threads"].get("A")?.size, 2)
+        assert.strictEqual(router.hub["threads"].get("A")?.["readers"].size, 2)
       }))
       assert.deepStrictEqual(
-        [router.hub["everything"].size, router.hub["unowned"].size, router.hub["threads"].size],
-        [0, 0, 0]
+        [router.hub["everything"].isUnread, router.hub["unowned"].isUnread, router.hub["threads"].size],
+        [true, true, 0]
       )
       const turn = router.claim("A", "T")
       yield* Effect.scoped(Effect.asVoid(turn.attach("all")))

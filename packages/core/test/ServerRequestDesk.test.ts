@@ -1,4 +1,4 @@
-import { Approvals, type ServerRequests, TransportError } from "@effect-codex/core"
+import { Approvals, type AppServerClient, type ServerRequests, TransportError } from "@effect-codex/core"
 import { type ServerRequestMethod, ServerRequests as Definitions } from "@effect-codex/generated"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
@@ -9,9 +9,11 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
+import * as Thread from "../src/Thread.ts"
 import { collect, fork, until } from "./support/observe.ts"
-import { connect, encode } from "./support/ScriptedServer.ts"
+import { connect, encode, type ScriptedServer } from "./support/ScriptedServer.ts"
 import { answersIn, caughtUp, command, connectWith, params, results } from "./support/serverRequests.ts"
+import { threadResponse } from "./support/threads.ts"
 import * as Wire from "./support/wire.ts"
 
 const SECRET = "s3nt1nel"
@@ -454,6 +456,202 @@ describe("who answers on a thread", () => {
     }))
 })
 
+describe("a thread that cannot be loaded", () => {
+  const who = Effect.fnUntraced(function*(server: ScriptedServer, id: number, threadId = "A") {
+    yield* server.push(ask(id, approval, { threadId }))
+    return (yield* server.next).result
+  })
+  const accepts = Approvals.make({ policy: Approvals.acceptAll })
+  const cancels = Approvals.make({ policy: Approvals.ask(() => Effect.succeed(Approvals.cancel)) })
+  const load = (client: AppServerClient["Service"], policy: Approvals.Policy) =>
+    fork(Effect.exit(Thread.resume(client, "A", { approvals: { policy } })))
+  const cancelAll = Approvals.ask(() => Effect.succeed(Approvals.cancel))
+
+  it.effect("is answered by what answered before: when it is refused, and when nobody waits for it any more", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      yield* client.answerThread("A", yield* accepts)
+      const refused = yield* load(client, cancelAll)
+      const request = yield* server.request("thread/resume")
+      // What waits on the thread is asked again as soon as it is loaded, which may be before the answer.
+      assert.deepStrictEqual(yield* who(server, 0), { decision: "cancel" })
+      yield* server.refuse(request, -32_600, "no rollout found")
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(refused)))
+      assert.deepStrictEqual(yield* who(server, 1), { decision: "accept" })
+      const given = yield* load(client, cancelAll)
+      yield* server.request("thread/resume")
+      yield* Fiber.interrupt(given)
+      assert.deepStrictEqual(yield* who(server, 2), { decision: "accept" })
+      const loaded = yield* load(client, cancelAll)
+      yield* server.respond(yield* server.request("thread/resume"), threadResponse("A"))
+      yield* Fiber.join(loaded)
+      assert.deepStrictEqual(yield* who(server, 3), { decision: "cancel" })
+    }))
+
+  it.effect("leaves what a later load has brought, and what was there before both", () =>
+    Effect.gen(function*() {
+      for (const order of [[0, 1], [1, 0]]) {
+        const { client, server } = yield* connect()
+        yield* client.answerThread("A", yield* accepts)
+        const loads = [yield* load(client, cancelAll), yield* load(client, Approvals.declineAll)]
+        const requests = [yield* server.request("thread/resume"), yield* server.request("thread/resume")]
+        for (const [at, which] of order.entries()) {
+          const [request, fiber] = [requests[which], loads[which]]
+          if (request === undefined || fiber === undefined) return assert.fail()
+          yield* server.refuse(request, -32_600, "no rollout found")
+          yield* Fiber.join(fiber)
+          const last = at === 1 ? "accept" : which === 0 ? "decline" : "cancel"
+          assert.deepStrictEqual(yield* who(server, at), { decision: last })
+        }
+      }
+      const { client, server } = yield* connect()
+      const first = yield* load(client, Approvals.declineAll)
+      const second = yield* load(client, cancelAll)
+      const requests = [yield* server.request("thread/resume"), yield* server.request("thread/resume")] as const
+      yield* server.respond(requests[1], threadResponse("A"))
+      yield* Fiber.join(second)
+      yield* server.refuse(requests[0], -32_600, "no rollout found")
+      yield* Fiber.join(first)
+      assert.deepStrictEqual(yield* who(server, 0), { decision: "cancel" })
+    }))
+
+  it.effect("keeps nothing that was taken away, or that went with the thread, meanwhile", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      for (
+        const away of [
+          client.answerThread("A", undefined),
+          server.push({ method: "thread/closed", params: { threadId: "A" } })
+        ]
+      ) {
+        yield* client.answerThread("A", yield* cancels)
+        const refused = yield* load(client, Approvals.acceptAll)
+        const request = yield* server.request("thread/resume")
+        yield* away
+        yield* server.refuse(request, -32_600, "no rollout found")
+        yield* Fiber.join(refused)
+        assert.deepStrictEqual(yield* who(server, 0), { decision: "decline" })
+      }
+    }))
+})
+
+describe("the agents of a thread", () => {
+  const spawned = (threadId: string, turnId: string, child: string, fields: object = {}) =>
+    Wire.itemCompleted(threadId, turnId, {
+      type: "collabAgentToolCall",
+      id: `spawn-${child}`,
+      tool: "spawnAgent",
+      status: "completed",
+      senderThreadId: threadId,
+      receiverThreadIds: [child],
+      prompt: "Look",
+      agentsStates: {},
+      ...fields
+    })
+
+  /** Who was asked, in their order, about a command on the thread; none of them has anything to say. */
+  const askedAbout = Effect.gen(function*() {
+    const order: Array<string> = []
+    const says = (name: string): Approvals.Policy => () =>
+      Effect.andThen(Effect.sync(() => order.push(name)), Effect.succeedNone)
+    const { client, server } = yield* connectWith({ policy: says("layer") })
+    let id = 0
+    return {
+      client,
+      server,
+      answers: (threadId: string) =>
+        Effect.flatMap(Approvals.make({ policy: says(threadId) }), (own) => client.answerThread(threadId, own)),
+      on: (threadId: string) =>
+        Effect.gen(function*() {
+          order.length = 0
+          yield* server.push(ask(id++, approval, { threadId }))
+          yield* server.next
+          return [...order]
+        })
+    }
+  })
+
+  it.effect("are answered by what answers the thread, once the first turn of theirs or their item is there", () =>
+    Effect.gen(function*() {
+      const { answers, on, server } = yield* askedAbout
+      yield* answers("A")
+      yield* server.push(Wire.turnStarted("A", "T"))
+      assert.deepStrictEqual(yield* on("C"), ["layer"])
+      yield* server.push(Wire.turnStarted("C", "V", "T"))
+      assert.deepStrictEqual(yield* on("C"), ["A", "layer"])
+      yield* server.push(spawned("A", "T", "D"))
+      assert.deepStrictEqual(yield* on("D"), ["A", "layer"])
+      // They work on when the turn has ended.
+      yield* server.push(Wire.turnCompleted("A", "T"), Wire.turnStarted("C", "W"))
+      assert.deepStrictEqual(yield* on("C"), ["A", "layer"])
+      assert.deepStrictEqual(yield* on("B"), ["layer"])
+    }))
+
+  it.effect("have agents that are answered by all of them, the nearest first", () =>
+    Effect.gen(function*() {
+      const { answers, on, server } = yield* askedAbout
+      yield* answers("A")
+      // The turn's root is the first one's; the item says who is nearest.
+      yield* server.push(
+        Wire.turnStarted("A", "T"),
+        Wire.turnStarted("C", "V", "T"),
+        Wire.turnStarted("G", "W", "T"),
+        spawned("C", "V", "G")
+      )
+      assert.deepStrictEqual(yield* on("G"), ["A", "layer"])
+      yield* answers("C")
+      assert.deepStrictEqual(yield* on("G"), ["C", "A", "layer"])
+      yield* answers("G")
+      assert.deepStrictEqual(yield* on("G"), ["G", "C", "A", "layer"])
+      assert.deepStrictEqual(yield* on("A"), ["A", "layer"])
+    }))
+
+  it.effect("do not become the agents of those they speak to, nor those theirs", () =>
+    Effect.gen(function*() {
+      const { answers, on, server } = yield* askedAbout
+      yield* answers("C")
+      yield* server.push(
+        Wire.turnStarted("A", "T"),
+        spawned("A", "T", "C"),
+        spawned("A", "T", "D"),
+        spawned("C", "V", "A", { tool: "sendInput" }),
+        spawned("C", "V", "D", { tool: "sendInput" }),
+        spawned("C", "V", "A")
+      )
+      assert.deepStrictEqual(yield* on("A"), ["layer"])
+      assert.deepStrictEqual(yield* on("D"), ["layer"])
+    }))
+
+  it.effect("are known when they are resumed, and forgotten when they are closed", () =>
+    Effect.gen(function*() {
+      const { answers, client, on, server } = yield* askedAbout
+      yield* answers("A")
+      const resumed = yield* fork(Thread.resume<never, never>(client, "C"))
+      const { thread, ...rest } = threadResponse("C")
+      yield* server.respond(yield* server.request("thread/resume"), {
+        ...rest,
+        thread: { ...thread, parentThreadId: "A" }
+      })
+      yield* Fiber.join(resumed)
+      assert.deepStrictEqual(yield* on("C"), ["A", "layer"])
+      yield* server.push({ method: "thread/closed", params: { threadId: "C" } })
+      assert.deepStrictEqual(yield* on("C"), ["layer"])
+    }))
+
+  it.effect("have the thread's tools", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      yield* client.answerThread(
+        "A",
+        yield* Approvals.make({
+          handlers: { "item/tool/call": () => Effect.succeed(results["item/tool/call"]) }
+        })
+      )
+      yield* server.push(spawned("A", "T", "C"), ask(0, "item/tool/call", { threadId: "C" }))
+      assert.deepStrictEqual((yield* server.next).result, results["item/tool/call"])
+    }))
+})
+
 describe("the files of a change", () => {
   const change = {
     type: "fileChange",
@@ -607,6 +805,20 @@ describe("the audit", () => {
           ["held", "layer", null]
         ]
       )
+    }))
+
+  it.effect("ends with the connection, after what became of those who were asked", () =>
+    Effect.gen(function*() {
+      const handler = yield* gated
+      const { client, server } = yield* connectWith({ policy: Approvals.ask(handler.decide) })
+      const audit = yield* collect(client.decisions)
+      yield* server.push(ask(0, approval))
+      yield* until(() => handler.begun.length === 1)
+      const end = new TransportError({ operation: "read", description: "gone" })
+      yield* server.end(end)
+      assert.strictEqual(yield* Effect.flip(Fiber.join(audit.fiber)), end)
+      assert.deepStrictEqual(audit.seen.map(({ by, decision }) => [by, decision]), [["layer", null]])
+      assert.strictEqual(yield* Effect.flip(Stream.runDrain(client.decisions)), end)
     }))
 
   it.effect("drops the oldest for a reader that is behind, and never holds up an answer", () =>

@@ -223,6 +223,28 @@ describe("a supervised connection", () => {
       assert.deepStrictEqual((yield* decisions.atLeast(2)).map(({ by }) => by), ["thread", "default"])
     }))
 
+  it.effect("has an audit that goes on, and ends when it is given up", () =>
+    Effect.gen(function*() {
+      const { codex, first, next } = yield* supervised({ restart: Schedule.recurs(1) })
+      const decisions = yield* collect(codex.decisions)
+      const asks = (server: ScriptedServer, itemId: string) =>
+        server.push({
+          id: itemId,
+          method: "item/commandExecution/requestApproval",
+          params: ServerRequests.command("A", "T", itemId)
+        })
+      yield* asks(first, "first")
+      yield* decisions.atLeast(1)
+      yield* ends(first, killed)
+      const second = yield* next
+      yield* asks(second, "second")
+      yield* decisions.atLeast(2)
+      yield* ends(second, killed)
+      assert.instanceOf(yield* Effect.flip(Fiber.join(decisions.fiber)), SupervisorGaveUp)
+      assert.deepStrictEqual(decisions.seen.map(({ request }) => request.itemId), ["first", "second"])
+      assert.instanceOf(yield* Effect.flip(Stream.runDrain(codex.decisions)), SupervisorGaveUp)
+    }))
+
   it.effect("is tried again when it ends while its threads are resumed", () =>
     Effect.gen(function*() {
       const { codex, first, next } = yield* supervised({ resumeThreads: ["A"] })

@@ -1,19 +1,17 @@
 /**
- * Fans events out to those who asked for them. A `PubSub` has no error channel
- * and does not count what it drops, and without a subscriber an event must cost
- * nothing: hence sets of bounded queues.
+ * Fans events out to those who asked for them: for all of them, for those of nobody's
+ * turns, for those of one thread, or for what is told about one thing.
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { ConnectionError } from "../CodexError.ts"
 import type { CodexEvent, Lagged, Notification } from "../Notification.ts"
+import { Feed } from "./feed.ts"
 import type { AddressedMethod } from "./methodTraits.ts"
-import * as Subscription from "./subscription.ts"
+import type { Limits, Subscription } from "./subscription.ts"
 
 type Published = Exclude<CodexEvent, Lagged>
-
-type Subscriber = Subscription.Subscription<Published, ConnectionError>
 
 /** What is told about one thing that this client has named, on the reader. */
 export interface Listener<M extends AddressedMethod> {
@@ -33,33 +31,34 @@ export class EventHub {
     "process/exited": new Map(),
     "process/outputDelta": new Map()
   }
-  private readonly everything = new Set<Subscriber>()
-  private readonly unowned = new Set<Subscriber>()
-  private readonly threads = new Map<string, Set<Subscriber>>()
-  private readonly limits: Subscription.Limits
+  private readonly everything: Feed<Published>
+  private readonly unowned: Feed<Published>
+  private readonly threads = new Map<string, Feed<Published>>()
+  private readonly limits: Limits
   private readonly outlet: EventHub | undefined
   private closedWith: ConnectionError | undefined
 
   /** With an outlet, another hub is told the same events, and goes on when this one ends. */
-  constructor(limits: Subscription.Limits, outlet?: EventHub) {
+  constructor(limits: Limits, outlet?: EventHub) {
     this.limits = limits
+    this.everything = new Feed(limits)
+    this.unowned = new Feed(limits)
     this.outlet = outlet
   }
 
   /** To those who want everything, those who listen to what it is about, and those who want its thread. */
   publish(event: Published, bytes: number): void {
     this.outlet?.publish(event, bytes)
-    for (const subscriber of this.everything) subscriber.slide({ event, bytes })
+    this.everything.publish(event, bytes)
     this.address(event, bytes)
     if (event.threadId === undefined || this.threads.size === 0) return
-    const subscribers = this.threads.get(event.threadId)
-    if (subscribers !== undefined) { for (const subscriber of subscribers) subscriber.slide({ event, bytes }) }
+    this.threads.get(event.threadId)?.publish(event, bytes)
   }
 
   /** To those who want what belongs to no turn of this client. */
   publishUnowned(event: Published, bytes: number): void {
     this.outlet?.publishUnowned(event, bytes)
-    for (const subscriber of this.unowned) subscriber.slide({ event, bytes })
+    this.unowned.publish(event, bytes)
   }
 
   /** To those who listen to the thing that it names. */
@@ -86,11 +85,7 @@ export class EventHub {
       listeners.clear()
       for (const set of sets) for (const listener of set) listener.closed(error)
     }
-    for (const set of [this.everything, this.unowned, ...this.threads.values()]) {
-      for (const subscriber of set) subscriber.fail(error)
-      set.clear()
-    }
-    this.threads.clear()
+    for (const feed of [this.everything, this.unowned, ...this.threads.values()]) feed.close(error)
   }
 
   /** Listens to what is told about one thing, from now on until the scope closes. */
@@ -118,49 +113,32 @@ export class EventHub {
 
   /** Everything the server tells. */
   get subscribe(): Effect.Effect<Stream.Stream<CodexEvent, ConnectionError>, never, Scope.Scope> {
-    return this.join(() => this.everything)
+    return Effect.map(this.everything.subscribe, withLag)
   }
 
   /** What belongs to no turn of this client. */
   get subscribeUnowned(): Effect.Effect<Stream.Stream<CodexEvent, ConnectionError>, never, Scope.Scope> {
-    return this.join(() => this.unowned)
+    return Effect.map(this.unowned.subscribe, withLag)
   }
 
   /** What belongs to one thread. */
   subscribeThread(threadId: string): Effect.Effect<Stream.Stream<CodexEvent, ConnectionError>, never, Scope.Scope> {
-    return this.join(() => {
-      const known = this.threads.get(threadId)
-      if (known !== undefined) return known
-      const set = new Set<Subscriber>()
-      this.threads.set(threadId, set)
-      return set
-    }, (set) => {
-      if (set.size === 0 && this.threads.get(threadId) === set) this.threads.delete(threadId)
+    return Effect.suspend(() => {
+      const feed = this.threads.get(threadId) ?? new Feed<Published>(this.limits)
+      if (this.closedWith === undefined) this.threads.set(threadId, feed)
+      else feed.close(this.closedWith)
+      // Added first, so that it runs when the reader has left.
+      return Effect.addFinalizer(() =>
+        Effect.sync(() => {
+          if (feed.isUnread && this.threads.get(threadId) === feed) this.threads.delete(threadId)
+        })
+      ).pipe(Effect.andThen(feed.subscribe), Effect.map(withLag))
     })
   }
-
-  private join(
-    find: () => Set<Subscriber>,
-    onLeave?: (set: Set<Subscriber>) => void
-  ): Effect.Effect<Stream.Stream<CodexEvent, ConnectionError>, never, Scope.Scope> {
-    return Effect.map(
-      Effect.acquireRelease(
-        Effect.map(Subscription.make<Published, ConnectionError>(this.limits), (subscriber) => {
-          const set = find()
-          if (this.closedWith === undefined) set.add(subscriber)
-          else subscriber.fail(this.closedWith)
-          return { subscriber, set }
-        }),
-        ({ set, subscriber }) =>
-          Effect.sync(() => {
-            set.delete(subscriber)
-            onLeave?.(set)
-          })
-      ),
-      ({ subscriber }) => subscriber.streamWithLag
-    )
-  }
 }
+
+const withLag = (subscription: Subscription<Published, ConnectionError>): Stream.Stream<CodexEvent, ConnectionError> =>
+  subscription.streamWithLag
 
 const tell = <M extends AddressedMethod>(
   listeners: Listeners<M>,

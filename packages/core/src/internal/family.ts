@@ -2,7 +2,6 @@
  * The events of a turn together with those of the agents that it has at work, in
  * the order they came, each child's with whose it is.
  */
-import type { ThreadItem } from "@effect-codex/generated"
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
@@ -12,11 +11,12 @@ import type { ChildEvent, TurnEvent } from "../Notification.ts"
 import { coalesce } from "./coalesce.ts"
 import { EventLog, type ReadFailure } from "./eventLog.ts"
 import type { Follower } from "./follower.ts"
+import { childrenOf } from "./lineage.ts"
 import type { Delivery, Limits } from "./subscription.ts"
 import type { TurnState } from "./turn.ts"
 
 /** How a thread became part of the family. */
-interface Lineage {
+interface Descent {
   readonly parentThreadId: string
   readonly parentItemId: string | null
 }
@@ -29,7 +29,7 @@ export class Family implements Follower {
   readonly threadId: string
   private readonly turn: TurnState
   private readonly log: EventLog<FamilyEvent>
-  private readonly children = new Map<string, Lineage>()
+  private readonly children = new Map<string, Descent>()
 
   /** Of a turn whose events so far are all there. */
   constructor(turn: TurnState, limits: Limits) {
@@ -51,8 +51,8 @@ export class Family implements Follower {
 
   accept(event: TurnEvent, bytes: number, turn: TurnState | undefined): boolean {
     if (turn !== this.turn && event.threadId !== undefined && event.threadId !== this.threadId) {
-      const lineage = this.lineageOf(event, event.threadId)
-      if (lineage !== undefined) this.child(event, bytes, event.threadId, lineage)
+      const descent = this.descentOf(event, event.threadId)
+      if (descent !== undefined) this.child(event, bytes, event.threadId, descent)
     }
     // The turns of the children are still nobody's.
     return false
@@ -71,11 +71,11 @@ export class Family implements Follower {
     this.log.forget()
   }
 
-  private child(event: TurnEvent, bytes: number, childThreadId: string, lineage: Lineage): void {
+  private child(event: TurnEvent, bytes: number, childThreadId: string, descent: Descent): void {
     this.log.offer({
       event: {
         method: "client/childEvent",
-        params: { childThreadId, ...lineage, event },
+        params: { childThreadId, ...descent, event },
         threadId: this.threadId,
         turnId: this.turn.turnId,
         emittedAtMs: event.emittedAtMs
@@ -85,7 +85,7 @@ export class Family implements Follower {
     this.meet(event, childThreadId)
   }
 
-  private lineageOf(event: TurnEvent, threadId: string): Lineage | undefined {
+  private descentOf(event: TurnEvent, threadId: string): Descent | undefined {
     const known = this.children.get(threadId)
     if (known !== undefined) return known
     // The first word of a child whose item is not there yet.
@@ -101,29 +101,13 @@ export class Family implements Follower {
     for (const threadId of threadIds) this.adopt(threadId, { parentThreadId, parentItemId })
   }
 
-  private adopt(threadId: string, lineage: Lineage): Lineage {
+  private adopt(threadId: string, descent: Descent): Descent {
     const known = this.children.get(threadId)
     if (known !== undefined && known.parentItemId !== null) return known
-    if (threadId !== this.threadId) this.children.set(threadId, lineage)
-    return lineage
+    if (threadId !== this.threadId) this.children.set(threadId, descent)
+    return descent
   }
 }
-
-/** The threads of the agents that an item is about. */
-const childrenOf = (
-  item: ThreadItem
-): { readonly parentItemId: string | null; readonly threadIds: ReadonlyArray<string> } => {
-  switch (item.type) {
-    case "collabAgentToolCall":
-      return { parentItemId: item.id, threadIds: item.receiverThreadIds }
-    case "subAgentActivity":
-      return { parentItemId: item.id, threadIds: [item.agentThreadId] }
-    default:
-      return noChildren
-  }
-}
-
-const noChildren = { parentItemId: null, threadIds: [] }
 
 const coalesceFamily = (first: FamilyEvent, second: FamilyEvent): Delivery<FamilyEvent> | undefined =>
   isOwn(first) && isOwn(second) ? coalesce(first, second) : undefined

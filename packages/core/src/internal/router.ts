@@ -312,7 +312,7 @@ export class Router {
   close(error: ConnectionError): void {
     if (this.closedWith !== undefined) return
     this.closedWith = error
-    this.desk.close()
+    this.desk.close(error)
     const waiters = Array.from(this.waiters.values())
     this.waiters.clear()
     for (const waiter of waiters) {

@@ -15,18 +15,20 @@ import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Approvals from "../Approvals.ts"
-import { type ConnectionError, formatIssues } from "../CodexError.ts"
+import { type ConnectionError, formatIssues, TransportError } from "../CodexError.ts"
 import type { CodexEvent } from "../Notification.ts"
 import * as ApprovalRequest from "./approvalRequest.ts"
 import * as Envelope from "./envelope.ts"
+import { Feed } from "./feed.ts"
+import { Lineage } from "./lineage.ts"
 import { idAt } from "./notifications.ts"
 import type { Outlet } from "./outlet.ts"
 import * as Payload from "./payload.ts"
 import { INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_OVERLOADED } from "./responseError.ts"
+import { ThreadAnswers } from "./threadAnswers.ts"
 
 type ServerRequestEnvelope = Extract<Envelope.Envelope, { readonly _tag: "ServerRequest" }>
 
@@ -62,6 +64,12 @@ const approvals: ReadonlySet<ServerRequestMethod> = new Set([
   "execCommandApproval"
 ])
 
+/** Somebody who answers, as the audit names them. */
+interface Source {
+  readonly by: "thread" | "layer"
+  readonly answers: Approvals.Service
+}
+
 /** The error that a request is refused with. */
 class Refusal {
   readonly code: number
@@ -80,17 +88,16 @@ export interface Desk {
   /** Whether a request of one of these turns waits for its answer. */
   readonly isAsking: (turnIds: ReadonlyArray<string>) => boolean
   /** The connection is over: what is open needs no answer. */
-  readonly close: () => void
-  /** Answers for one thread, before those of the connection; undefined takes them away. */
-  readonly assign: (threadId: string, answers: Approvals.Service | undefined) => void
-  readonly decisions: PubSub.PubSub<Approvals.DecisionRecord>
+  readonly close: (error: ConnectionError) => void
+  /** Answers for single threads and their agents, before those of the connection. */
+  readonly answers: ThreadAnswers
+  /** Whose agents threads are. */
+  readonly lineage: Lineage
+  readonly decisions: Feed<Approvals.DecisionRecord>
 }
 
-/** Where decisions are published, until the scope closes. */
-export const audit: Effect.Effect<PubSub.PubSub<Approvals.DecisionRecord>, never, Scope.Scope> = Effect.acquireRelease(
-  PubSub.sliding<Approvals.DecisionRecord>(AUDIT),
-  PubSub.shutdown
-)
+/** Where decisions are told. */
+export const makeAudit = (): Feed<Approvals.DecisionRecord> => new Feed({ events: AUDIT, bytes: Infinity })
 
 export const make = Effect.fnUntraced(function*(options: {
   readonly send: (line: string) => Effect.Effect<void, ConnectionError>
@@ -99,12 +106,25 @@ export const make = Effect.fnUntraced(function*(options: {
 }): Effect.fn.Return<Desk, never, Scope.Scope> {
   const run = yield* FiberSet.makeRuntime<never>()
   const places = yield* Semaphore.make(MAX_RUNNING)
-  const decisions = options.outlet?.decisions ?? (yield* audit)
+  const decisions = makeAudit()
+  const audits = options.outlet === undefined ? [decisions] : [decisions, options.outlet.decisions]
   const open = new Map<Envelope.RequestId, OpenRequest>()
-  const threads = options.outlet?.answers ?? new Map<string, Approvals.Service>()
+  const threads = options.outlet?.answers ?? new ThreadAnswers()
+  const lineage = new Lineage()
   const fileChanges = new Map<string, FileChange>()
 
-  /** Asks the policies: the thread's own first, then what the connection has; without any, the answer is no. */
+  /** Who answers on the thread, first come first asked: its own answers, those of the threads it works for, the connection's. */
+  const sourcesOf = (threadId: string | undefined): ReadonlyArray<Source> => {
+    const sources: Array<Source> = []
+    for (const id of threadId === undefined ? [] : lineage.of(threadId)) {
+      const answers = threads.of(id)
+      if (answers !== undefined) sources.push({ by: "thread", answers })
+    }
+    if (options.answers !== undefined) sources.push({ by: "layer", answers: options.answers })
+    return sources
+  }
+
+  /** Asks the policies, one source after the other; without any, the answer is no. */
   const decide = <M extends ServerRequestMethod>(
     method: M,
     translation: ApprovalRequest.Translation<ServerRequestParams[M], ServerRequestResults[M]>
@@ -112,14 +132,15 @@ export const make = Effect.fnUntraced(function*(options: {
     Effect.fnUntraced(function*(params: ServerRequestParams[M]): Effect.fn.Return<ServerRequestResults[M], unknown> {
       const request = translation.request(params)
       const record = (decision: Approvals.Decision | null, by: Approvals.DecisionRecord["by"]) =>
-        Effect.flatMap(DateTime.now, (at) => PubSub.publish(decisions, { at, request, decision, by }))
+        Effect.map(DateTime.now, (at) => {
+          for (const feed of audits) feed.publish({ at, request, decision, by }, 0)
+        })
       /** What is recorded is what the answer says, which may be less than what was decided. */
       const settle = (result: ServerRequestResults[M], by: Approvals.DecisionRecord["by"]) =>
         Effect.as(record(translation.decision(result), by), result)
-      const sources = [["thread", threads.get(request.threadId)], ["layer", options.answers]] as const
-      for (const [by, answers] of sources) {
+      for (const { answers, by } of sourcesOf(request.threadId)) {
         const withdrawn = Effect.onInterrupt(() => record(null, by))
-        const handler = answers?.answer(method, params)
+        const handler = answers.answer(method, params)
         if (handler !== undefined) {
           const result = yield* handler.pipe(
             Effect.tapCause((cause) => Cause.hasInterruptsOnly(cause) ? Effect.void : record(null, "failure")),
@@ -127,7 +148,7 @@ export const make = Effect.fnUntraced(function*(options: {
           )
           return yield* settle(result, by)
         }
-        const policy = answers?.policy
+        const { policy } = answers
         if (policy === undefined) continue
         const exit = yield* Effect.suspend(() => policy(request)).pipe(Effect.exit, withdrawn)
         if (Exit.isFailure(exit)) {
@@ -170,13 +191,14 @@ export const make = Effect.fnUntraced(function*(options: {
     method: M,
     params: ServerRequestParams[M],
     threadId: string | undefined
-  ): Effect.Effect<ServerRequestResults[M], unknown> =>
+  ): Effect.Effect<ServerRequestResults[M], unknown> => {
     // Approvals are asked for source by source: a thread's own policy goes before the connection's handlers.
-    (approvals.has(method)
-      ? undefined
-      : (threadId === undefined ? undefined : threads.get(threadId)?.answer(method, params)) ??
-        options.answers?.answer(method, params)) ??
-      fallbackOf(fallbacks, method)(params)
+    for (const { answers } of approvals.has(method) ? [] : sourcesOf(threadId)) {
+      const answer = answers.answer(method, params)
+      if (answer !== undefined) return answer
+    }
+    return fallbackOf(fallbacks, method)(params)
+  }
 
   /** The line that answers the request. */
   const handle = Effect.fnUntraced(function*<M extends ServerRequestMethod>(
@@ -270,6 +292,7 @@ export const make = Effect.fnUntraced(function*(options: {
   }
 
   const observe = (event: CodexEvent): void => {
+    lineage.observe(event)
     switch (event.method) {
       case "serverRequest/resolved": {
         const entry = open.get(event.params.requestId)
@@ -297,23 +320,37 @@ export const make = Effect.fnUntraced(function*(options: {
       case "thread/closed":
       case "thread/archived":
       case "thread/deleted":
-        threads.delete(event.params.threadId)
+        threads.assign(event.params.threadId, undefined)
         return
       default:
     }
   }
 
-  const close = (): void => {
+  let isClosed = false
+
+  const close = (error: ConnectionError): void => {
+    if (isClosed) return
+    isClosed = true
+    const asking: Array<Fiber.Fiber<void>> = []
     for (const [id, entry] of open) {
       entry.settled = true
-      letGo(id, entry)
+      forget(id, entry)
+      if (entry.fiber !== undefined) asking.push(entry.fiber)
     }
+    // The audit ends with what becomes of them.
+    run(
+      Fiber.interruptAll(asking).pipe(
+        Effect.andThen(Effect.sync(() => decisions.close(error))),
+        Effect.uninterruptible
+      )
+    )
     if (options.outlet === undefined) threads.clear()
     fileChanges.clear()
+    lineage.close()
   }
 
   // Added after the fibers, so that it runs before they are interrupted: nobody reads an answer then.
-  yield* Effect.addFinalizer(() => Effect.sync(close))
+  yield* Effect.addFinalizer(() => Effect.sync(() => close(closed)))
 
   return {
     open: take,
@@ -323,10 +360,8 @@ export const make = Effect.fnUntraced(function*(options: {
       return false
     },
     observe,
-    assign: (threadId, answers) => {
-      if (answers === undefined) threads.delete(threadId)
-      else threads.set(threadId, answers)
-    },
+    answers: threads,
+    lineage,
     decisions
   }
 })
@@ -335,6 +370,8 @@ export const make = Effect.fnUntraced(function*(options: {
 type Fallbacks<Methods extends ServerRequestMethod = ServerRequestMethod> = {
   readonly [M in Methods]: (params: ServerRequestParams[M]) => Effect.Effect<ServerRequestResults[M], unknown>
 }
+
+const closed = new TransportError({ operation: "close", description: "The client was closed" })
 
 const fallbackOf = <M extends ServerRequestMethod>(fallbacks: Fallbacks<M>, method: M): Fallbacks<M>[M] =>
   fallbacks[method]

@@ -1,0 +1,57 @@
+/** What answers the server on single threads. */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Approvals from "../Approvals.ts"
+
+export class ThreadAnswers {
+  /** The last ones count. Those before them are there as long as it is not certain that they do. */
+  private readonly given = new Map<string, ReadonlyArray<Approvals.Service>>()
+
+  of(threadId: string): Approvals.Service | undefined {
+    return this.given.get(threadId)?.at(-1)
+  }
+
+  /** Undefined takes them away. */
+  assign(threadId: string, answers: Approvals.Service | undefined): void {
+    this.put(threadId, answers === undefined ? [] : [answers])
+  }
+
+  /** From the start of the effect; when it fails, whatever answered before does so again. */
+  assignIf<A, E, R>(
+    threadId: string,
+    answers: Approvals.Service,
+    effect: Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> {
+    return Effect.suspend(() => {
+      this.put(threadId, [...this.all(threadId), answers])
+      return effect
+    }).pipe(
+      Effect.onExit((exit) =>
+        Effect.sync(() => {
+          const all = this.all(threadId)
+          const at = all.lastIndexOf(answers)
+          if (Exit.isSuccess(exit)) this.put(threadId, at === -1 ? [answers] : all.slice(at))
+          else if (at !== -1) this.put(threadId, all.toSpliced(at, 1))
+        })
+      )
+    )
+  }
+
+  /** Lets go of those of all other threads. */
+  keepOnly(threadIds: ReadonlySet<string>): void {
+    for (const threadId of this.given.keys()) if (!threadIds.has(threadId)) this.given.delete(threadId)
+  }
+
+  clear(): void {
+    this.given.clear()
+  }
+
+  private all(threadId: string): ReadonlyArray<Approvals.Service> {
+    return this.given.get(threadId) ?? []
+  }
+
+  private put(threadId: string, all: ReadonlyArray<Approvals.Service>): void {
+    if (all.length === 0) this.given.delete(threadId)
+    else this.given.set(threadId, all)
+  }
+}
