@@ -1,5 +1,5 @@
 import { Codex } from "@effect-codex/core"
-import { OfflineCodex, OfflineModel } from "@effect-codex/node/testing"
+import { OfflineCodex, OfflineModel, type Reply } from "@effect-codex/node/testing"
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -54,6 +54,23 @@ layer(OfflineCodex.layer({ model: echo }), live)("a turn that fails", (it) => {
       const error = yield* failure(thread.run("Hello"), "TurnFailed")
       assert.deepStrictEqual(error.error?.codexErrorInfo, { httpConnectionFailed: { httpStatusCode: 401 } })
       assert.include(error.message, "401")
+    }))
+
+  it.effect("tells a model that is full by its code, and not by the HTTP status alone", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const model = yield* OfflineModel
+      const thread = yield* codex.startThread()
+      const infoOf = Effect.fnUntraced(function*(reply: Reply) {
+        yield* model.enqueue(reply)
+        return (yield* failure(thread.run("Hello"), "TurnFailed")).error?.codexErrorInfo
+      })
+      const full = { code: "server_is_overloaded", message: "Full" }
+      assert.deepStrictEqual(yield* infoOf(OfflineModel.httpError(503)), {
+        httpConnectionFailed: { httpStatusCode: 503 }
+      })
+      assert.strictEqual(yield* infoOf(OfflineModel.httpError(503, { error: full })), "serverOverloaded")
+      assert.strictEqual(yield* infoOf(OfflineModel.failed(full)), "serverOverloaded")
     }))
 
   it.effect("fails its stream after its last event", () =>

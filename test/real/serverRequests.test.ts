@@ -1,8 +1,10 @@
 import { Approvals, AppServerClient, Codex, type ServerRequests } from "@effect-codex/core"
 import { OfflineCodex, OfflineModel } from "@effect-codex/node/testing"
+import { NodeServices } from "@effect/platform-node"
 import { assert, layer } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import { agent } from "./agent.ts"
 import { asked, failure, itemsOf, live } from "./support.ts"
@@ -154,7 +156,53 @@ layer(OfflineCodex.layer({ model: agent, home: { config } }), live)("what the ag
   )
 })
 
+const further = {
+  sandbox_permissions: "with_additional_permissions",
+  additional_permissions: { network: { enabled: true }, file_system: { write: ["/tmp"] } }
+}
+
 // Without the experimental API the server does not say that a command is to have them.
+layer(OfflineCodex.layer({ model: agent, home: { config } }), live)(
+  "the agent of a client without the experimental API",
+  (it) => {
+    it.effect("does not get further permissions for a command by its prefix, though they are hidden", () =>
+      Effect.gen(function*() {
+        const codex = yield* Codex
+        const fs = yield* FileSystem.FileSystem
+        const rules = `${codex.metadata.codexHome}/rules`
+        yield* fs.makeDirectory(rules, { recursive: true })
+        yield* fs.writeFileString(`${rules}/default.rules`, `prefix_rule(pattern=["ls"], decision="prompt")\n`)
+        const left: Array<readonly [string, boolean]> = []
+        const thread = yield* threadWith({
+          policy: Approvals.firstMatch(
+            Approvals.acceptCommands(["echo", "ls"]),
+            Approvals.ask((request) =>
+              Effect.as(
+                Effect.sync(() =>
+                  left.push([request.itemId, request._tag === "Command" && request.mayHidePermissions])
+                ),
+                Approvals.decline
+              )
+            )
+          )
+        })
+        const statusOf = Effect.fnUntraced(function*(callId: string, cmd: string, fields: object) {
+          const args = { cmd, justification: "To fetch", ...fields }
+          const { items } = yield* thread.run(`${callId} call exec_command: ${JSON.stringify(args)}`)
+          return itemsOf(items, "commandExecution")[0]?.status
+        })
+        assert.strictEqual(
+          yield* statusOf("plain", "echo hi", { sandbox_permissions: "require_escalated" }),
+          "completed"
+        )
+        assert.strictEqual(yield* statusOf("further", "echo hi", further), "declined")
+        // Of a command that one of the server's own rules asks about nobody can tell.
+        assert.strictEqual(yield* statusOf("rule", "ls", { sandbox_permissions: "require_escalated" }), "declined")
+        assert.deepStrictEqual(left, [["further", true], ["rule", true]])
+      }).pipe(Effect.provide(NodeServices.layer)))
+  }
+)
+
 layer(OfflineCodex.layer({ model: agent, home: { config }, codex: { experimental: true } }), live)(
   "the agent",
   (it) => {
@@ -167,12 +215,7 @@ layer(OfflineCodex.layer({ model: agent, home: { config }, codex: { experimental
             Approvals.ask((request) => Effect.as(Effect.sync(() => seen.push(request)), Approvals.decline))
           )
         })
-        const args = {
-          cmd: "touch file",
-          sandbox_permissions: "with_additional_permissions",
-          justification: "To fetch",
-          additional_permissions: { network: { enabled: true }, file_system: { write: ["/tmp"] } }
-        }
+        const args = { cmd: "touch file", justification: "To fetch", ...further }
         const result = yield* thread.run(`a call exec_command: ${JSON.stringify(args)}`)
         const [request] = seen
         assert.deepStrictEqual(

@@ -409,7 +409,12 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   const answers = Option.getOrUndefined(yield* Effect.serviceOption(Approvals.Approvals))
   const run = yield* FiberSet.makeRuntime<never>()
   const outlet = yield* Outlet
-  const desk = yield* ServerRequestDesk.make({ send: transport.send, answers, outlet })
+  const desk = yield* ServerRequestDesk.make({
+    send: transport.send,
+    answers,
+    experimental: settings.experimental,
+    outlet
+  })
 
   const router = new Router({
     hub: new EventHub(settings.hubBuffer, outlet?.hub),

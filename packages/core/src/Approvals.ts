@@ -56,6 +56,12 @@ export interface CommandApproval extends Origin {
   readonly network: NetworkApprovalContext | null
   /** What it would be allowed beside running, when it asks for more. */
   readonly additionalPermissions: AdditionalPermissionProfile | null
+  /**
+   * Whether it may ask for more without saying so: the server tells only clients with
+   * `experimental: true` of further permissions (`features.exec_permission_approvals`).
+   * True for commands that a rule of the server asks about, too.
+   */
+  readonly mayHidePermissions: boolean
   /** The request as it came; absent for the legacy method. */
   readonly params?: CommandExecutionRequestApprovalParams
 }
@@ -209,7 +215,7 @@ const accepted = (options: AcceptOptions | undefined): Decision =>
  * Accepts a command that begins with these words and is nothing but that one
  * command: a line that chains, redirects, substitutes or expands anything is left
  * to the next policy, and so is one that asks for a host or for further
- * permissions.
+ * permissions, or that may do so without saying it (`mayHidePermissions`).
  *
  * @since 0.1.0
  * @category policies
@@ -219,6 +225,7 @@ export const acceptCommands = (prefixes: ReadonlyArray<Prefix>, options?: Accept
   return decideIf(accepted(options), (request) => {
     if (request._tag !== "Command" || request.command === null) return false
     if (request.network !== null || request.additionalPermissions !== null) return false
+    if (request.mayHidePermissions) return false
     const words = ShellWords.parse(request.command)
     return words !== undefined && wanted.some((prefix) => ShellWords.startsWith(words, prefix))
   })

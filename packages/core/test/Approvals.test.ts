@@ -17,6 +17,7 @@ const command = (line: string | null, fields: Partial<Approvals.CommandApproval>
   cwd: "/project",
   network: null,
   additionalPermissions: null,
+  mayHidePermissions: false,
   ...fields
 })
 
@@ -66,7 +67,8 @@ describe("acceptCommands", () => {
   it.effect("does not accept a host or further permissions with it", () =>
     check(Approvals.acceptCommands(["git"]), [
       [command("git status", { network: { host: "example.com", protocol: "https" } }), undefined],
-      [command("git status", { additionalPermissions: { network: { enabled: true } } }), undefined]
+      [command("git status", { additionalPermissions: { network: { enabled: true } } }), undefined],
+      [command("git status", { mayHidePermissions: true }), undefined]
     ]))
 
   it.effect("accepts for the session where it is told to", () =>

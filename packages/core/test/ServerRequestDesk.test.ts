@@ -759,6 +759,7 @@ describe("the audit", () => {
         cwd: "/project",
         network: null,
         additionalPermissions: null,
+        mayHidePermissions: false,
         params: { ...command("A", "T", "session"), command: "git log" }
       })
     }))

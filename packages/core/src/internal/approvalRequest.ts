@@ -7,6 +7,7 @@ import {
   type ThreadItem
 } from "@effect-codex/generated"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type { ApprovalRequest, Decision } from "../Approvals.ts"
 
@@ -89,7 +90,11 @@ export const pathsOf = (
 
 const quote = (word: string): string => /^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
 
-export const command: TranslationOf<"item/commandExecution/requestApproval"> = {
+/**
+ * A client without the experimental API is not told of further permissions. A plain command is then known by the
+ * decision that the server offers beside a plain yes: to accept by a rule for such commands.
+ */
+export const command = (experimental: boolean): TranslationOf<"item/commandExecution/requestApproval"> => ({
   request: (params) => ({
     _tag: "Command",
     threadId: params.threadId,
@@ -100,11 +105,13 @@ export const command: TranslationOf<"item/commandExecution/requestApproval"> = {
     cwd: params.cwd ?? null,
     network: params.networkApprovalContext ?? null,
     additionalPermissions: params.additionalPermissions ?? null,
+    mayHidePermissions: !experimental &&
+      params.availableDecisions?.some(Predicate.hasProperty("acceptWithExecpolicyAmendment")) === false,
     params
   }),
   result: (answer) => ({ decision: decision(answer) }),
   decision: decisionOf
-}
+})
 
 /** The request does not name the files; the turn's item does, by `pathsOf`. */
 export const fileChange = (
@@ -176,7 +183,8 @@ export const legacyCommand: TranslationOf<"execCommandApproval"> = {
     command: params.command.map(quote).join(" "),
     cwd: params.cwd,
     network: null,
-    additionalPermissions: null
+    additionalPermissions: null,
+    mayHidePermissions: false
   }),
   result: legacyDecision,
   decision: legacyDecisionOf

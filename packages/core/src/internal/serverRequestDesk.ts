@@ -102,6 +102,8 @@ export const makeAudit = (): Feed<Approvals.DecisionRecord> => new Feed({ events
 export const make = Effect.fnUntraced(function*(options: {
   readonly send: (line: string) => Effect.Effect<void, ConnectionError>
   readonly answers: Approvals.Service | undefined
+  /** Whether the server tells all that it asks for. */
+  readonly experimental: boolean
   readonly outlet?: Pick<Outlet, "answers" | "decisions"> | undefined
 }): Effect.fn.Return<Desk, never, Scope.Scope> {
   const run = yield* FiberSet.makeRuntime<never>()
@@ -166,7 +168,10 @@ export const make = Effect.fnUntraced(function*(options: {
 
   /** What a method is answered where there is no handler for it. */
   const fallbacks: Fallbacks = {
-    "item/commandExecution/requestApproval": decide("item/commandExecution/requestApproval", ApprovalRequest.command),
+    "item/commandExecution/requestApproval": decide(
+      "item/commandExecution/requestApproval",
+      ApprovalRequest.command(options.experimental)
+    ),
     "item/fileChange/requestApproval": decide(
       "item/fileChange/requestApproval",
       ApprovalRequest.fileChange((threadId, itemId) => fileChanges.get(itemKey(threadId, itemId))?.paths ?? [])
