@@ -1,0 +1,242 @@
+/** A turn for people: what the agent says and does as it does it, and its answer. */
+import type { Approvals, ChildEvent, TurnEvent } from "@effect-codex/core"
+import type { ThreadItem } from "@effect-codex/core/types"
+import * as Effect from "effect/Effect"
+import type { Failure } from "./failure.ts"
+import { Output } from "./output.ts"
+import type { Conclusion, Reporter } from "./reporter.ts"
+import * as Text from "./text.ts"
+
+const WIDTH = 200
+
+/** How much of what a command printed is shown. */
+const OUTPUT_LINES = 10
+
+/** With `quiet` there is nothing but the answer. */
+export const make = Effect.fnUntraced(function*(options: { readonly quiet: boolean }) {
+  const { answer, paint, stderrIsTerminal, stdoutIsTerminal, tell, tellLine } = yield* Output
+  const dim = (text: string) => paint("dim", text)
+
+  /** The messages under way: whether they are commentary, and whether their text was shown as it came. */
+  const messages = new Map<string, { readonly commentary: boolean; streamed: boolean }>()
+  /** The last message that may be the answer, and whether it stands on the terminal. */
+  let candidate: { readonly text: string; readonly shown: boolean } | undefined
+
+  /** A message that more followed was not the answer. */
+  const tellCandidate = Effect.suspend(() => {
+    const told = candidate
+    candidate = undefined
+    return told === undefined || told.shown ? Effect.void : tellLine(Text.visible(told.text))
+  })
+
+  const delta = (itemId: string, text: string): Effect.Effect<void, Failure> => {
+    const message = messages.get(itemId) ?? { commentary: false, streamed: false }
+    messages.set(itemId, message)
+    const write = message.commentary
+      ? stderrIsTerminal ? tell(dim(Text.visible(text))) : undefined
+      // Where both outputs are one terminal, the answer needs to be written only once.
+      : stdoutIsTerminal
+      ? answer(Text.visible(text))
+      : stderrIsTerminal
+      ? tell(Text.visible(text))
+      : undefined
+    if (write === undefined) return Effect.void
+    message.streamed = true
+    return write
+  }
+
+  const begins = (item: ThreadItem, indent = ""): Effect.Effect<void, Failure> => {
+    switch (item.type) {
+      case "agentMessage":
+        return Effect.andThen(
+          tellCandidate,
+          Effect.sync(() => messages.set(item.id, { commentary: item.phase === "commentary", streamed: false }))
+        )
+      case "commandExecution":
+        return Effect.andThen(tellCandidate, tellLine(indent + paint("cyan", `$ ${Text.line(item.command, WIDTH)}`)))
+      default: {
+        const title = titleOf(item)
+        return title === undefined
+          ? Effect.void
+          : Effect.andThen(tellCandidate, tellLine(indent + paint("cyan", title)))
+      }
+    }
+  }
+
+  const ends = (item: ThreadItem, indent = ""): Effect.Effect<void, Failure> => {
+    switch (item.type) {
+      case "agentMessage": {
+        const streamed = messages.get(item.id)?.streamed === true
+        messages.delete(item.id)
+        if (item.phase === "commentary") return streamed ? Effect.void : tellLine(dim(Text.visible(item.text)))
+        candidate = { text: item.text, shown: streamed }
+        return Effect.void
+      }
+      case "commandExecution":
+        return tellLine(dim([
+          ...lastLines(item.aggregatedOutput ?? "").map((line) => `${indent}  ${line}`),
+          `${indent}  ${outcomeOf(item)}`
+        ].join("\n")))
+      case "fileChange":
+        return tellLine(
+          [
+            ...item.changes.map(({ kind, path }) => `${indent}  ${kind.type} ${Text.line(path, WIDTH)}`),
+            ...(item.status === "completed" ? [] : [`${indent}  ${item.status}`])
+          ].join("\n")
+        )
+      case "mcpToolCall":
+      case "dynamicToolCall":
+        return item.status === "completed" ? Effect.void : tellLine(dim(`${indent}  ${item.status}`))
+      default:
+        return Effect.void
+    }
+  }
+
+  const event = (event: TurnEvent | ChildEvent): Effect.Effect<void, Failure> => {
+    switch (event.method) {
+      case "item/started":
+        return begins(event.params.item)
+      case "item/agentMessage/delta":
+        return delta(event.params.itemId, event.params.delta)
+      case "item/completed":
+        return ends(event.params.item)
+      case "item/autoApprovalReview/completed":
+        return tellLine(dim(`  reviewed: ${event.params.review.status}`))
+      case "error":
+        // One that ends the turn is told as its failure.
+        return event.params.willRetry
+          ? tellLine(paint("yellow", `trying again: ${Text.line(event.params.error.message, WIDTH)}`))
+          : Effect.void
+      case "warning":
+        return tellLine(paint("yellow", `warning: ${Text.line(event.params.message, WIDTH)}`))
+      case "client/decodeFailure":
+        return tellLine(paint("yellow", `warning: ${Text.line(event.params.error.message, WIDTH)}`))
+      case "client/childEvent":
+        return childEvent(event)
+      default:
+        return Effect.void
+    }
+  }
+
+  /** What other agents say is for the one that has them at work. */
+  const childEvent = ({ params }: ChildEvent): Effect.Effect<void, Failure> => {
+    const { event } = params
+    if (event.method !== "item/started" && event.method !== "item/completed") return Effect.void
+    const { item } = event.params
+    if (item.type === "agentMessage") return Effect.void
+    const indent = `[agent ${params.childThreadId.slice(-4)}] `
+    return event.method === "item/started" ? begins(item, indent) : ends(item, indent)
+  }
+
+  const reporter: Reporter = options.quiet
+    ? {
+      started: () => Effect.void,
+      events: () => Effect.void,
+      decided: () => Effect.void,
+      lagged: Effect.void,
+      ended: ({ finalResponse, status }) => status === "completed" ? printed(finalResponse) : Effect.void
+    }
+    : {
+      started: ({ threadId }) => tellLine(dim(`thread ${threadId}`)),
+      events: (events) => Effect.forEach(events, event, { discard: true }),
+      decided: ({ asked, decision, request }) =>
+        tellLine(paint(
+          "yellow",
+          `${decisions[nameOf(decision)]}: ${Text.line(subjectOf(request), WIDTH)}${
+            asked ? "" : " (there is no terminal to ask; see --approval)"
+          }`
+        )),
+      lagged: tellLine(paint("yellow", "warning: some of what happened is not shown: it was read too slowly")),
+      ended: (conclusion) =>
+        Effect.gen(function*() {
+          const { finalResponse, status } = conclusion
+          const isAnswer = status === "completed" && candidate?.text === finalResponse
+          if (!isAnswer) yield* tellCandidate
+          if (status === "completed" && !(isAnswer && candidate?.shown === true && stdoutIsTerminal)) {
+            yield* printed(finalResponse)
+          }
+          yield* tellLine(dim(summaryOf(conclusion)))
+        })
+    }
+  function printed(text: string | null): Effect.Effect<void, Failure> {
+    return text === null
+      ? Effect.void
+      : answer(stdoutIsTerminal ? `${Text.visible(text)}\n` : text.endsWith("\n") ? text : `${text}\n`)
+  }
+  return reporter
+})
+
+/** What the agent does, in a line. */
+export const titleOf = (item: ThreadItem): string | undefined => {
+  switch (item.type) {
+    case "fileChange":
+      return "changes files"
+    case "mcpToolCall":
+      return `${item.server}: ${Text.line(item.tool, WIDTH)}`
+    case "dynamicToolCall":
+      return `tool: ${Text.line(item.tool, WIDTH)}`
+    case "collabAgentToolCall":
+      return `agents: ${item.tool}${typeof item.prompt === "string" ? `: ${Text.line(item.prompt, WIDTH)}` : ""}`
+    case "webSearch":
+      return `searches the web${item.query === "" ? "" : `: ${Text.line(item.query, WIDTH)}`}`
+    case "imageView":
+      return `looks at ${Text.line(item.path, WIDTH)}`
+    case "imageGeneration":
+      return "makes an image"
+    case "contextCompaction":
+      return "sums up what was said so far"
+    default:
+      return undefined
+  }
+}
+
+const lastLines = (output: string): ReadonlyArray<string> => {
+  const text = Text.visible(output).replace(/^\n+/, "").trimEnd()
+  const lines = text === "" ? [] : text.split("\n")
+  return lines.length <= OUTPUT_LINES
+    ? lines
+    : [`… ${Text.count(lines.length - OUTPUT_LINES)} lines more`, ...lines.slice(-OUTPUT_LINES)]
+}
+
+type Command = Extract<ThreadItem, { readonly type: "commandExecution" }>
+
+const outcomeOf = ({ durationMs, exitCode, status }: Command): string => {
+  const took = typeof durationMs === "number" ? ` in ${Text.duration(durationMs)}` : ""
+  return typeof exitCode === "number" ? `exit code ${exitCode}${took}` : `${status}${took}`
+}
+
+/** What a decision is about. */
+export const subjectOf = (request: Approvals.ApprovalRequest): string => {
+  switch (request._tag) {
+    case "Command":
+      return request.network === null ? `$ ${request.command ?? "a command"}` : `reach ${request.network.host}`
+    case "FileChange":
+      return request.paths.length === 0
+        ? `change files${request.grantRoot === null ? "" : ` below ${request.grantRoot}`}`
+        : `change ${request.paths.join(", ")}`
+    case "Permissions":
+      return `permissions ${JSON.stringify(request.permissions)}`
+  }
+}
+
+const nameOf = (decision: Approvals.Decision) =>
+  decision._tag === "Accept" && decision.scope === "session" ? "AcceptForSession" : decision._tag
+
+const decisions = {
+  Accept: "allowed",
+  AcceptForSession: "allowed for the session",
+  Decline: "declined",
+  Cancel: "declined, and the turn is stopped"
+}
+
+/** What a turn has taken. */
+export const summaryOf = ({ durationMs, status, threadId, usage }: Conclusion): string =>
+  [
+    `${status}${durationMs === null ? "" : ` in ${Text.duration(durationMs)}`}`,
+    usage === null
+      ? "no tokens reported"
+      : `${Text.count(usage.total.totalTokens)} tokens in this thread ` +
+        `(input ${Text.count(usage.total.inputTokens)}, of it cached ${Text.count(usage.total.cachedInputTokens)}; ` +
+        `output ${Text.count(usage.total.outputTokens)})`,
+    `go on with: effect-codex threads resume ${threadId}`
+  ].join("\n")
