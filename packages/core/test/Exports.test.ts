@@ -1,5 +1,6 @@
 import * as Core from "@effect-codex/core"
 import * as Redaction from "@effect-codex/core/redaction"
+import * as Testing from "@effect-codex/core/testing"
 import * as Types from "@effect-codex/core/types"
 import * as Generated from "@effect-codex/generated"
 import { assert, describe, it } from "@effect/vitest"
@@ -53,6 +54,10 @@ describe("what the package exports", () => {
 
   it("under redaction is curated", () => {
     assert.deepStrictEqual(Object.keys(Redaction), ["redactSecrets"])
+  })
+
+  it("under testing is curated", () => {
+    assert.deepStrictEqual(Object.keys(Testing).sort(), ["Transcript"])
   })
 
   it("under types are models of the protocol", () => {

@@ -11,6 +11,7 @@ import {
   AppServerSpawnError,
   Codex,
   type HandshakeError,
+  type InvalidOptions,
   Supervisor,
   Transport
 } from "@effect-codex/core"
@@ -129,6 +130,28 @@ const client = <E, R>(
   options.approvals === undefined
     ? AppServerClient.layer(options)
     : Layer.provide(AppServerClient.layer(options), Approvals.layer(options.approvals))
+
+/**
+ * The transport to such a process alone: for what comes between it and the client, as
+ * `Transcript.record`. Of the options those of the process count.
+ *
+ * **Example** (Putting something in between)
+ *
+ * ```ts
+ * const recorded = Codex.layer.pipe(
+ *   Layer.provideMerge(AppServerClient.layer()),
+ *   Layer.provide(Transcript.record("transcript.jsonl")),
+ *   Layer.provide([NodeCodex.layerTransport(), NodeServices.layer])
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerTransport = (
+  options: AppServerProcess.Options = {}
+): Layer.Layer<Transport, AppServerSpawnError | InvalidOptions> =>
+  Layer.effect(Transport, AppServerProcess.make(options)).pipe(Layer.provide(NodeServices.layer))
 
 /**
  * The agent with every default.
