@@ -730,8 +730,26 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
         : Effect.void
     )
 
+  /** A server that goes on would be at work for nobody. */
+  const stopWork = Effect.suspend(() => {
+    const { followers, turns } = router.atWork()
+    const goals = followers.filter((follower) => follower instanceof GoalRun)
+    return Effect.all(
+      [
+        ...goals.map(letGoalGo),
+        ...turns.map((turn) => Effect.ignore(Effect.timeoutOption(interruptTurn(turn), interruptGrace)))
+      ],
+      { concurrency: "unbounded", discard: true }
+    )
+  })
+
   // Added last, so that it runs first: whoever waits is told before the fibers that carry requests are interrupted.
-  yield* Effect.addFinalizer(() => Effect.sync(() => router.close(closed)))
+  yield* Effect.addFinalizer(() =>
+    Effect.andThen(
+      transport.serverGoesOn === true ? stopWork : Effect.void,
+      Effect.sync(() => router.close(closed))
+    )
+  )
 
   // ---------------------------------------------------------------------------
   // Handshake

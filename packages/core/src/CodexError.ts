@@ -103,6 +103,15 @@ export class AppServerExited extends Schema.TaggedError<AppServerExited>()("AppS
 export class TransportError extends Schema.TaggedError<TransportError>()("TransportError", {
   /** What the transport was doing. */
   operation: Schema.Literals(["open", "read", "write", "close"]),
+  /**
+   * What went wrong, where the transport knows: nobody listens or answers
+   * (`Unreachable`), the credentials are refused (`Unauthorized`), something else listens
+   * there (`NotAnAppServer`), the other side was silent for too long (`Timeout`), it
+   * closed the connection (`Closed`), or a message is longer than it may be (`TooLarge`).
+   */
+  reason: Schema.optionalKey(
+    Schema.Literals(["Unreachable", "Unauthorized", "NotAnAppServer", "Timeout", "Closed", "TooLarge"])
+  ),
   /** A sentence for the reader. */
   description: Schema.String,
   /** The method that was waiting for an answer, where the error reached a request. */

@@ -1,6 +1,6 @@
 /**
  * A connection that is made again when it ends: the agent of an app-server that may
- * die and come back.
+ * die and come back, or that is reached over a network.
  *
  * @since 0.1.0
  */
@@ -86,9 +86,9 @@ export interface RestartOptions {
  * @since 0.1.0
  * @category models
  */
-export interface Options<R> extends RestartOptions {
+export interface Options<R, E extends StartFailure = StartFailure> extends RestartOptions {
   /** Connects. The scope ends the connection, and what has been started for it. */
-  readonly transport: Effect.Effect<Transport["Service"], StartFailure, R>
+  readonly transport: Effect.Effect<Transport["Service"], E, R>
   /** Options of the client. */
   readonly client?: Client.Options | undefined
 }
@@ -136,9 +136,10 @@ export const defaultRestart: Schedule.Schedule<unknown, RestartCause> = Schedule
  * @since 0.1.0
  * @category layers
  */
-export const layer = <R>(
-  options: Options<R>
-): Layer.Layer<Codex | AppServerClient, StartFailure, Exclude<R, Scope.Scope>> => Layer.effectContext(make(options))
+export const layer = <R, E extends StartFailure>(
+  options: Options<R, E>
+): Layer.Layer<Codex | AppServerClient, E | Client.HandshakeError, Exclude<R, Scope.Scope>> =>
+  Layer.effectContext(make(options))
 
 // =============================================================================
 // Constructors
@@ -163,7 +164,7 @@ interface Connection {
  * @since 0.1.0
  * @category constructors
  */
-export const make = Effect.fn("Supervisor.make")(function*<R>(options: Options<R>) {
+export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFailure>(options: Options<R, E>) {
   const scope = yield* Effect.scope
   const settings = yield* resolve(options.client ?? {})
   const read = new OptionReader()
@@ -187,7 +188,7 @@ export const make = Effect.fn("Supervisor.make")(function*<R>(options: Options<R
       Effect.provideService(
         Transport,
         Transport.of({
-          send: transport.send,
+          ...transport,
           incoming: Stream.ensuring(transport.incoming, Effect.sync(() => line.over = true))
         })
       )
@@ -253,7 +254,7 @@ export const make = Effect.fn("Supervisor.make")(function*<R>(options: Options<R
     for (;;) {
       const previous = latest
       let cause = causeOf(yield* previous.client.closed)
-      yield* Effect.logWarning(`The app-server has ended and is started again: ${cause.message}`)
+      yield* Effect.logWarning(`The connection to the app-server has ended and is made again: ${cause.message}`)
       yield* Scope.close(previous.scope, Exit.void)
       if ((yield* Clock.currentTimeMillis) - previous.since >= Duration.toMillis(healthyAfter)) {
         step = yield* Schedule.toStep(options.restart ?? defaultRestart)
@@ -275,7 +276,7 @@ export const make = Effect.fn("Supervisor.make")(function*<R>(options: Options<R
           if (!canBeMended(cause)) {
             return new SupervisorGaveUp({ reason: "cannotBeMended", attempts, restarts, lastCause: cause })
           }
-          yield* Effect.logWarning(`The app-server could not be started again: ${cause.message}`)
+          yield* Effect.logWarning(`The connection to the app-server could not be made again: ${cause.message}`)
           continue
         }
         const connection = started.success
@@ -447,6 +448,8 @@ const canBeMended = (cause: RestartCause): boolean => {
     case "InvalidOptions":
     case "UnsupportedRuntime":
       return false
+    case "TransportError":
+      return cause.reason !== "Unauthorized"
     default:
       return true
   }

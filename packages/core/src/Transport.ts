@@ -28,4 +28,10 @@ export class Transport extends Context.Service<Transport, {
    * Suspends while the other side does not read, and is interruptible.
    */
   readonly send: (line: string) => Effect.Effect<void, ConnectionError>
+  /**
+   * Whether the server goes on when the connection ends, as one that others use too.
+   * The client then interrupts the turns and pauses the goals that it still holds
+   * before it lets the connection go. Default: false.
+   */
+  readonly serverGoesOn?: boolean | undefined
 }>()("@effect-codex/core/Transport") {}

@@ -19,7 +19,9 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as AppServerProcess from "./AppServerProcess.ts"
+import type * as RemoteAppServer from "./RemoteAppServer.ts"
 
 // =============================================================================
 // Options
@@ -32,7 +34,15 @@ import * as AppServerProcess from "./AppServerProcess.ts"
  * @since 0.1.0
  * @category models
  */
-export interface Options<E = never, R = never> extends AppServerProcess.Options, AppServerClientOptions {
+export interface Options<E = never, R = never> extends AppServerProcess.Options, AgentOptions<E, R> {}
+
+/**
+ * How to talk to an app-server, whoever has started it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface AgentOptions<E = never, R = never> extends AppServerClientOptions {
   /**
    * What answers the server on every thread without answers of its own; new threads
    * then ask unless they say otherwise. Without it, `Approvals` of the context is
@@ -51,6 +61,24 @@ export interface Options<E = never, R = never> extends AppServerProcess.Options,
 export interface SupervisedOptions<E = never, R = never> extends Options<E, R>, Supervisor.RestartOptions {}
 
 /**
+ * Options of `layerWebSocket`: where the app-server listens and how to talk to it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface WebSocketOptions<E = never, R = never> extends RemoteAppServer.WebSocketOptions, AgentOptions<E, R> {}
+
+/**
+ * Options of `layerUnixSocket`, every one of which has a default.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface UnixSocketOptions<E = never, R = never>
+  extends RemoteAppServer.UnixSocketOptions, AgentOptions<E, R>
+{}
+
+/**
  * Why there is no agent: the process could not be started, or it did not answer
  * the handshake.
  *
@@ -58,6 +86,15 @@ export interface SupervisedOptions<E = never, R = never> extends Options<E, R>, 
  * @category errors
  */
 export type StartError = AppServerSpawnError | Exclude<HandshakeError, AppServerExited>
+
+/**
+ * Why there is no agent of an app-server that somebody else runs. A `TransportError`
+ * says in its `reason` why there is no connection.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type ConnectError = HandshakeError
 
 // =============================================================================
 // Layers
@@ -74,11 +111,7 @@ export type StartError = AppServerSpawnError | Exclude<HandshakeError, AppServer
 export const layer = <E = never, R = never>(
   options: Options<E, R> = {}
 ): Layer.Layer<Codex | AppServerClient, StartError, R> =>
-  Codex.layer.pipe(
-    Layer.provideMerge(client(options)),
-    Layer.provide(
-      Layer.effect(Transport, Effect.andThen(AppServerClient.checkOptions(options), AppServerProcess.make(options)))
-    ),
+  agent(options, AppServerProcess.make(options)).pipe(
     Layer.provide(NodeServices.layer),
     Layer.catchTag("AppServerExited", (error) => Layer.effectContext(Effect.fail(exitedEarly(error, options))))
   )
@@ -110,26 +143,110 @@ export const layer = <E = never, R = never>(
  */
 export const layerSupervised = <E = never, R = never>(
   options: SupervisedOptions<E, R> = {}
-): Layer.Layer<Codex | AppServerClient, StartError, R> => {
-  const supervised = Supervisor.layer({
-    ...options,
-    client: options,
-    transport: Effect.andThen(AppServerClient.checkOptions(options), AppServerProcess.make(options))
-  }).pipe(
+): Layer.Layer<Codex | AppServerClient, StartError, R> =>
+  supervised(options, AppServerProcess.make(options)).pipe(
     Layer.provide(NodeServices.layer),
     Layer.catchTag("AppServerExited", (error) => Layer.effectContext(Effect.fail(exitedEarly(error, options))))
   )
-  return options.approvals === undefined
-    ? supervised
-    : Layer.provide(supervised, Approvals.layer(options.approvals))
-}
 
-const client = <E, R>(
-  options: Options<E, R>
-): Layer.Layer<AppServerClient, HandshakeError, Transport | R> =>
-  options.approvals === undefined
-    ? AppServerClient.layer(options)
-    : Layer.provide(AppServerClient.layer(options), Approvals.layer(options.approvals))
+/**
+ * The agent of an app-server that somebody else runs with `codex app-server --listen
+ * ws://IP:PORT`. The scope ends the connection, after it has interrupted the turns that
+ * are still in progress and paused the goals; the server and its other clients go on.
+ * Paths, as `cwd` of a thread, are those of the machine that it runs on.
+ *
+ * Fails with a `TransportError` when there is no connection, and so does everything
+ * that waits when the other side ends it: a server that somebody else runs does not
+ * tell its exit code.
+ *
+ * **Example** (Taking the token from the environment)
+ *
+ * ```ts
+ * const CodexRemote = Layer.unwrap(Effect.gen(function*() {
+ *   const token = yield* Config.Redacted("CODEX_TOKEN")
+ *   return NodeCodex.layerWebSocket({ url: "ws://127.0.0.1:4500", token })
+ * }))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerWebSocket = <E = never, R = never>(
+  options: WebSocketOptions<E, R>
+): Layer.Layer<Codex | AppServerClient, ConnectError, R> => agent(options, webSocket(options))
+
+/**
+ * The same, which connects again when the connection ends, as `restart` says and as
+ * `layerSupervised` does. Turns that were in progress go on at the server: resume their
+ * threads to hear of them. A server that refuses the token is given up at once.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerWebSocketSupervised = <E = never, R = never>(
+  options: WebSocketOptions<E, R> & Supervisor.RestartOptions
+): Layer.Layer<Codex | AppServerClient, ConnectError, R> => supervised(options, webSocket(options))
+
+/**
+ * The agent of an app-server that somebody else runs with `codex app-server --listen
+ * unix://` or `unix://PATH`, as `layerWebSocket` has it. Who may write to the socket
+ * may use the server: it is its owner's alone, and asks for no token.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerUnixSocket = <E = never, R = never>(
+  options: UnixSocketOptions<E, R> = {}
+): Layer.Layer<Codex | AppServerClient, ConnectError, R> => agent(options, unixSocket(options))
+
+/**
+ * The same, which connects again when the connection ends, as `layerWebSocketSupervised` does.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerUnixSocketSupervised = <E = never, R = never>(
+  options: UnixSocketOptions<E, R> & Supervisor.RestartOptions = {}
+): Layer.Layer<Codex | AppServerClient, ConnectError, R> => supervised(options, unixSocket(options))
+
+// Who starts a process needs no sockets, and loads none.
+const remote = Effect.promise(() => import("./RemoteAppServer.ts"))
+
+const webSocket = (options: RemoteAppServer.WebSocketOptions) =>
+  Effect.flatMap(remote, ({ webSocket }) => webSocket(options))
+
+const unixSocket = (options: RemoteAppServer.UnixSocketOptions) =>
+  Effect.flatMap(remote, ({ unixSocket }) => Effect.provide(unixSocket(options), NodeServices.layer))
+
+/** The agent over a transport. */
+const agent = <E, R, ET, RT>(
+  options: AgentOptions<E, R>,
+  transport: Effect.Effect<Transport["Service"], ET, RT>
+) =>
+  Codex.layer.pipe(
+    Layer.provideMerge(answered(options, AppServerClient.layer(options))),
+    Layer.provide(Layer.effect(Transport, Effect.andThen(AppServerClient.checkOptions(options), transport)))
+  )
+
+/** The agent over transports that follow one another. */
+const supervised = <E, R, ET extends Supervisor.StartFailure, RT>(
+  options: AgentOptions<E, R> & Supervisor.RestartOptions,
+  transport: Effect.Effect<Transport["Service"], ET, RT>
+) =>
+  answered(
+    options,
+    Supervisor.layer({
+      ...options,
+      client: options,
+      transport: Effect.andThen(AppServerClient.checkOptions(options), transport)
+    })
+  )
+
+const answered = <A, E0, R0, E, R>(
+  options: AgentOptions<E, R>,
+  layer: Layer.Layer<A, E0, R0>
+): Layer.Layer<A, E0, R0 | R> =>
+  options.approvals === undefined ? layer : Layer.provide(layer, Approvals.layer(options.approvals))
 
 /**
  * The transport to such a process alone: for what comes between it and the client, as
@@ -162,18 +279,45 @@ export const layerTransport = (
 export const CodexLive: Layer.Layer<Codex | AppServerClient, StartError> = layer()
 
 /**
- * The agent with options from configuration. `defaultConfig` reads them from
- * `CODEX_PATH`, `CODEX_HOME`, `CODEX_CWD`, `CODEX_EXPERIMENTAL`,
- * `CODEX_REQUEST_TIMEOUT`, `CODEX_HANDSHAKE_TIMEOUT`, `CODEX_SHUTDOWN_GRACE`,
- * `CODEX_MAX_IN_FLIGHT` and `CODEX_MAX_LINE_BYTES`.
+ * Options of `layerConfig`: those of `layer`, and where an app-server listens that
+ * somebody else runs.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ConfigOptions<E = never, R = never> extends Options<E, R>, RemoteAppServer.Options {
+  /**
+   * `ws://...`, `wss://...`, `unix://PATH` or `unix://` of a server to connect to. With
+   * it no process is started, and what is said about one has no meaning.
+   */
+  readonly url?: string | undefined
+}
+
+/**
+ * The agent with options from configuration: of a process of its own, or with
+ * `CODEX_URL` of a server that somebody else runs. `defaultConfig` reads them from
+ * `CODEX_URL`, `CODEX_TOKEN`, `CODEX_CONNECT_TIMEOUT`, `CODEX_PATH`, `CODEX_HOME`,
+ * `CODEX_CWD`, `CODEX_EXPERIMENTAL`, `CODEX_REQUEST_TIMEOUT`,
+ * `CODEX_HANDSHAKE_TIMEOUT`, `CODEX_SHUTDOWN_GRACE`, `CODEX_MAX_IN_FLIGHT` and
+ * `CODEX_MAX_LINE_BYTES`.
  *
  * @since 0.1.0
  * @category layers
  */
 export const layerConfig = (
-  config: Config.Wrap<Options> = defaultConfig
-): Layer.Layer<Codex | AppServerClient, StartError | Config.ConfigError> =>
-  Layer.unwrap(Effect.map(Config.unwrap(config), (options) => layer(options)))
+  config: Config.Wrap<ConfigOptions> = defaultConfig
+): Layer.Layer<Codex | AppServerClient, StartError | ConnectError | Config.ConfigError> =>
+  Layer.unwrap(Effect.map(
+    Config.unwrap(config),
+    ({ url, ...options }): Layer.Layer<Codex | AppServerClient, StartError | ConnectError> => {
+      if (url === undefined) return layer(options)
+      if (!url.startsWith(UNIX)) return layerWebSocket({ ...options, url })
+      const path = url.slice(UNIX.length)
+      return layerUnixSocket({ ...options, path: path === "" ? undefined : path })
+    }
+  ))
+
+const UNIX = "unix://"
 
 const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => Config.withDefault(config, undefined)
 
@@ -184,6 +328,9 @@ const optional = <A>(config: Config.Config<A>): Config.Config<A | undefined> => 
  * @category config
  */
 export const defaultConfig = Config.all({
+  url: optional(Config.NonEmptyString("URL")),
+  token: optional(Config.map(Config.NonEmptyString("TOKEN"), (token) => Redacted.make(token))),
+  connectTimeout: optional(Config.Duration("CONNECT_TIMEOUT")),
   codexPath: optional(Config.NonEmptyString("PATH")),
   codexHome: optional(Config.NonEmptyString("HOME")),
   cwd: optional(Config.NonEmptyString("CWD")),

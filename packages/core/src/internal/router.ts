@@ -203,6 +203,14 @@ export class Router {
     this.followers.delete(follower)
   }
 
+  /** What is at work for somebody here. */
+  atWork(): { readonly turns: ReadonlyArray<TurnState>; readonly followers: ReadonlyArray<Follower> } {
+    return {
+      turns: Array.from(this.turns.values()).filter((turn) => turn.owners > 0),
+      followers: Array.from(this.followers)
+    }
+  }
+
   private tell(event: TurnEvent, bytes: number, turn: TurnState | undefined): boolean {
     let followed = false
     for (const follower of this.followers) {
@@ -432,8 +440,14 @@ export const duringMethod = (error: ConnectionError, method: string): Connection
       })
     }
     case "TransportError": {
-      const { cause, description, operation } = error
-      return new TransportError({ operation, description, method, ...(cause === undefined ? {} : { cause }) })
+      const { cause, description, operation, reason } = error
+      return new TransportError({
+        operation,
+        description,
+        method,
+        ...(reason === undefined ? {} : { reason }),
+        ...(cause === undefined ? {} : { cause })
+      })
     }
     case "SupervisorGaveUp":
       return error
