@@ -1,4 +1,4 @@
-import { Codex, type Commands } from "@effect-codex/core"
+import { AppServerClient, Codex, type Commands } from "@effect-codex/core"
 import { OfflineCodex } from "@effect-codex/node/testing"
 import { assert, describe, it, layer } from "@effect/vitest"
 import * as Context from "effect/Context"
@@ -401,6 +401,46 @@ layer(OfflineCodex.layer({ codex: { experimental: true } }), live)("processes", 
         assert.strictEqual(stdout, "0\n")
       }))
   })
+})
+
+const impatient = OfflineCodex.layer({
+  codex: { experimental: true, requestTimeouts: { "process/spawn": Duration.nanos(1n) } }
+})
+
+layer(impatient, live)("a process whose start is not answered in time", (it) => {
+  it.effect("is killed all the same", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const marker = `7${yield* Effect.sync(() => `${process.pid}${Math.trunc(performance.now())}`)}`
+      // The answer may be there first, which comes to the same.
+      yield* Effect.ignore(Effect.scoped(codex.spawn(["sleep", marker], { cwd: codex.metadata.codexHome })))
+      const { stdout } = yield* codex.execOutput(["pgrep", "-fc", `^sleep ${marker}`], { sandbox: "fullAccess" })
+      assert.strictEqual(stdout, "0\n")
+    }))
+})
+
+layer(OfflineCodex.layer({ codex: { experimental: true } }), live)("the output of a process that is killed", (it) => {
+  it.effect("comes to its end without a word about it", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const client = yield* AppServerClient
+      const odd: Array<string> = []
+      yield* Effect.forkScoped(
+        Stream.runForEach(client.notifications, ({ method }) =>
+          Effect.sync(() => {
+            if (method !== "process/outputDelta" && method !== "process/exited") odd.push(method)
+          })),
+        { startImmediately: true }
+      )
+      for (let round = 0; round < 3; round++) {
+        yield* Effect.scoped(Effect.gen(function*() {
+          const process = yield* codex.spawn(["yes"], { cwd: codex.metadata.codexHome })
+          yield* until(process.stdout, "y")
+        }))
+      }
+      yield* client.request("thread/loaded/list", {})
+      assert.deepStrictEqual(odd, [])
+    }))
 })
 
 describe("the end of the connection", () => {

@@ -267,6 +267,7 @@ export const make = (client: AppServerClient["Service"]): Commands => {
       }
       yield* client.listen("command/exec/outputDelta", processId, {
         event: ({ params }) => state.output(params),
+        unreadable: (error) => state.lost(error),
         closed: () => {}
       }).pipe(Scope.provide(scope))
       // The answer is the end of the command: it goes on while whoever has started it does something else.
@@ -332,10 +333,12 @@ export const make = (client: AppServerClient["Service"]): Commands => {
       }
       yield* client.listen("process/outputDelta", processHandle, {
         event: ({ params }) => state.output(params),
+        unreadable: (error) => state.lost(error),
         closed: () => {}
       }).pipe(Scope.provide(scope))
       yield* client.listen("process/exited", processHandle, {
         event: ({ params }) => state.ended(params.exitCode),
+        unreadable: (error) => state.failed(error),
         closed: (error) => state.failed(error)
       }).pipe(Scope.provide(scope))
       yield* Scope.addFinalizer(
@@ -347,16 +350,15 @@ export const make = (client: AppServerClient["Service"]): Commands => {
         ...spawnParams(command, options),
         processHandle
       }).pipe(
-        Effect.tapError((error) => Effect.sync(() => state.failed(error))),
         Effect.forkIn(scope, { startImmediately: true })
-      )
-      const kill = Effect.andThen(
-        Fiber.await(starting),
-        Effect.suspend((): Effect.Effect<unknown, RequestError> => state.isRunning ? controls.terminate : Effect.void)
       )
       yield* Scope.addFinalizer(
         scope,
-        Process.letGo(state, { ...controls, terminate: kill }, `The process ${processHandle}`)
+        Process.letGo(
+          state,
+          { ...controls, terminate: Process.killStarting(state, controls, starting) },
+          `The process ${processHandle}`
+        )
       )
       yield* restore(Fiber.join(starting))
       return { id: processHandle, state, controls }

@@ -179,6 +179,7 @@ export const make = (client: AppServerClient["Service"]): Files => {
     const changed = yield* WatchedPaths.make
     yield* client.listen("fs/changed", watchId, {
       event: ({ params }) => changed.add(params.changedPaths),
+      unreadable: () => changed.miss(),
       closed: (error) => changed.fail(error)
     })
     const watched = yield* stoppable(

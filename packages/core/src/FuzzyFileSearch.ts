@@ -11,7 +11,7 @@ import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { AppServerClient } from "./AppServerClient.ts"
-import type { ConnectionError, RequestError } from "./CodexError.ts"
+import type { ConnectionError, DecodeError, RequestError } from "./CodexError.ts"
 import { stoppable } from "./internal/stoppable.ts"
 import { uniqueId } from "./internal/uniqueId.ts"
 
@@ -68,7 +68,7 @@ export interface FileSearch {
    * that is behind sees the newest state only, and nothing of queries that are no longer the
    * latest. Ends with the scope of the search.
    */
-  readonly results: Stream.Stream<FileSearchResults, ConnectionError>
+  readonly results: Stream.Stream<FileSearchResults, ConnectionError | DecodeError>
 }
 
 /**
@@ -129,6 +129,7 @@ export const make = (client: AppServerClient["Service"]): FuzzyFileSearch => ({
     )
     yield* client.listen("fuzzyFileSearch/sessionUpdated", sessionId, {
       event: ({ params }) => state.found(params.query, params.files),
+      unreadable: (error) => state.end(Cause.fail(error)),
       closed: (error) => state.end(Cause.fail(error))
     })
     yield* stoppable(
@@ -146,14 +147,14 @@ export const make = (client: AppServerClient["Service"]): FuzzyFileSearch => ({
   })
 })
 
-type Reader = Queue.Queue<FileSearchResults, ConnectionError | Cause.Done>
+type Reader = Queue.Queue<FileSearchResults, ConnectionError | DecodeError | Cause.Done>
 
 /** The newest results, for readers that come and go. */
 class Latest {
   private readonly readers = new Set<Reader>()
   private query: string | undefined
   private results: FileSearchResults | undefined
-  private ended: Cause.Cause<ConnectionError | Cause.Done> | undefined
+  private ended: Cause.Cause<ConnectionError | DecodeError | Cause.Done> | undefined
 
   /** The query to which results belong from now on. */
   asked(query: string): void {
@@ -167,16 +168,16 @@ class Latest {
     for (const reader of this.readers) Queue.offerUnsafe(reader, this.results)
   }
 
-  end(cause: Cause.Cause<ConnectionError | Cause.Done>): void {
+  end(cause: Cause.Cause<ConnectionError | DecodeError | Cause.Done>): void {
     this.ended ??= cause
     for (const reader of this.readers) Queue.failCauseUnsafe(reader, this.ended)
     this.readers.clear()
   }
 
-  readonly stream: Stream.Stream<FileSearchResults, ConnectionError> = Stream.unwrap(
+  readonly stream: Stream.Stream<FileSearchResults, ConnectionError | DecodeError> = Stream.unwrap(
     Effect.map(
       Effect.acquireRelease(
-        Effect.map(Queue.sliding<FileSearchResults, ConnectionError | Cause.Done>(1), (reader) => {
+        Effect.map(Queue.sliding<FileSearchResults, ConnectionError | DecodeError | Cause.Done>(1), (reader) => {
           if (this.results !== undefined) Queue.offerUnsafe(reader, this.results)
           if (this.ended === undefined) this.readers.add(reader)
           else Queue.failCauseUnsafe(reader, this.ended)

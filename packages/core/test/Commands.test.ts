@@ -236,6 +236,53 @@ describe("a command", () => {
       })
     ))
 
+  it.effect("is terminated when its start is interrupted, though nothing is ever answered", () =>
+    inWorld(({ commands, server }) =>
+      Effect.gen(function*() {
+        const starting = yield* fork(commands.exec(["program"]))
+        yield* server.request("command/exec")
+        yield* server.request("command/exec/write")
+        const interrupting = yield* fork(Fiber.interrupt(starting))
+        yield* server.request("command/exec/terminate")
+        yield* TestClock.adjust("10 seconds")
+        yield* Fiber.join(interrupting)
+      })
+    ))
+
+  it.effect("one of whose outputs cannot be read fails those who read it, and its end is known", () =>
+    inWorld(({ commands, server }) =>
+      Effect.gen(function*() {
+        const { id, process, request } = yield* running(server, commands)
+        const lost = { method: "command/exec/outputDelta", params: { processId: id, stream: "stdout", deltaBase64: 1 } }
+        yield* server.push(execDelta(id, "kept"), lost, execDelta(id, "later"))
+        yield* server.respond(request, { exitCode: 0, stdout: "", stderr: "" })
+        assert.strictEqual(yield* process.exitCode, 0)
+        const stdout = yield* collect(
+          Stream.catchTag(Stream.decodeText(process.stdout), "DecodeError", () => Stream.make("(lost)"))
+        )
+        yield* until(() => stdout.seen.length === 2)
+        assert.deepStrictEqual(stdout.seen, ["kept", "(lost)"])
+
+        const whole = yield* fork(Effect.flip(commands.execOutput(["program"])))
+        const again = yield* server.request("command/exec")
+        yield* server.respond(yield* server.request("command/exec/write"), {})
+        yield* server.push({ ...lost, params: { ...lost.params, processId: processIdOf(again) } })
+        yield* server.respond(again, { exitCode: 0, stdout: "", stderr: "" })
+        assert.strictEqual((yield* Fiber.join(whole))._tag, "DecodeError")
+      })
+    ))
+
+  it.effect("that is nobody's has output that is told as an event like any other", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect({ experimental: true })
+      const all = yield* collect(client.notifications)
+      const unowned = yield* collect(client.unownedNotifications)
+      const expected = ["command/exec/outputDelta", "process/outputDelta", "process/exited"]
+      yield* server.push(execDelta("nobody", "late"), delta("nobody", "late"), exited("nobody", 137))
+      assert.deepStrictEqual((yield* all.atLeast(3)).map(({ method }) => String(method)), expected)
+      assert.deepStrictEqual((yield* unowned.atLeast(3)).map(({ method }) => String(method)), expected)
+    }))
+
   it.effect("ends with the connection", () =>
     inWorld(({ commands, server }) =>
       Effect.gen(function*() {
@@ -277,12 +324,66 @@ describe("a process", () => {
         const starting = yield* fork(commands.spawn(["program"], { cwd: "/" }))
         const request = yield* server.request("process/spawn")
         const interrupting = yield* fork(Fiber.interrupt(starting))
+        // The answer may never come.
+        const kill = yield* server.request("process/kill")
+        yield* server.push({ id: kill.id, result: {} }, exited(processHandleOf(request), 137))
+        yield* Fiber.join(interrupting)
+      })
+    ))
+
+  it.effect("is killed again when it was not there yet the first time", () =>
+    inWorld(({ commands, server }) =>
+      Effect.gen(function*() {
+        const starting = yield* fork(commands.spawn(["program"], { cwd: "/" }))
+        const request = yield* server.request("process/spawn")
+        const interrupting = yield* fork(Fiber.interrupt(starting))
+        yield* server.refuse(yield* server.request("process/kill"), -32600, "no active process")
         yield* server.barrier
-        assert.notInclude(server.methods(), "process/kill")
         yield* server.respond(request, {})
         const kill = yield* server.request("process/kill")
         yield* server.push({ id: kill.id, result: {} }, exited(processHandleOf(request), 137))
         yield* Fiber.join(interrupting)
+      })
+    ))
+
+  it.effect("is killed when the answer to its start does not come in time, or cannot be read", () =>
+    inWorld(({ commands, server }) =>
+      Effect.gen(function*() {
+        for (const what of ["RequestTimeout", "DecodeError"]) {
+          const starting = yield* fork(Effect.flip(Effect.scoped(commands.spawn(["program"], { cwd: "/" }))))
+          const request = yield* server.request("process/spawn")
+          if (what === "DecodeError") yield* server.respond(request, 1)
+          else yield* TestClock.adjust("1 minute")
+          const kill = yield* server.request("process/kill")
+          yield* server.push({ id: kill.id, result: {} }, exited(processHandleOf(request), 137))
+          assert.strictEqual((yield* Fiber.join(starting))._tag, what)
+        }
+      })
+    ))
+
+  it.effect("whose start came to nothing without a word is let go at once", () =>
+    inWorld(({ commands, server }) =>
+      Effect.gen(function*() {
+        const starting = yield* fork(Effect.flip(Effect.scoped(commands.spawn(["program"], { cwd: "/" }))))
+        yield* server.request("process/spawn")
+        yield* TestClock.adjust("1 minute")
+        yield* server.refuse(yield* server.request("process/kill"), -32600, "no active process")
+        assert.strictEqual((yield* Fiber.join(starting))._tag, "RequestTimeout")
+      })
+    ))
+
+  it.effect("whose end cannot be read fails whoever waits for it", () =>
+    inWorld(({ commands, server }) =>
+      Effect.gen(function*() {
+        const starting = yield* fork(commands.spawn(["program"], { cwd: "/" }))
+        const request = yield* server.request("process/spawn")
+        yield* server.respond(request, {})
+        const process = yield* Fiber.join(starting)
+        yield* server.push({
+          method: "process/exited",
+          params: { processHandle: processHandleOf(request), exitCode: "?" }
+        })
+        assert.strictEqual((yield* Effect.flip(process.exitCode))._tag, "DecodeError")
       })
     ))
 

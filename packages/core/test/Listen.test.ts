@@ -18,6 +18,9 @@ const changes = () => {
     event: ({ params }: { readonly params: { readonly changedPaths: ReadonlyArray<string> } }) => {
       paths.push(...params.changedPaths)
     },
+    unreadable: () => {
+      paths.push("(unreadable)")
+    },
     closed: () => {}
   }
 }
@@ -28,6 +31,7 @@ const ending = () => {
   return {
     ends,
     event: () => {},
+    unreadable: () => {},
     closed: (error: ConnectionError) => {
       ends.push(error)
     }
@@ -49,6 +53,22 @@ describe("listening to one thing", () => {
       yield* server.push(changed("a", "/4"))
       yield* server.barrier
       assert.deepStrictEqual([one.paths, two.paths, other.paths], [["/1", "/4"], ["/1"], ["/2"]])
+    }))
+
+  it.effect("tells whoever listens of what cannot be read, and nobody else", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const [one, other] = [changes(), changes()]
+      yield* client.listen("fs/changed", "a", one)
+      yield* client.listen("fs/changed", "b", other)
+      yield* server.push(
+        { method: "fs/changed", params: { watchId: "a", changedPaths: 1 } },
+        { method: "fs/changed", params: { watchId: 1, changedPaths: [] } },
+        { method: "fs/changed" },
+        changed("a", "/1")
+      )
+      yield* server.barrier
+      assert.deepStrictEqual([one.paths, other.paths], [["(unreadable)", "/1"], []])
     }))
 
   it.effect("tells the end of the connection, also to who comes later", () =>

@@ -5,10 +5,11 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type { ConnectionError } from "../CodexError.ts"
+import type { ConnectionError, DecodeError } from "../CodexError.ts"
 import type { CodexEvent, Lagged, Notification } from "../Notification.ts"
 import { Feed } from "./feed.ts"
-import type { AddressedMethod } from "./methodTraits.ts"
+import { type AddressedMethod, addresses, isAddressed } from "./methodTraits.ts"
+import { idAt } from "./notifications.ts"
 import type { Limits, Subscription } from "./subscription.ts"
 
 type Published = Exclude<CodexEvent, Lagged>
@@ -17,6 +18,8 @@ type Published = Exclude<CodexEvent, Lagged>
 export interface Listener<M extends AddressedMethod> {
   /** A notification and its size on the wire. Runs before the next message is looked at. */
   readonly event: (event: Notification<M>, bytes: number) => void
+  /** One of its notifications could not be read. */
+  readonly unreadable: (error: DecodeError) => void
   /** The connection is over: nothing more will come. */
   readonly closed: (error: ConnectionError) => void
 }
@@ -75,6 +78,16 @@ export class EventHub {
       case "process/outputDelta":
         return tell(this.addressed[event.method], event.params.processHandle, event, bytes)
     }
+  }
+
+  /** To those who listen to the thing that a notification names which could not be read. */
+  unreadable(method: string, params: unknown, error: DecodeError): void {
+    if (!isAddressed(method)) return
+    const id = idAt(params, [addresses[method]])
+    const set: ReadonlySet<Pick<Listener<AddressedMethod>, "unreadable">> | undefined = id === undefined
+      ? undefined
+      : this.addressed[method].get(id)
+    if (set !== undefined) { for (const listener of set) listener.unreadable(error) }
   }
 
   close(error: ConnectionError): void {

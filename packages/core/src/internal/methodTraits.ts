@@ -124,11 +124,17 @@ export type TurnStartMethod = keyof typeof turnStarts
 
 /**
  * Notifications about one thing that the client has named when it asked for it: a
- * command, a process, a watch or a search. They are told by that name.
+ * command, a process, a watch or a search. They are told by that name, which stands
+ * in this field.
  */
-export type AddressedMethod =
-  | "command/exec/outputDelta"
-  | "fs/changed"
-  | "fuzzyFileSearch/sessionUpdated"
-  | "process/exited"
-  | "process/outputDelta"
+export const addresses = {
+  "command/exec/outputDelta": "processId",
+  "fs/changed": "watchId",
+  "fuzzyFileSearch/sessionUpdated": "sessionId",
+  "process/exited": "processHandle",
+  "process/outputDelta": "processHandle"
+} as const
+
+export type AddressedMethod = keyof typeof addresses
+
+export const isAddressed = (method: string): method is AddressedMethod => Object.hasOwn(addresses, method)

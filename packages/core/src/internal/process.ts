@@ -8,6 +8,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as Queue from "effect/Queue"
@@ -103,6 +104,7 @@ export const makePipe = (name: "stdout" | "stderr", method: string, limits: Limi
 /** All of the output, to be read when it is complete; the server bounds it. */
 export class Collector implements Output {
   private readonly chunks: Array<string> = []
+  private failure: RequestError | undefined
 
   push(base64: string): void {
     this.chunks.push(base64)
@@ -110,11 +112,14 @@ export class Collector implements Output {
 
   end(): void {}
 
-  fail(): void {}
+  fail(error: RequestError): void {
+    this.failure ??= error
+  }
 
   /** The output as text; what is no UTF-8 is replaced. */
-  text(method: string): Effect.Effect<string, DecodeError> {
-    return Effect.suspend(() => {
+  text(method: string): Effect.Effect<string, RequestError> {
+    return Effect.suspend((): Effect.Effect<string, RequestError> => {
+      if (this.failure !== undefined) return Effect.fail(this.failure)
       const decoder = new TextDecoder()
       return Effect.map(
         Effect.forEach(this.chunks, (chunk) => decodeOutput(method, chunk)),
@@ -157,6 +162,12 @@ export class ProcessState {
       this.stdoutTruncated ||= params.capReached
       this.stdout.push(params.deltaBase64)
     }
+  }
+
+  /** Output has come that cannot be had. */
+  lost(error: DecodeError): void {
+    this.stdout.fail(error)
+    this.stderr.fail(error)
   }
 
   /** The process has ended. */
@@ -238,6 +249,37 @@ export const terminate = (state: ProcessState, controls: Controls): Effect.Effec
         Effect.asVoid
       )
   )
+
+/** Whether the error leaves it open that the server has carried the request out. */
+const mayHaveStarted = (error: RequestError): boolean => error._tag === "RequestTimeout" || error._tag === "DecodeError"
+
+/**
+ * Ends a process whose start may not have been answered. The server takes a kill right behind the start: only where it
+ * knows of no process is there something to wait for.
+ */
+export const killStarting = (
+  state: ProcessState,
+  controls: Controls,
+  starting: Fiber.Fiber<unknown, RequestError>
+): Effect.Effect<void, RequestError> => {
+  const kill = Effect.suspend(() => state.isRunning ? Effect.asVoid(controls.terminate) : Effect.void)
+  /** What the answer to the start says, once it is there. */
+  const learn = Effect.map(Fiber.await(starting), (exit) => {
+    const error = Exit.isFailure(exit) ? Option.getOrUndefined(Cause.findErrorOption(exit.cause)) : undefined
+    if (error !== undefined && !mayHaveStarted(error)) state.failed(error)
+    return error
+  })
+  return Effect.suspend(() => {
+    const isAnswered = starting.pollUnsafe() !== undefined
+    return Effect.andThen(isAnswered ? learn : Effect.void, kill).pipe(
+      Effect.catchTag("InvalidRequest", (refusal) =>
+        Effect.flatMap(learn, (error) => {
+          if (error !== undefined) return Effect.sync(() => state.failed(error))
+          return isAnswered ? Effect.fail(refusal) : kill
+        }))
+    )
+  })
+}
 
 /** The same for a scope that closes: bounded, and never an error. */
 export const letGo = (state: ProcessState, controls: Controls, what: string): Effect.Effect<void> =>

@@ -280,6 +280,9 @@ export class Router {
       case "Notification": {
         const event = Notifications.decode(envelope)
         this.hub.publish(event, bytes)
+        if (event.method === "client/decodeFailure") {
+          this.hub.unreadable(envelope.method, envelope.params, event.params.error)
+        }
         if (this.strict) this.insist(event)
         this.desk.observe(event)
         const turn = this.turnOf(event)

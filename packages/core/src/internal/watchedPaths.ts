@@ -39,6 +39,12 @@ export class WatchedPaths {
     Queue.offerUnsafe(this.wake, undefined)
   }
 
+  /** Paths have changed, and nobody knows which. */
+  miss(): void {
+    this.overflowed = true
+    Queue.offerUnsafe(this.wake, undefined)
+  }
+
   fail(error: ConnectionError): void {
     Queue.failCauseUnsafe(this.wake, Cause.fail(error))
   }
