@@ -3,14 +3,12 @@ import type { Approvals, ChildEvent, TurnEvent } from "@effect-codex/core"
 import type { ThreadItem } from "@effect-codex/core/types"
 import * as Effect from "effect/Effect"
 import type { Failure } from "./failure.ts"
+import * as Items from "./items.ts"
 import { Output } from "./output.ts"
 import type { Conclusion, Reporter } from "./reporter.ts"
 import * as Text from "./text.ts"
 
 const WIDTH = 200
-
-/** How much of what a command printed is shown. */
-const OUTPUT_LINES = 10
 
 /** With `quiet` there is nothing but the answer. */
 export const make = Effect.fnUntraced(function*(options: { readonly quiet: boolean }) {
@@ -52,10 +50,8 @@ export const make = Effect.fnUntraced(function*(options: { readonly quiet: boole
           tellCandidate,
           Effect.sync(() => messages.set(item.id, { commentary: item.phase === "commentary", streamed: false }))
         )
-      case "commandExecution":
-        return Effect.andThen(tellCandidate, tellLine(indent + paint("cyan", `$ ${Text.line(item.command, WIDTH)}`)))
       default: {
-        const title = titleOf(item)
+        const title = Items.titleOf(item)
         return title === undefined
           ? Effect.void
           : Effect.andThen(tellCandidate, tellLine(indent + paint("cyan", title)))
@@ -72,23 +68,12 @@ export const make = Effect.fnUntraced(function*(options: { readonly quiet: boole
         candidate = { text: item.text, shown: streamed }
         return Effect.void
       }
-      case "commandExecution":
-        return tellLine(dim([
-          ...lastLines(item.aggregatedOutput ?? "").map((line) => `${indent}  ${line}`),
-          `${indent}  ${outcomeOf(item)}`
-        ].join("\n")))
-      case "fileChange":
-        return tellLine(
-          [
-            ...item.changes.map(({ kind, path }) => `${indent}  ${kind.type} ${Text.line(path, WIDTH)}`),
-            ...(item.status === "completed" ? [] : [`${indent}  ${item.status}`])
-          ].join("\n")
-        )
-      case "mcpToolCall":
-      case "dynamicToolCall":
-        return item.status === "completed" ? Effect.void : tellLine(dim(`${indent}  ${item.status}`))
-      default:
-        return Effect.void
+      default: {
+        const details = Items.detailsOf(item)
+        return details.length === 0
+          ? Effect.void
+          : tellLine(dim(details.map((detail) => `${indent}  ${detail}`).join("\n")))
+      }
     }
   }
 
@@ -165,45 +150,6 @@ export const make = Effect.fnUntraced(function*(options: { readonly quiet: boole
   }
   return reporter
 })
-
-/** What the agent does, in a line. */
-export const titleOf = (item: ThreadItem): string | undefined => {
-  switch (item.type) {
-    case "fileChange":
-      return "changes files"
-    case "mcpToolCall":
-      return `${item.server}: ${Text.line(item.tool, WIDTH)}`
-    case "dynamicToolCall":
-      return `tool: ${Text.line(item.tool, WIDTH)}`
-    case "collabAgentToolCall":
-      return `agents: ${item.tool}${typeof item.prompt === "string" ? `: ${Text.line(item.prompt, WIDTH)}` : ""}`
-    case "webSearch":
-      return `searches the web${item.query === "" ? "" : `: ${Text.line(item.query, WIDTH)}`}`
-    case "imageView":
-      return `looks at ${Text.line(item.path, WIDTH)}`
-    case "imageGeneration":
-      return "makes an image"
-    case "contextCompaction":
-      return "sums up what was said so far"
-    default:
-      return undefined
-  }
-}
-
-const lastLines = (output: string): ReadonlyArray<string> => {
-  const text = Text.visible(output).replace(/^\n+/, "").trimEnd()
-  const lines = text === "" ? [] : text.split("\n")
-  return lines.length <= OUTPUT_LINES
-    ? lines
-    : [`… ${Text.count(lines.length - OUTPUT_LINES)} lines more`, ...lines.slice(-OUTPUT_LINES)]
-}
-
-type Command = Extract<ThreadItem, { readonly type: "commandExecution" }>
-
-const outcomeOf = ({ durationMs, exitCode, status }: Command): string => {
-  const took = typeof durationMs === "number" ? ` in ${Text.duration(durationMs)}` : ""
-  return typeof exitCode === "number" ? `exit code ${exitCode}${took}` : `${status}${took}`
-}
 
 /** What a decision is about. */
 export const subjectOf = (request: Approvals.ApprovalRequest): string => {
