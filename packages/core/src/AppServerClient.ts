@@ -26,10 +26,12 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type * as Tracer from "effect/Tracer"
 import * as Approvals from "./Approvals.ts"
 import {
   type ConnectionError,
@@ -48,6 +50,7 @@ import {
   type TurnLagged,
   type UnsupportedRuntime
 } from "./CodexError.ts"
+import * as CodexMetrics from "./CodexMetrics.ts"
 import * as Admission from "./internal/admission.ts"
 import * as Envelope from "./internal/envelope.ts"
 import { EventHub, type Listener } from "./internal/eventHub.ts"
@@ -55,7 +58,7 @@ import { Family, isOwn } from "./internal/family.ts"
 import { Framer } from "./internal/framer.ts"
 import { GoalRun } from "./internal/goalRun.ts"
 import { type AddressedMethod, isOpenEnded, mayRepeat, type TurnStart, turnStarts } from "./internal/methodTraits.ts"
-import { responsesDropped } from "./internal/metrics.ts"
+import * as Metrics from "./internal/metrics.ts"
 import { idAt, isOf } from "./internal/notifications.ts"
 import { resolve } from "./internal/options.ts"
 import { Outlet } from "./internal/outlet.ts"
@@ -64,7 +67,9 @@ import { INVALID_PARAMS } from "./internal/responseError.ts"
 import { retry as retryRefused } from "./internal/retry.ts"
 import { duringMethod, Router } from "./internal/router.ts"
 import * as ServerRequestDesk from "./internal/serverRequestDesk.ts"
+import * as Tracing from "./internal/tracing.ts"
 import type { TurnFailure, TurnState } from "./internal/turn.ts"
+import { type Start, TurnsTelemetry } from "./internal/turnTelemetry.ts"
 import * as Watchdog from "./internal/watchdog.ts"
 import type { ChildEvent, CodexEvent, TurnEvent } from "./Notification.ts"
 import type * as RetryPolicy from "./RetryPolicy.ts"
@@ -400,29 +405,45 @@ const refusalGrace = Duration.seconds(2)
  */
 export const make = Effect.fn("AppServerClient.make")(function*(options: Options = {}) {
   const transport = yield* Transport
-  const context = yield* Effect.context<never>()
+  const origin = yield* Tracing.origin
+  const { context } = origin
   const settings = yield* resolve(options)
   const { requestTimeout, retry, turnIdleTimeout } = settings
-  const admission = yield* Admission.make(settings.maxInFlight)
+  const admission = yield* Admission.make(settings.maxInFlight, {
+    window: (by) => CodexMetrics.requestWindow.modifyUnsafe(by, context),
+    queued: (by) => CodexMetrics.requestsQueued.modifyUnsafe(by, context)
+  })
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => CodexMetrics.requestWindow.modifyUnsafe(-admission.window(), context))
+  )
   const framer = new Framer(settings.maxLineBytes)
   const requests = yield* Scope.fork(yield* Effect.scope)
   const answers = Option.getOrUndefined(yield* Effect.serviceOption(Approvals.Approvals))
   const run = yield* FiberSet.makeRuntime<never>()
   const outlet = yield* Outlet
+  const turns = new TurnsTelemetry()
   const desk = yield* ServerRequestDesk.make({
     send: transport.send,
     answers,
     experimental: settings.experimental,
-    outlet
+    outlet,
+    turns
   })
+  const connection = Tracing.connection(origin, settings.clientInfo.name)
 
   const router = new Router({
-    hub: new EventHub(settings.hubBuffer, outlet?.hub),
+    hub: new EventHub(settings.hubBuffer, outlet?.hub, () => CodexMetrics.eventsDropped.updateUnsafe(1, context)),
     turnLimits: settings.turnBuffer,
     strict: settings.strict,
     desk,
-    dropped: (reason) => responsesDropped[reason].updateUnsafe(1, context)
+    dropped: (reason) => Metrics.responsesDropped[reason].updateUnsafe(1, context),
+    undecoded: (payload) => Metrics.decodeFailures[payload].updateUnsafe(1, context)
   })
+
+  const close = (error: ConnectionError): void => {
+    router.close(error)
+    connection.end(router.closed === closed ? undefined : router.closed)
+  }
 
   yield* transport.incoming.pipe(
     Stream.runForEachArray((chunks) =>
@@ -430,7 +451,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
         for (const chunk of chunks) framer.push(chunk, (frame, bytes) => router.receive(frame, bytes))
       })
     ),
-    Effect.onExit((exit) => Effect.sync(() => router.close(endOf(exit)))),
+    Effect.onExit((exit) => Effect.sync(() => close(endOf(exit)))),
     Effect.forkScoped
   )
 
@@ -443,13 +464,16 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   const send = Effect.fnUntraced(function*(
     method: string,
     params: unknown,
+    span: Tracer.Span | undefined,
     onResult?: (result: unknown) => void
   ): Effect.fn.Return<unknown, ConnectionError | ResponseError | DecodeError> {
     const id = nextId++
+    if (span !== undefined) Tracing.annotate(span, { "jsonrpc.request.id": String(id) })
+    CodexMetrics.requestsInFlight.modifyUnsafe(1, context)
     const response = Deferred.makeUnsafe<unknown, ResponseError | ConnectionError | DecodeError>()
     let written = false
     router.await(id, { method, params, response, onResult })
-    return yield* transport.send(Envelope.encodeRequest(id, method, params)).pipe(
+    return yield* transport.send(Envelope.encodeRequest(id, method, params, Tracing.carrier(span))).pipe(
       Effect.mapError((error) => duringMethod(error, method)),
       // A connection that is over answers with its cause, whatever writing to it says.
       Effect.catch((error) => router.closed === undefined ? Effect.fail(error) : Effect.void),
@@ -458,6 +482,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
         return Deferred.await(response)
       })),
       Effect.ensuring(Effect.sync(() => {
+        CodexMetrics.requestsInFlight.modifyUnsafe(-1, context)
         // A late answer still names the turn that nobody waits for any more.
         if (!written || onResult === undefined) router.forget(id)
       }))
@@ -469,21 +494,34 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     params: unknown,
     onResult?: (result: unknown) => void
   ): Effect.Effect<ClientRequestResults[M], RequestError> =>
-    Effect.suspend((): Effect.Effect<ClientRequestResults[M], RequestError> => {
-      if (router.closed !== undefined) return Effect.fail(duringMethod(router.closed, method))
-      const checked = Payload.outgoing(ClientRequests[method].params)(params)
-      if (Exit.isFailure(checked)) {
-        return Effect.fail(invalidParams(method, Payload.issuesOfCause(checked.cause)))
+    Tracing.request(
+      method,
+      idAt(params, ["threadId"]),
+      (span): Effect.Effect<ClientRequestResults[M], RequestError> => {
+        if (router.closed !== undefined) return Effect.fail(duringMethod(router.closed, method))
+        const checked = Payload.outgoing(ClientRequests[method].params)(params)
+        if (Exit.isFailure(checked)) {
+          return Effect.fail(invalidParams(method, Payload.issuesOfCause(checked.cause)))
+        }
+        const experimental = settings.experimental ? undefined : needsExperimental(method, params)
+        if (experimental !== undefined) return Effect.fail(experimental)
+        const attempt = Effect.suspend(() => send(method, checked.value, span, onResult))
+        const exchange = isOpenEnded(method)
+          ? attempt
+          // Made when there is a place for it: thousands may be waiting for one.
+          : admission.admit(Effect.suspend(() => withDeadline(attempt, method, settings.timeoutOf(method))), isRefusal)
+        return repeat(method, exchange).pipe(
+          Effect.flatMap((result) => {
+            const exit = Payload.incoming(ClientRequests[method].result)(result)
+            if (Exit.isSuccess(exit)) return Effect.succeed(exit.value)
+            Metrics.decodeFailures.result.updateUnsafe(1, context)
+            return Effect.fail(
+              new DecodeError({ method, payload: "result", issues: Payload.issuesOfCause(exit.cause) })
+            )
+          })
+        )
       }
-      const experimental = settings.experimental ? undefined : needsExperimental(method, params)
-      if (experimental !== undefined) return Effect.fail(experimental)
-      const attempt = Effect.suspend(() => send(method, checked.value, onResult))
-      const exchange = isOpenEnded(method)
-        ? attempt
-        // Made when there is a place for it: thousands may be waiting for one.
-        : admission.admit(Effect.suspend(() => withDeadline(attempt, method, settings.timeoutOf(method))), isRefusal)
-      return repeat(method, exchange).pipe(Effect.flatMap((result) => decodeResult(method, result)))
-    })
+    )
 
   /** Tries again what is refused, and waits in between no longer than the connection lasts. */
   const repeat = <A, E>(method: ClientRequestMethod, exchange: Effect.Effect<A, E>) => {
@@ -492,9 +530,10 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     return Effect.catch(exchange, (error) => {
       if (!counts(error)) return Effect.fail(error)
       let answer: Effect.Effect<A, E | ServerOverloaded> = Effect.fail(error)
+      const again = Effect.andThen(Metric.update(Metrics.requestRetries(method), 1), exchange)
       const attempts = Effect.suspend(() => {
         const attempt = answer
-        answer = exchange
+        answer = again
         return attempt
       })
       return Effect.raceFirst(
@@ -564,12 +603,14 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   ): Effect.Effect<OpenTurn<M>, RequestError, Scope.Scope> =>
     Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
       const scope = yield* Effect.scope
+      const caller = yield* Tracing.origin
       const { threadId } = params
       const start: TurnStart = turnStarts[method]
       let turn: TurnState | undefined
       let abandoned = false
       let family: Family | undefined
       const claim = (claimed: TurnState): void => {
+        turns.record(claimed, caller, startOf(method, params))
         if (abandoned) return void run(letGo(claimed))
         turn = claimed
         if (options?.includeChildren === true) family = router.follow(new Family(claimed, settings.turnBuffer))
@@ -669,7 +710,12 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     )
 
   const openGoal: AppServerClient["Service"]["openGoal"] = Effect.fnUntraced(function*(params, options) {
-    const run = new GoalRun(params.threadId, settings.turnBuffer)
+    const caller = yield* Tracing.origin
+    const run = new GoalRun(
+      params.threadId,
+      settings.turnBuffer,
+      (turn) => turns.record(turn, caller, { method: "thread/goal/set" })
+    )
     const { goal } = yield* Effect.acquireRelease(
       Effect.suspend(() => {
         router.follow(run)
@@ -747,7 +793,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   yield* Effect.addFinalizer(() =>
     Effect.andThen(
       transport.serverGoesOn === true ? stopWork : Effect.void,
-      Effect.sync(() => router.close(closed))
+      Effect.sync(() => close(closed))
     )
   )
 
@@ -756,7 +802,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   // ---------------------------------------------------------------------------
 
   const { name, title, version } = settings.clientInfo
-  const server = yield* call(
+  const server = yield* connection.enclose(call(
     "initialize",
     {
       clientInfo: { name, version, title: title ?? null },
@@ -766,7 +812,11 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
         ...(answers?.handles("attestation/generate") === true ? { requestAttestation: true } : {})
       }
     }
-  )
+  ))
+  connection.annotate({
+    "codex.version": RuntimeVersion.fromUserAgent(server.userAgent),
+    "os.type": server.platformOs
+  })
   yield* RuntimeVersion.check(server.userAgent)
   yield* transport.send(Envelope.encodeNotification("initialized", undefined))
 
@@ -831,6 +881,8 @@ const withDeadline = <A, E>(
     })
     : effect
 
+const startOf = (method: string, params: unknown): Start => ({ method, model: idAt(params, ["model"]) })
+
 const isRefusal = (exit: Exit.Exit<unknown, unknown>): boolean =>
   Exit.isFailure(exit) &&
   Cause.findErrorOption(exit.cause).pipe(Option.exists((error) => error instanceof ServerOverloaded))
@@ -843,16 +895,6 @@ const needsExperimental = (method: ClientRequestMethod, params: unknown): Experi
     Predicate.hasProperty(params, field) && params[field] !== undefined
   )
   return fields.length === 0 ? undefined : new ExperimentalApiRequired({ method, fields })
-}
-
-const decodeResult = <M extends ClientRequestMethod>(
-  method: M,
-  result: unknown
-): Effect.Effect<ClientRequestResults[M], DecodeError> => {
-  const exit = Payload.incoming(ClientRequests[method].result)(result)
-  return Exit.isSuccess(exit)
-    ? Effect.succeed(exit.value)
-    : Effect.fail(new DecodeError({ method, payload: "result", issues: Payload.issuesOfCause(exit.cause) }))
 }
 
 /** Why the reader stopped, as everything that waits is told. */

@@ -31,6 +31,7 @@ import {
   SupervisorGaveUp,
   TransportError
 } from "./CodexError.ts"
+import * as CodexMetrics from "./CodexMetrics.ts"
 import { EventHub } from "./internal/eventHub.ts"
 import { isOf } from "./internal/notifications.ts"
 import { OptionReader, resolve } from "./internal/options.ts"
@@ -172,7 +173,12 @@ export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFai
   yield* read.check
 
   const answers = new ThreadAnswers()
-  const hub = new EventHub(settings.hubBuffer)
+  const context = yield* Effect.context<never>()
+  const hub = new EventHub(
+    settings.hubBuffer,
+    undefined,
+    () => CodexMetrics.eventsDropped.updateUnsafe(1, context)
+  )
   const decisions = makeAudit()
   const ended = yield* Deferred.make<ConnectionError>()
 

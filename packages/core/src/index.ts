@@ -55,6 +55,7 @@ export {
   UnsupportedOutputSchema,
   UnsupportedRuntime
 } from "./CodexError.ts"
+export * as CodexMetrics from "./CodexMetrics.ts"
 export * as CodexTools from "./CodexTools.ts"
 export type * as Commands from "./Commands.ts"
 export type * as Configuration from "./Configuration.ts"

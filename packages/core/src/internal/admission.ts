@@ -21,7 +21,16 @@ export interface Admission {
   readonly window: () => number
 }
 
-export const make = Effect.fnUntraced(function*(maxInFlight: number): Effect.fn.Return<Admission> {
+/** Is told how the figures change. */
+export interface Meter {
+  readonly window: (by: number) => void
+  readonly queued: (by: number) => void
+}
+
+export const make = Effect.fnUntraced(function*(
+  maxInFlight: number,
+  meter: Meter = { window: () => {}, queued: () => {} }
+): Effect.fn.Return<Admission> {
   const places = yield* Queue.unbounded<true>()
   yield* Queue.offerAll(places, Array.from({ length: maxInFlight }, () => true as const))
   let window = maxInFlight
@@ -39,6 +48,7 @@ export const make = Effect.fnUntraced(function*(maxInFlight: number): Effect.fn.
   const shrink = (): void => {
     const next = Math.max(1, window >> 1)
     surplus += window - next
+    meter.window(next - window)
     window = next
     answered = 0
     epoch++
@@ -47,15 +57,25 @@ export const make = Effect.fnUntraced(function*(maxInFlight: number): Effect.fn.
   const grow = (): void => {
     if (window === maxInFlight || ++answered < window) return
     window++
+    meter.window(1)
     answered = 0
     leave()
   }
+
+  meter.window(window)
+
+  const place: Effect.Effect<unknown> = Effect.suspend(() => {
+    // Nobody waits as long as there is a place.
+    if (Queue.sizeUnsafe(places) > 0) return Queue.take(places)
+    meter.queued(1)
+    return Effect.ensuring(Queue.take(places), Effect.sync(() => meter.queued(-1)))
+  })
 
   return {
     window: () => window,
     admit: (request, isRefusal) =>
       Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(restore(Queue.take(places)), () => {
+        Effect.flatMap(restore(place), () => {
           const admitted = epoch
           return Effect.onExit(restore(request), (exit) =>
             Effect.sync(() => {

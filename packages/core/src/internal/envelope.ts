@@ -2,6 +2,7 @@
  * The envelope of the app-server's JSON-RPC: one JSON object per line, no
  * `jsonrpc` member. Decides what a line is; never looks into a payload.
  */
+import type { W3cTraceContext } from "@effect-codex/generated"
 import * as Predicate from "effect/Predicate"
 
 /** A request id as it stands on the wire. */
@@ -71,9 +72,9 @@ const classify = (message: unknown): Envelope => {
   return isRequestId(id) ? { _tag: "Response", id, result: message.result } : junk("BadId")
 }
 
-/** Encodes a request; absent params leave the member out. */
-export const encodeRequest = (id: RequestId, method: string, params: unknown): string =>
-  JSON.stringify({ id, method, params })
+/** Encodes a request; absent params leave the member out, and so does an absent trace. */
+export const encodeRequest = (id: RequestId, method: string, params: unknown, trace?: W3cTraceContext): string =>
+  JSON.stringify({ id, method, params, trace })
 
 /** Encodes a notification. */
 export const encodeNotification = (method: string, params: unknown): string => JSON.stringify({ method, params })

@@ -41,12 +41,18 @@ export class EventHub {
   private readonly outlet: EventHub | undefined
   private closedWith: ConnectionError | undefined
 
-  /** With an outlet, another hub is told the same events, and goes on when this one ends. */
-  constructor(limits: Limits, outlet?: EventHub) {
+  private readonly onDrop: (() => void) | undefined
+
+  /**
+   * With an outlet, another hub is told the same events, and goes on when this one
+   * ends. `onDrop` is told of each event that gives way.
+   */
+  constructor(limits: Limits, outlet?: EventHub, onDrop?: () => void) {
     this.limits = limits
-    this.everything = new Feed(limits)
-    this.unowned = new Feed(limits)
+    this.everything = new Feed(limits, onDrop)
+    this.unowned = new Feed(limits, onDrop)
     this.outlet = outlet
+    this.onDrop = onDrop
   }
 
   /** To those who want everything, those who listen to what it is about, and those who want its thread. */
@@ -137,7 +143,7 @@ export class EventHub {
   /** What belongs to one thread. */
   subscribeThread(threadId: string): Effect.Effect<Stream.Stream<CodexEvent, ConnectionError>, never, Scope.Scope> {
     return Effect.suspend(() => {
-      const feed = this.threads.get(threadId) ?? new Feed<Published>(this.limits)
+      const feed = this.threads.get(threadId) ?? new Feed<Published>(this.limits, this.onDrop)
       if (this.closedWith === undefined) this.threads.set(threadId, feed)
       else feed.close(this.closedWith)
       // Added first, so that it runs when the reader has left.

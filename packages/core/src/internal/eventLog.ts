@@ -16,6 +16,8 @@ export type ReadFailure = TurnLagged | ConnectionError
 export interface Subject {
   readonly threadId: string
   readonly turnId: string
+  /** Is told when a reader was too far behind. */
+  lagged?(): void
 }
 
 type Reader<A> = Subscription.Subscription<A, ReadFailure>
@@ -47,6 +49,7 @@ export class EventLog<A> {
       if (reader.offer(delivery)) continue
       this.readers.delete(reader)
       reader.fail(this.lagged())
+      this.subject.lagged?.()
     }
     this.remember(delivery)
   }

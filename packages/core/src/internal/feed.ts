@@ -11,10 +11,13 @@ import * as Subscription from "./subscription.ts"
 export class Feed<A> {
   private readonly readers = new Set<Subscription.Subscription<A, ConnectionError>>()
   private readonly limits: Subscription.Limits
+  private readonly onDrop: (() => void) | undefined
   private closedWith: ConnectionError | undefined
 
-  constructor(limits: Subscription.Limits) {
+  /** `onDrop` is told of each event that gives way. */
+  constructor(limits: Subscription.Limits, onDrop?: () => void) {
     this.limits = limits
+    this.onDrop = onDrop
   }
 
   get isUnread(): boolean {
@@ -37,7 +40,7 @@ export class Feed<A> {
   /** A reader of all that is told from now on until the scope closes. */
   get subscribe(): Effect.Effect<Subscription.Subscription<A, ConnectionError>, never, Scope.Scope> {
     return Effect.acquireRelease(
-      Effect.map(Subscription.make<A, ConnectionError>(this.limits), (reader) => {
+      Effect.map(Subscription.make<A, ConnectionError>(this.limits, undefined, this.onDrop), (reader) => {
         if (this.closedWith === undefined) this.readers.add(reader)
         else reader.fail(this.closedWith)
         return reader

@@ -35,10 +35,13 @@ export class GoalRun implements Follower {
   private early: { readonly event: TurnEvent; readonly bytes: number; readonly goal: ThreadGoal } | undefined
   /** Whether the server leaves the goal active and does nothing for it. */
   private isStopped = false
+  private readonly onTurn: (turn: TurnState) => void
 
-  constructor(threadId: string, limits: Limits) {
+  /** `onTurn` is told of each turn that the server runs for the goal, as it starts. */
+  constructor(threadId: string, limits: Limits, onTurn: (turn: TurnState) => void = () => {}) {
     this.threadId = threadId
     this.limits = limits
+    this.onTurn = onTurn
     this.log = new EventLog<TurnEvent>(this, limits, coalesce)
   }
 
@@ -117,6 +120,7 @@ export class GoalRun implements Follower {
   private adopt(turnId: string): TurnState {
     const turn = new TurnState(this.threadId, turnId, this.limits)
     turn.forgetHistory()
+    this.onTurn(turn)
     return turn
   }
 

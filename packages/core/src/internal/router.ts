@@ -21,7 +21,7 @@ import * as Envelope from "./envelope.ts"
 import type { EventHub } from "./eventHub.ts"
 import type { Follower } from "./follower.ts"
 import { type Frame, OversizedLine } from "./framer.ts"
-import type { DropReason } from "./metrics.ts"
+import type { DropReason, FailedPayload } from "./metrics.ts"
 import * as Notifications from "./notifications.ts"
 import { fromWireError } from "./responseError.ts"
 import type { Desk } from "./serverRequestDesk.ts"
@@ -66,6 +66,7 @@ export class Router {
   private readonly desk: RequestDesk
   private readonly strict: boolean
   private readonly dropped: (reason: DropReason) => void
+  private readonly undecoded: (payload: FailedPayload) => void
   private lastId = 0
   private readonly waiters = new Map<Envelope.RequestId, Waiter>()
   private readonly turns = new Map<string, TurnState>()
@@ -84,12 +85,15 @@ export class Router {
     readonly strict?: boolean | undefined
     /** Told of each response that nobody waits for. */
     readonly dropped?: (reason: DropReason) => void
+    /** Told of each message that could not be read. */
+    readonly undecoded?: (payload: FailedPayload) => void
   }) {
     this.hub = options.hub
     this.turnLimits = options.turnLimits
     this.desk = options.desk
     this.strict = options.strict ?? false
     this.dropped = options.dropped ?? (() => {})
+    this.undecoded = options.undecoded ?? (() => {})
   }
 
   /** Waits for the end of the connection. */
@@ -279,6 +283,7 @@ export class Router {
     switch (envelope._tag) {
       case "Notification": {
         const event = Notifications.decode(envelope)
+        if (event.method === "client/decodeFailure") this.undecoded("notification")
         this.hub.publish(event, bytes)
         if (event.method === "client/decodeFailure") {
           this.hub.unreadable(envelope.method, envelope.params, event.params.error)
@@ -405,6 +410,7 @@ export class Router {
     }
     const waiter = id === undefined || method !== undefined ? undefined : this.takeWaiter(id)
     if (waiter === undefined) return this.surface(method ?? "(line)", [expected])
+    this.undecoded("result")
     Deferred.doneUnsafe(
       waiter.response,
       Exit.fail(new DecodeError({ method: waiter.method, payload: "result", issues: [{ path: "", expected }] }))
@@ -424,6 +430,7 @@ export class Router {
   private surface(method: string, expected: ReadonlyArray<string>): void {
     const issues = expected.map((expected) => ({ path: "", expected }))
     const event = Notifications.decodeFailure(new DecodeError({ method, payload: "envelope", issues }))
+    this.undecoded("envelope")
     this.hub.publish(event, 0)
     this.hub.publishUnowned(event, 0)
     if (this.strict) this.insist(event)

@@ -17,6 +17,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import type * as Tracer from "effect/Tracer"
 import * as Approvals from "../Approvals.ts"
 import { type ConnectionError, formatIssues, TransportError } from "../CodexError.ts"
 import type { CodexEvent } from "../Notification.ts"
@@ -29,6 +30,8 @@ import type { Outlet } from "./outlet.ts"
 import * as Payload from "./payload.ts"
 import { INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_OVERLOADED } from "./responseError.ts"
 import { ThreadAnswers } from "./threadAnswers.ts"
+import * as Tracing from "./tracing.ts"
+import type { TurnsTelemetry } from "./turnTelemetry.ts"
 
 type ServerRequestEnvelope = Extract<Envelope.Envelope, { readonly _tag: "ServerRequest" }>
 
@@ -105,7 +108,10 @@ export const make = Effect.fnUntraced(function*(options: {
   /** Whether the server tells all that it asks for. */
   readonly experimental: boolean
   readonly outlet?: Pick<Outlet, "answers" | "decisions"> | undefined
+  /** The turns that requests belong to, as far as they are recorded. */
+  readonly turns?: Pick<TurnsTelemetry, "find"> | undefined
 }): Effect.fn.Return<Desk, never, Scope.Scope> {
+  const origin = yield* Tracing.origin
   const run = yield* FiberSet.makeRuntime<never>()
   const places = yield* Semaphore.make(MAX_RUNNING)
   const decisions = makeAudit()
@@ -136,7 +142,7 @@ export const make = Effect.fnUntraced(function*(options: {
       const record = (decision: Approvals.Decision | null, by: Approvals.DecisionRecord["by"]) =>
         Effect.map(DateTime.now, (at) => {
           for (const feed of audits) feed.publish({ at, request, decision, by }, 0)
-        })
+        }).pipe(Effect.andThen(Effect.annotateCurrentSpan(decided(decision, by))))
       /** What is recorded is what the answer says, which may be less than what was decided. */
       const settle = (result: ServerRequestResults[M], by: Approvals.DecisionRecord["by"]) =>
         Effect.as(record(translation.decision(result), by), result)
@@ -244,6 +250,24 @@ export const make = Effect.fnUntraced(function*(options: {
   const refusal = (id: Envelope.RequestId, { code, message }: Refusal): string =>
     Envelope.encodeError(id, { code, message })
 
+  /** The request with a span of its own, below the item or turn that it belongs to. */
+  const traced = <M extends ServerRequestMethod, A, E, R>(
+    { params }: ServerRequestEnvelope,
+    method: M,
+    turnId: string | undefined,
+    answer: (refused: (refusal: Refusal) => Effect.Effect<void>) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> => {
+    const turn = options.turns?.find(turnId, idAt(params, ["itemId"]) ?? idAt(params, ["callId"]))
+    const whose = turn?.origin ?? origin
+    return Tracing.serverRequest(
+      whose,
+      turn?.span,
+      method,
+      idAt(params, ServerRequests[method].threadId),
+      (span) => answer((refusal) => Effect.sync(() => span === undefined ? undefined : refuse(whose, span, refusal)))
+    )
+  }
+
   const take = (request: ServerRequestEnvelope): void => {
     const { id, method } = request
     if (!isKnown(method)) {
@@ -263,26 +287,28 @@ export const make = Effect.fnUntraced(function*(options: {
     }
     open.set(id, entry)
     entry.fiber = run(
-      handle(id, method, request.params).pipe(
-        Effect.catch((error) => Effect.succeed(refusal(id, error))),
-        Effect.catchDefect(() =>
-          Effect.as(
-            Effect.logWarning(`${method}: the answer could not be written`),
-            refusal(id, new Refusal(INTERNAL_ERROR, `${method}: the answer could not be written`))
-          )
-        ),
-        Effect.flatMap(send),
-        Effect.tap(() => Effect.sync(() => entry.settled = true)),
-        Semaphore.withPermit(places),
-        Effect.onInterrupt(() =>
-          entry.settled
-            ? Effect.void
-            : send(refusal(id, new Refusal(INTERNAL_ERROR, "The turn has ended"))).pipe(
-              Effect.timeoutOption(WITHDRAWAL)
+      traced(request, method, entry.turnId, (refused) =>
+        handle(id, method, request.params).pipe(
+          Effect.catch((error) => Effect.as(refused(error), refusal(id, error))),
+          Effect.catchDefect(() =>
+            Effect.as(
+              Effect.logWarning(`${method}: the answer could not be written`),
+              refusal(id, new Refusal(INTERNAL_ERROR, `${method}: the answer could not be written`))
             )
-        ),
-        Effect.ensuring(Effect.sync(() => forget(id, entry)))
-      )
+          ),
+          Effect.flatMap(send),
+          Effect.tap(() => Effect.sync(() => entry.settled = true)),
+          Semaphore.withPermit(places)
+        )).pipe(
+          Effect.onInterrupt(() =>
+            entry.settled
+              ? Effect.void
+              : send(refusal(id, new Refusal(INTERNAL_ERROR, "The turn has ended"))).pipe(
+                Effect.timeoutOption(WITHDRAWAL)
+              )
+          ),
+          Effect.ensuring(Effect.sync(() => forget(id, entry)))
+        )
     )
   }
 
@@ -382,6 +408,21 @@ const fallbackOf = <M extends ServerRequestMethod>(fallbacks: Fallbacks<M>, meth
   fallbacks[method]
 
 const itemKey = (threadId: string, itemId: string): string => `${threadId}/${itemId}`
+
+/** What the span of an approval says of the decision; none where nobody waits for it any more. */
+const decided = (decision: Approvals.Decision | null, by: Approvals.DecisionRecord["by"]) => ({
+  "codex.approval.by": by,
+  "codex.approval.decision": decision === null
+    ? "none"
+    : decision._tag === "Accept" && decision.scope === "session"
+    ? "acceptForSession"
+    : decision._tag.toLowerCase()
+})
+
+const refuse = (origin: Tracing.Origin, span: Tracer.Span, { code }: Refusal): void => {
+  Tracing.annotate(span, { "error.type": String(code), "rpc.response.status_code": String(code) })
+  Tracing.end(origin, span, Exit.fail(new Tracing.RequestRefused({ message: `Answered with the error ${code}` })))
+}
 
 const isKnown = (method: string): method is ServerRequestMethod => Object.hasOwn(ServerRequests, method)
 

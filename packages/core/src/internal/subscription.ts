@@ -46,15 +46,18 @@ export class Subscription<A, E> {
   /** What was added last, as long as the reader has not pulled it. */
   private last: Slot<A> | undefined
   private readonly join: Join<A>
+  private readonly onDrop: (() => void) | undefined
 
   constructor(
     queue: Queue.Queue<Slot<A>, E | Cause.Done>,
     limits: Limits,
-    join: Join<A>
+    join: Join<A>,
+    onDrop?: () => void
   ) {
     this.queue = queue
     this.limits = limits
     this.join = join
+    this.onDrop = onDrop
   }
 
   /**
@@ -91,6 +94,7 @@ export class Subscription<A, E> {
       if (oldest?._tag !== "Success") return
       this.bytes -= oldest.value.bytes
       this.dropped++
+      this.onDrop?.()
     }
     this.bytes += delivery.bytes
     Queue.offerUnsafe(this.queue, delivery)
@@ -152,6 +156,7 @@ const lagged = (dropped: number): Lagged => ({
  */
 export const make = <A, E>(
   limits: Limits,
-  join: Join<A> = () => undefined
+  join: Join<A> = () => undefined,
+  onDrop?: () => void
 ): Effect.Effect<Subscription<A, E>> =>
-  Effect.map(Queue.unbounded<Slot<A>, E | Cause.Done>(), (queue) => new Subscription(queue, limits, join))
+  Effect.map(Queue.unbounded<Slot<A>, E | Cause.Done>(), (queue) => new Subscription(queue, limits, join, onDrop))

@@ -27,6 +27,17 @@ export interface Companion {
   end(exit: Exit.Exit<void, ConnectionError>): void
 }
 
+/** Somebody who is told of the turn's items, its use of tokens and its end, and not of what the agent says. */
+export interface Observer {
+  itemStarted(item: ThreadItem): void
+  itemCompleted(item: ThreadItem): void
+  usage(usage: ThreadTokenUsage): void
+  /** A reader of the events was too far behind. */
+  lagged(): void
+  /** Comes before anybody who waits for the turn goes on. */
+  ended(outcome: Exit.Exit<RunResult.RunResult, TurnFailure>): void
+}
+
 export class TurnState {
   readonly threadId: string
   readonly turnId: string
@@ -46,6 +57,7 @@ export class TurnState {
   private readonly companions: Array<Companion> = []
   private readonly items: Array<ThreadItem> = []
   private usage: ThreadTokenUsage | null = null
+  private observer: Observer | undefined
 
   constructor(threadId: string, turnId: string, limits: Subscription.Limits) {
     this.threadId = threadId
@@ -56,6 +68,22 @@ export class TurnState {
 
   get isDone(): boolean {
     return Deferred.isDoneUnsafe(this.done)
+  }
+
+  get isObserved(): boolean {
+    return this.observer !== undefined
+  }
+
+  /** Tells the observer what came so far, and what comes from now on. */
+  observe(observer: Observer): void {
+    this.observer = observer
+    for (const { event } of this.log.unread) this.report(event)
+    if (this.outcome !== undefined) observer.ended(this.outcome)
+  }
+
+  /** One of its readers was too far behind. */
+  lagged(): void {
+    this.observer?.lagged()
   }
 
   /** Takes an event in. */
@@ -73,11 +101,16 @@ export class TurnState {
     // The last one ends the turn before it starts it.
     if (!entersReview(event) && event.method !== "turn/completed") Deferred.doneUnsafe(this.started, Exit.void)
     switch (event.method) {
+      case "item/started":
+        this.report(event)
+        return
       case "item/completed":
         this.items.push(event.params.item)
+        this.report(event)
         return
       case "thread/tokenUsage/updated":
         this.usage = event.params.tokenUsage
+        this.report(event)
         return
       case "turn/completed":
         this.complete(event.params.turn)
@@ -86,6 +119,18 @@ export class TurnState {
         // Without its last word the turn would never end.
         if (event.params.error.method === "turn/completed") this.settle(Exit.fail(event.params.error), Exit.void)
         return
+      default:
+    }
+  }
+
+  private report(event: TurnEvent): void {
+    switch (event.method) {
+      case "item/started":
+        return this.observer?.itemStarted(event.params.item)
+      case "item/completed":
+        return this.observer?.itemCompleted(event.params.item)
+      case "thread/tokenUsage/updated":
+        return this.observer?.usage(event.params.tokenUsage)
       default:
     }
   }
@@ -192,6 +237,7 @@ export class TurnState {
     this.outcome = exit
     this.log.end(reads)
     for (const companion of this.companions) companion.end(reads)
+    this.observer?.ended(exit)
     // First the end: whoever waits for the start goes on at once, within `doneUnsafe`.
     Deferred.doneUnsafe(this.done, exit)
     Deferred.doneUnsafe(this.started, Exit.void)

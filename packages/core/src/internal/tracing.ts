@@ -1,0 +1,153 @@
+/**
+ * Spans of the exchange with the server. They are made only where a tracer is
+ * installed, so that without one nothing is paid for them and nothing is sent.
+ *
+ * No attribute holds content: ids, names, kinds, counts and outcomes only.
+ */
+import type { W3cTraceContext } from "@effect-codex/generated"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as HttpTraceContext from "effect/http/HttpTraceContext"
+import * as Predicate from "effect/Predicate"
+import * as References from "effect/References"
+import * as Tracer from "effect/Tracer"
+import type { ConnectionError } from "../CodexError.ts"
+
+/** What the attributes of one span are. */
+export type Attributes = Readonly<Record<string, string | number | boolean | null | undefined>>
+
+/** Whose spans they are: the fiber's that calls, or the layer's. */
+export interface Origin {
+  readonly context: Context.Context<never>
+  /** Whether somebody records spans. */
+  readonly isTraced: boolean
+}
+
+/** Without a tracer, Effect's own one makes spans that nobody sees. */
+const isTraced = ({ cache }: Fiber.Fiber<unknown, unknown>): boolean =>
+  cache.tracerEnabled && cache.tracer !== undefined
+
+/** The fiber that asks. */
+export const origin: Effect.Effect<Origin> = Effect.withFiber((fiber) =>
+  Effect.succeed({ context: fiber.context, isTraced: isTraced(fiber) })
+)
+
+/** Begins a span, a child of the origin's unless it has a parent of its own. */
+export const begin = (
+  { context }: Origin,
+  name: string,
+  options: { readonly kind?: Tracer.SpanKind; readonly parent?: Tracer.AnySpan; readonly attributes?: Attributes }
+): Tracer.Span => {
+  const { attributes = {}, ...others } = options
+  const span = Effect.runSyncWith(context)(Effect.makeSpan(name, others))
+  annotate(span, attributes)
+  return span
+}
+
+/** Ends a span, without what the exit holds of a success; one that has ended stays as it was. */
+export const end = ({ context }: Origin, span: Tracer.Span, exit: Exit.Exit<unknown, unknown>): void => {
+  if (span.status._tag === "Ended") return
+  const isTimed = Context.get(context, References.TracerTimingEnabled)
+  span.end(isTimed ? Context.get(context, Clock.Clock).currentTimeNanosUnsafe() : 0n, Exit.asVoid(exit))
+}
+
+export const annotate = (span: Tracer.Span, attributes: Attributes): void => {
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value !== undefined && value !== null) span.attribute(key, value)
+  }
+}
+
+/** How a span tells what went wrong, where no error of the program does. */
+export class ItemFailed extends Data.TaggedError("ItemFailed")<{ readonly message: string }> {}
+
+/** The server's request was answered with an error. */
+export class RequestRefused extends Data.TaggedError("RequestRefused")<{ readonly message: string }> {}
+
+// -----------------------------------------------------------------------------
+// Connections
+// -----------------------------------------------------------------------------
+
+/** The span of a connection, from before its handshake to its end. */
+export interface Connection {
+  readonly annotate: (attributes: Attributes) => void
+  /** Makes it the parent of what belongs to the connection and to nobody's call. */
+  readonly enclose: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** The end: by this side, or by what the error says. */
+  readonly end: (error: ConnectionError | undefined) => void
+}
+
+const unrecorded: Connection = { annotate: () => {}, enclose: (effect) => effect, end: () => {} }
+
+export const connection = (origin: Origin, client: string): Connection => {
+  if (!origin.isTraced) return unrecorded
+  const span = begin(origin, "codex.connection", { attributes: { "codex.client.name": client } })
+  return {
+    annotate: (attributes) => annotate(span, attributes),
+    enclose: (effect) => Effect.provideService(effect, Tracer.ParentSpan, span),
+    end: (error) => {
+      if (error !== undefined) annotate(span, failure(error))
+      end(origin, span, error === undefined ? Exit.void : Exit.fail(error))
+    }
+  }
+}
+
+// -----------------------------------------------------------------------------
+// Requests
+// -----------------------------------------------------------------------------
+
+const rpc = (method: string, threadId: string | undefined): Attributes => ({
+  "rpc.system.name": "jsonrpc",
+  "rpc.method": method,
+  "gen_ai.conversation.id": threadId
+})
+
+/** The span of a request, from the call to its exit, with the wait for its place and its retries. */
+export const request = <A, E, R>(
+  method: string,
+  threadId: string | undefined,
+  exchange: (span: Tracer.Span | undefined) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.withFiber((fiber) => {
+    if (!isTraced(fiber)) return exchange(undefined)
+    const caller: Origin = { context: fiber.context, isTraced: true }
+    return Effect.useSpan(method, { kind: "client" }, (span) => {
+      annotate(span, rpc(method, threadId))
+      return exchange(span).pipe(
+        Effect.tapError((error) => Effect.sync(() => annotate(span, failure(error)))),
+        Effect.onExit((exit) => Effect.sync(() => end(caller, span, exit)))
+      )
+    })
+  })
+
+/** What an error is, without its words. */
+const failure = (error: unknown): Attributes => ({
+  "error.type": Predicate.hasProperty(error, "_tag") && typeof error._tag === "string" ? error._tag : "Error",
+  "rpc.response.status_code": Predicate.hasProperty(error, "code") && typeof error.code === "number"
+    ? String(error.code)
+    : undefined
+})
+
+/** The span of what the server asks, from its arrival to its answer. */
+export const serverRequest = <A, E, R>(
+  origin: Origin,
+  parent: Tracer.AnySpan | undefined,
+  method: string,
+  threadId: string | undefined,
+  answer: (span: Tracer.Span | undefined) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  origin.isTraced
+    ? Effect.useSpan(method, { kind: "server", ...(parent === undefined ? { root: true } : { parent }) }, (span) => {
+      annotate(span, rpc(method, threadId))
+      return Effect.withParentSpan(answer(span), span, { captureStackTrace: false })
+    }).pipe(Effect.provideService(Tracer.Tracer, Context.get(origin.context, Tracer.Tracer)))
+    : answer(undefined)
+
+/** What the server continues the trace with. */
+export const carrier = (span: Tracer.Span | undefined): W3cTraceContext | undefined => {
+  const traceparent = span === undefined ? undefined : HttpTraceContext.toHeaders(span)["traceparent"]
+  return traceparent === undefined ? undefined : { traceparent }
+}

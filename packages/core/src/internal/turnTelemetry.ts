@@ -1,0 +1,234 @@
+/**
+ * What is recorded of a turn while it runs: its span with those of its items, and the
+ * metrics of its end. Told by the turn, on the reader, of items and ends only: what
+ * the agent says costs nothing here.
+ */
+import type { ThreadItem, ThreadTokenUsage, TokenUsageBreakdown } from "@effect-codex/generated"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import type * as Tracer from "effect/Tracer"
+import { TurnFailed, TurnInterrupted } from "../CodexError.ts"
+import * as CodexMetrics from "../CodexMetrics.ts"
+import type { RunResult } from "../RunResult.ts"
+import * as Metrics from "./metrics.ts"
+import * as Tracing from "./tracing.ts"
+import type { Observer, TurnFailure, TurnState } from "./turn.ts"
+
+/** How a turn came to be. */
+export interface Start {
+  /** The method that started it. */
+  readonly method: string
+  /** The model, where the request names it. */
+  readonly model?: string | undefined
+}
+
+/** The turns that run, by what a request of the server names. */
+export class TurnsTelemetry {
+  private readonly turns = new Map<string, TurnTelemetry>()
+
+  /** Records the turn from now on for whoever opened it, unless somebody else did before. */
+  record(turn: TurnState, origin: Tracing.Origin, start: Start): void {
+    if (turn.isObserved) return
+    const telemetry = new TurnTelemetry(turn, origin, start, () => {
+      if (this.turns.get(turn.turnId) === telemetry) this.turns.delete(turn.turnId)
+    })
+    if (origin.isTraced) this.turns.set(turn.turnId, telemetry)
+    turn.observe(telemetry)
+  }
+
+  /** Whose turn it is and the span of its item, or of itself. */
+  find(
+    turnId: string | undefined,
+    itemId: string | undefined
+  ): { readonly origin: Tracing.Origin; readonly span: Tracer.Span } | undefined {
+    const turn = turnId === undefined ? undefined : this.turns.get(turnId) ?? this.runningAs(turnId)
+    const span = turn?.spanOf(itemId)
+    return turn === undefined || span === undefined ? undefined : { origin: turn.origin, span }
+  }
+
+  /** A review runs under another id than its events carry. */
+  private runningAs(turnId: string): TurnTelemetry | undefined {
+    for (const turn of this.turns.values()) if (turn.activeId === turnId) return turn
+    return undefined
+  }
+}
+
+class TurnTelemetry implements Observer {
+  readonly origin: Tracing.Origin
+  private readonly turn: TurnState
+  private readonly onEnd: () => void
+  private readonly clock: Clock.Clock
+  private readonly begunAt: number
+  private readonly span: Tracer.Span | undefined
+  /** By id; a kind of item that is not known yet may have any. */
+  private readonly items = new Map<unknown, Tracer.Span>()
+  /** What the thread had used before the turn. */
+  private before: TokenUsageBreakdown | undefined
+  private used: TokenUsageBreakdown | undefined
+
+  constructor(turn: TurnState, origin: Tracing.Origin, start: Start, onEnd: () => void) {
+    this.turn = turn
+    this.origin = origin
+    this.onEnd = onEnd
+    this.clock = Context.get(origin.context, Clock.Clock)
+    this.begunAt = this.clock.currentTimeMillisUnsafe()
+    if (!origin.isTraced) return
+    this.span = Tracing.begin(origin, "invoke_agent codex", {
+      kind: "client",
+      attributes: {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.agent.name": "codex",
+        "gen_ai.conversation.id": turn.threadId,
+        "gen_ai.request.model": start.model,
+        "codex.turn.id": turn.turnId,
+        "codex.turn.method": start.method
+      }
+    })
+  }
+
+  get activeId(): string {
+    return this.turn.activeId
+  }
+
+  spanOf(itemId: string | undefined): Tracer.Span | undefined {
+    return (itemId === undefined ? undefined : this.items.get(itemId)) ?? this.span
+  }
+
+  itemStarted(item: ThreadItem): void {
+    if (this.span === undefined) return
+    const tool = toolOf(item)
+    const id = typeof item.id === "string" ? item.id : undefined
+    this.items.set(
+      item.id,
+      Tracing.begin(this.origin, tool === undefined ? `codex.item ${item.type}` : `execute_tool ${tool}`, {
+        parent: this.span,
+        attributes: {
+          "codex.item.id": id,
+          "codex.item.type": item.type,
+          ...(tool === undefined ? {} : {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": tool,
+            "gen_ai.tool.call.id": id
+          })
+        }
+      })
+    )
+  }
+
+  itemCompleted(item: ThreadItem): void {
+    const span = this.items.get(item.id)
+    if (span === undefined) return
+    this.items.delete(item.id)
+    const status = statusOf(item)
+    Tracing.annotate(span, { "codex.item.status": status, "process.exit.code": exitCodeOf(item) })
+    Tracing.end(
+      this.origin,
+      span,
+      status === "failed" ? Exit.fail(new Tracing.ItemFailed({ message: `The ${item.type} failed` })) : Exit.void
+    )
+  }
+
+  usage({ last, total }: ThreadTokenUsage): void {
+    this.before ??= subtract(total, last)
+    const used = subtract(total, this.before)
+    const spent = this.used === undefined ? used : subtract(used, this.used)
+    this.used = used
+    for (const kind of kinds) {
+      if (spent[kind] > 0) Metrics.tokens[kind].updateUnsafe(spent[kind], this.origin.context)
+    }
+  }
+
+  lagged(): void {
+    CodexMetrics.turnReadersLagged.updateUnsafe(1, this.origin.context)
+  }
+
+  ended(outcome: Exit.Exit<RunResult, TurnFailure>): void {
+    const status = endOf(outcome)
+    const took = Duration.millis(this.clock.currentTimeMillisUnsafe() - this.begunAt)
+    Metrics.turnDuration[status].updateUnsafe(took, this.origin.context)
+    const { span } = this
+    if (span !== undefined) {
+      for (const item of this.items.values()) Tracing.end(this.origin, item, Exit.interrupt())
+      this.items.clear()
+      Tracing.annotate(span, { "codex.turn.status": status, ...spending(this.used), ...failureOf(outcome) })
+      Tracing.end(this.origin, span, status === "interrupted" ? Exit.interrupt() : outcome)
+    }
+    this.onEnd()
+  }
+}
+
+/** The server's word for the end of the turn, where it was heard. */
+const endOf = (outcome: Exit.Exit<RunResult, TurnFailure>): Metrics.TurnEnd => {
+  if (Exit.isSuccess(outcome)) return "completed"
+  const error = Option.getOrUndefined(Cause.findErrorOption(outcome.cause))
+  return error instanceof TurnFailed ? "failed" : error instanceof TurnInterrupted ? "interrupted" : "unknown"
+}
+
+const failureOf = (outcome: Exit.Exit<RunResult, TurnFailure>): Tracing.Attributes => {
+  const error = Exit.isSuccess(outcome) ? undefined : Option.getOrUndefined(Cause.findErrorOption(outcome.cause))
+  return { "error.type": error instanceof TurnInterrupted ? undefined : error?._tag }
+}
+
+const spending = (used: TokenUsageBreakdown | undefined): Tracing.Attributes => ({
+  "gen_ai.usage.input_tokens": used?.inputTokens,
+  "gen_ai.usage.cache_read.input_tokens": used?.cachedInputTokens,
+  "gen_ai.usage.cache_creation.input_tokens": used?.cacheWriteInputTokens,
+  "gen_ai.usage.output_tokens": used?.outputTokens,
+  "gen_ai.usage.reasoning.output_tokens": used?.reasoningOutputTokens
+})
+
+const kinds = [
+  "inputTokens",
+  "cachedInputTokens",
+  "cacheWriteInputTokens",
+  "outputTokens",
+  "reasoningOutputTokens"
+] as const
+
+const subtract = (from: TokenUsageBreakdown, what: TokenUsageBreakdown) => ({
+  totalTokens: from.totalTokens - what.totalTokens,
+  inputTokens: from.inputTokens - what.inputTokens,
+  cachedInputTokens: from.cachedInputTokens - what.cachedInputTokens,
+  cacheWriteInputTokens: (from.cacheWriteInputTokens ?? 0) - (what.cacheWriteInputTokens ?? 0),
+  outputTokens: from.outputTokens - what.outputTokens,
+  reasoningOutputTokens: from.reasoningOutputTokens - what.reasoningOutputTokens
+})
+
+/** The tool that is at work, where the item is one. */
+const toolOf = (item: ThreadItem): string | undefined => {
+  switch (item.type) {
+    case "commandExecution":
+    case "fileChange":
+    case "webSearch":
+    case "imageGeneration":
+    case "imageView":
+      return item.type
+    case "mcpToolCall":
+    case "dynamicToolCall":
+    case "collabAgentToolCall":
+      return item.tool
+    default:
+      return undefined
+  }
+}
+
+const statusOf = (item: ThreadItem): string => {
+  switch (item.type) {
+    case "commandExecution":
+    case "fileChange":
+    case "mcpToolCall":
+    case "dynamicToolCall":
+    case "collabAgentToolCall":
+    case "imageGeneration":
+      return item.status
+    default:
+      return "completed"
+  }
+}
+
+const exitCodeOf = (item: ThreadItem): number | null | undefined =>
+  item.type === "commandExecution" ? item.exitCode : undefined
