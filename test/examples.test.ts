@@ -127,7 +127,28 @@ const examples: ReadonlyArray<Example> = [
       "Errors to fix: 1"
     ]
   },
-  { file: "20-budget.ts", shows: lines("Stopped for its toolCalls: the turn is interrupted", "Hello.") }
+  { file: "20-budget.ts", shows: lines("Stopped for its toolCalls: the turn is interrupted", "Hello.") },
+  {
+    file: "21-observability.ts",
+    env: { OTEL_EXPORTER_OTLP_ENDPOINT: "" },
+    shows: lines(
+      "work",
+      "  Thread.start",
+      "    thread/start",
+      "  Thread.run",
+      "    turn/start",
+      "    invoke_agent codex gen_ai.usage.input_tokens=20 gen_ai.usage.output_tokens=10",
+      "      codex.item userMessage",
+      "      execute_tool commandExecution process.exit.code=0",
+      "        item/commandExecution/requestApproval codex.approval.decision=accept",
+      "      codex.item agentMessage",
+      "codex_request_window",
+      "codex_requests_in_flight",
+      "codex_requests_queued",
+      "codex_tokens",
+      "codex_turn_duration"
+    )
+  }
 ]
 
 const HTTP_SERVER = "19-http-server.ts"

@@ -413,6 +413,9 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     window: (by) => CodexMetrics.requestWindow.modifyUnsafe(by, context),
     queued: (by) => CodexMetrics.requestsQueued.modifyUnsafe(by, context)
   })
+  // So that it is shown before the first request.
+  CodexMetrics.requestsInFlight.modifyUnsafe(0, context)
+  CodexMetrics.requestsQueued.modifyUnsafe(0, context)
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => CodexMetrics.requestWindow.modifyUnsafe(-admission.window(), context))
   )

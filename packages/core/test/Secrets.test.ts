@@ -32,6 +32,7 @@ const PARTS = ["s3nt1nel", "a key or a file"]
 /** Everything that a program shows of itself: errors, logs, spans and metrics. */
 const showing = () => {
   const shown: Array<string> = []
+  const spans: Array<string> = []
   const show = (value: unknown) => {
     shown.push(String(value), inspect(value, { depth: 20 }), JSON.stringify(value) ?? "")
     if (value instanceof Error) shown.push(value.message, value.stack ?? "")
@@ -47,6 +48,7 @@ const showing = () => {
       const end = span.end.bind(span)
       span.end = (time, exit) => {
         end(time, exit)
+        spans.push(span.name)
         show([span.name, [...span.attributes], span.events, exit])
         if (Exit.isFailure(exit)) shown.push(Cause.pretty(exit.cause))
       }
@@ -65,7 +67,7 @@ const showing = () => {
     shown.push(Cause.pretty(cause))
     for (const reason of cause.reasons) show(reason._tag === "Fail" ? reason.error : reason)
   }
-  return { shown, show, showCause, watch }
+  return { shown, show, showCause, spans, watch }
 }
 
 const check = (shown: ReadonlyArray<string>, at: number, what: string) => {
@@ -277,5 +279,90 @@ describe("secrets, prompts and file contents", () => {
         shown.push(yield* Metric.dump)
       })))
       check(shown, 4, "the end")
+    }))
+
+  it.live("are in no span of turns, items and approvals, and in no metric of them", () =>
+    Effect.gen(function*() {
+      const { show, shown, spans, watch } = showing()
+      yield* Effect.scoped(watch(Effect.gen(function*() {
+        const { client, server } = yield* connect
+        const fiber = yield* fork(Effect.scoped(
+          Effect.flatMap(client.openTurn("turn/start", Wire.startParams("A", SENTINEL)), (turn) => turn.result)
+        ))
+        const { id } = yield* server.request("turn/start")
+        const items = [
+          { type: "userMessage", id: "u", clientId: null, content: [{ type: "text", text: SENTINEL }] },
+          Wire.agentMessage("m", SENTINEL),
+          { type: "reasoning", id: "r", summary: [SENTINEL], content: [SENTINEL] },
+          {
+            type: "commandExecution",
+            id: "c",
+            command: SENTINEL,
+            cwd: "/project",
+            processId: null,
+            source: "agent",
+            status: "failed",
+            commandActions: [],
+            aggregatedOutput: SENTINEL,
+            exitCode: 1,
+            durationMs: 1
+          },
+          {
+            type: "fileChange",
+            id: "f",
+            changes: [{ path: "/project/a", kind: { type: "add" }, diff: SENTINEL }],
+            status: "completed"
+          },
+          {
+            type: "dynamicToolCall",
+            id: "d",
+            namespace: null,
+            tool: "lookup",
+            arguments: { [SENTINEL]: SENTINEL },
+            status: "completed",
+            contentItems: [{ type: "inputText", text: SENTINEL }],
+            success: true,
+            durationMs: 1
+          }
+        ]
+        yield* server.push({ id, result: { turn: Wire.turn({ id: "T" }) } }, Wire.turnStarted("A", "T"))
+        for (const item of items) yield* server.push(Wire.itemStarted("A", "T", item))
+        yield* server.push(
+          {
+            id: 1,
+            method: "item/commandExecution/requestApproval",
+            params: command("A", "T", "c", { command: SENTINEL, reason: SENTINEL })
+          },
+          {
+            id: 2,
+            method: "item/tool/call",
+            params: { threadId: "A", turnId: "T", callId: "d", tool: "t", arguments: SENTINEL }
+          }
+        )
+        for (const index of [1, 2]) while (answersIn(server, index).length === 0) yield* Effect.yieldNow
+        for (const item of items) yield* server.push(Wire.itemCompleted("A", "T", item))
+        yield* server.push(
+          Wire.delta("A", "T", "m", SENTINEL),
+          Wire.tokenUsage("A", "T", 15),
+          Wire.turnCompleted("A", "T", { items: [Wire.agentMessage("m", SENTINEL)] })
+        )
+        yield* Fiber.join(fiber)
+        show(yield* Metric.snapshot)
+        shown.push(yield* Metric.dump)
+      })))
+      // All of them have ended, and so have been shown.
+      assert.includeMembers(spans, [
+        "turn/start",
+        "invoke_agent codex",
+        "codex.item userMessage",
+        "codex.item agentMessage",
+        "codex.item reasoning",
+        "execute_tool commandExecution",
+        "execute_tool fileChange",
+        "execute_tool lookup",
+        "item/commandExecution/requestApproval",
+        "item/tool/call"
+      ])
+      check(shown, 30, "spans")
     }))
 })

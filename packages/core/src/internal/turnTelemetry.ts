@@ -154,7 +154,7 @@ class TurnTelemetry implements Observer {
     if (span !== undefined) {
       for (const item of this.items.values()) Tracing.end(this.origin, item, Exit.interrupt())
       this.items.clear()
-      Tracing.annotate(span, { "codex.turn.status": status, ...spending(this.used), ...failureOf(outcome) })
+      Tracing.annotate(span, { "codex.turn.status": status, ...spending(this.used), ...resultOf(outcome) })
       Tracing.end(this.origin, span, status === "interrupted" ? Exit.interrupt() : outcome)
     }
     this.onEnd()
@@ -168,9 +168,14 @@ const endOf = (outcome: Exit.Exit<RunResult, TurnFailure>): Metrics.TurnEnd => {
   return error instanceof TurnFailed ? "failed" : error instanceof TurnInterrupted ? "interrupted" : "unknown"
 }
 
-const failureOf = (outcome: Exit.Exit<RunResult, TurnFailure>): Tracing.Attributes => {
-  const error = Exit.isSuccess(outcome) ? undefined : Option.getOrUndefined(Cause.findErrorOption(outcome.cause))
-  return { "error.type": error instanceof TurnInterrupted ? undefined : error?._tag }
+/** What the outcome says of itself: how long the server took, and what went wrong. */
+const resultOf = (outcome: Exit.Exit<RunResult, TurnFailure>): Tracing.Attributes => {
+  if (Exit.isSuccess(outcome)) return { "codex.turn.duration_ms": outcome.value.durationMs }
+  const error = Option.getOrUndefined(Cause.findErrorOption(outcome.cause))
+  return {
+    "codex.turn.duration_ms": error !== undefined && "result" in error ? error.result.durationMs : undefined,
+    "error.type": error instanceof TurnInterrupted ? undefined : error?._tag
+  }
 }
 
 const spending = (used: TokenUsageBreakdown | undefined): Tracing.Attributes => ({
