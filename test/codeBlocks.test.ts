@@ -12,7 +12,7 @@ import { run } from "./support/program.ts"
 
 const root = new URL("..", import.meta.url).pathname.replace(/\/$/, "")
 
-/** A block of TypeScript in a page, and the line that it begins at. */
+/** A block of TypeScript in a page or a doc comment, and the line that it begins at. */
 interface Block {
   readonly page: string
   readonly line: number
@@ -20,21 +20,24 @@ interface Block {
   readonly code: string
 }
 
-const fence = /^```ts\n([^]*?)^```$/gm
+/** In a page, or within a doc comment. */
+const fence = /^(?<margin> *\* |)```ts\n(?<code>[^]*?)^ *(?:\* )?```$/gm
 
 const blocksOf = (page: string): ReadonlyArray<Block> => {
   const text = readFileSync(`${root}/${page}`, "utf8")
-  return [...text.matchAll(fence)].map((match) => {
-    const line = text.slice(0, match.index).split("\n").length + 1
-    return { page, line, file: `${page.replaceAll(/[/.]/g, "-")}-${line}.ts`, code: match[1] ?? "" }
+  return [...text.matchAll(fence)].map(({ groups: { code = "", margin = "" } = {}, index }) => {
+    const line = text.slice(0, index).split("\n").length + 1
+    const file = `${page.replaceAll(/[/.]/g, "-")}-${line}.ts`
+    return { page, line, file, code: margin === "" ? code : code.replaceAll(/^ *\* ?/gm, "") }
   })
 }
 
 const pages = ["README.md", ...globSync("docs/*.md", { cwd: root }).sort()]
-const blocks = pages.flatMap(blocksOf)
+const sources = globSync("packages/{core,node}/src/**/*.ts", { cwd: root }).sort()
+const blocks = [...pages, ...sources].flatMap(blocksOf)
 const programs = blocks.filter(({ code }) => code.includes("runMain"))
 
-/** The whole pages' blocks as files of one project, beside the packages that they import. */
+/** All blocks as files of one project, beside the packages that they import. */
 class Project extends Context.Service<Project, { readonly folder: string }>()("test/Project") {
   static readonly layer = Layer.effect(
     Project,
@@ -100,48 +103,51 @@ const model = OfflineModel.layer({
 
 const environment = Project.layer.pipe(Layer.provideMerge(model), Layer.provideMerge(NodeServices.layer))
 
-layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("the code of the pages", (it) => {
-  it.effect("is valid TypeScript, checked as strictly as the packages themselves", () =>
-    Effect.gen(function*() {
-      assert.isAbove(blocks.length, 0)
-      const { folder } = yield* Project
-      const { exitCode, stdout } = yield* run(process.execPath, [
-        `${root}/node_modules/typescript/bin/tsc`,
-        "-p",
-        folder,
-        "--pretty",
-        "false"
-      ])
-      assert.strictEqual(stdout, "", "tsc has something to say; the number in a file's name is the block's line")
-      assert.strictEqual(exitCode, 0)
-    }), 60_000)
-
-  it.effect.each(pages)("%s: what it links to is there", (page) =>
-    Effect.gen(function*() {
-      const fs = yield* FileSystem.FileSystem
-      const path = yield* Path.Path
-      const text = yield* fs.readFileString(path.join(root, page))
-      for (const [, target = ""] of text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)) {
-        assert.isTrue(yield* fs.exists(path.join(root, path.dirname(page), target)), target)
-      }
-    }))
-
-  it.effect.each(programs)(
-    "$page, line $line: the program runs on the real app-server",
-    ({ file }) =>
+layer(environment, { excludeTestServices: true, timeout: "60 seconds" })(
+  "the code of the pages and doc comments",
+  (it) => {
+    it.effect("is valid TypeScript, checked as strictly as the packages themselves", () =>
       Effect.gen(function*() {
-        const { baseUrl } = yield* OfflineModel
+        assert.isAbove(blocks.length, 0)
         const { folder } = yield* Project
-        // `CodexLive` takes the home from the environment.
-        const home = yield* OfflineHome.make({ baseUrl })
-        const { exitCode, stderr, stdout } = yield* run(
-          process.execPath,
-          ["--conditions=@effect-codex/source", `${folder}/${file}`],
-          { cwd: folder, env: { CODEX_HOME: home, OPENAI_API_KEY: "sk-not-a-real-key" } }
-        )
-        assert.strictEqual(exitCode, 0, stderr + stdout)
-        assert.isAbove(stdout.length, 0, "A program has something to show")
-      }),
-    60_000
-  )
-})
+        const { exitCode, stdout } = yield* run(process.execPath, [
+          `${root}/node_modules/typescript/bin/tsc`,
+          "-p",
+          folder,
+          "--pretty",
+          "false"
+        ])
+        assert.strictEqual(stdout, "", "tsc has something to say; the number in a file's name is the block's line")
+        assert.strictEqual(exitCode, 0)
+      }), 60_000)
+
+    it.effect.each(pages)("%s: what it links to is there", (page) =>
+      Effect.gen(function*() {
+        const fs = yield* FileSystem.FileSystem
+        const path = yield* Path.Path
+        const text = yield* fs.readFileString(path.join(root, page))
+        for (const [, target = ""] of text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)) {
+          assert.isTrue(yield* fs.exists(path.join(root, path.dirname(page), target)), target)
+        }
+      }))
+
+    it.effect.each(programs)(
+      "$page, line $line: the program runs on the real app-server",
+      ({ file }) =>
+        Effect.gen(function*() {
+          const { baseUrl } = yield* OfflineModel
+          const { folder } = yield* Project
+          // `CodexLive` takes the home from the environment.
+          const home = yield* OfflineHome.make({ baseUrl })
+          const { exitCode, stderr, stdout } = yield* run(
+            process.execPath,
+            ["--conditions=@effect-codex/source", `${folder}/${file}`],
+            { cwd: folder, env: { CODEX_HOME: home, OPENAI_API_KEY: "sk-not-a-real-key" } }
+          )
+          assert.strictEqual(exitCode, 0, stderr + stdout)
+          assert.isAbove(stdout.length, 0, "A program has something to show")
+        }),
+      60_000
+    )
+  }
+)

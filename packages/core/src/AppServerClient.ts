@@ -261,6 +261,17 @@ export interface OpenGoal {
 /**
  * One connection to an app-server, after its handshake.
  *
+ * ```ts
+ * import { AppServerClient } from "@effect-codex/core"
+ * import { Effect } from "effect"
+ *
+ * const model = Effect.gen(function*() {
+ *   const client = yield* AppServerClient
+ *   const { config } = yield* client.request("config/read", {})
+ *   return config.model
+ * })
+ * ```
+ *
  * @since 0.1.0
  * @category services
  */

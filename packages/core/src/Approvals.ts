@@ -427,6 +427,20 @@ export interface Service {
  * What answers the server on the threads of a connection that have no answers of
  * their own. Where it is not provided, everything is declined.
  *
+ * ```ts
+ * import { Approvals } from "@effect-codex/core"
+ * import { NodeCodex } from "@effect-codex/node"
+ *
+ * const Live = NodeCodex.layer({
+ *   approvals: {
+ *     policy: Approvals.firstMatch(
+ *       Approvals.acceptCommands(["git status", "npm test"]),
+ *       Approvals.acceptPaths(["/srv/project/docs"])
+ *     )
+ *   }
+ * })
+ * ```
+ *
  * @since 0.1.0
  * @category services
  */

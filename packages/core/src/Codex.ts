@@ -105,6 +105,18 @@ export interface ThreadPageOptions extends ThreadFilter {
 /**
  * The Codex agent.
  *
+ * ```ts
+ * import { Codex } from "@effect-codex/core"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const codex = yield* Codex
+ *   const thread = yield* codex.startThread({ model: "gpt-5.4", sandbox: "readOnly" })
+ *   const { finalResponse } = yield* thread.run("What does this repository do?")
+ *   return finalResponse
+ * })
+ * ```
+ *
  * @since 0.1.0
  * @category services
  */

@@ -55,6 +55,24 @@ export interface Options {
  * model can use. So does a call of a tool that needs approval, as there is nobody
  * to ask. A call is interrupted when its turn ends.
  *
+ * ```ts
+ * import { Codex, CodexTools } from "@effect-codex/core"
+ * import { Effect, Schema } from "effect"
+ * import { Tool, Toolkit } from "effect/ai"
+ *
+ * const Kit = Toolkit.make(Tool.make("weather", {
+ *   description: "The weather in a city, in degrees Celsius",
+ *   parameters: Schema.Struct({ city: Schema.String }),
+ *   success: Schema.Struct({ degrees: Schema.Finite })
+ * }))
+ *
+ * const program = Effect.gen(function*() {
+ *   const codex = yield* Codex
+ *   const thread = yield* codex.startThread({ tools: CodexTools.fromToolkit(Kit, { timeout: "10 seconds" }) })
+ *   return yield* thread.run("How warm is it in Rome?")
+ * }).pipe(Effect.provide(Kit.toLayer({ weather: () => Effect.succeed({ degrees: 21 }) })))
+ * ```
+ *
  * @since 0.1.0
  * @category constructors
  */

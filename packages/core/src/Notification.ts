@@ -24,7 +24,9 @@ interface Origin {
  * @category models
  */
 export interface Notification<M extends ServerNotificationMethod> extends Origin {
+  /** What it tells of; the type of `params` follows from it. */
   readonly method: M
+  /** What it tells. */
   readonly params: ServerNotificationParams[M]
 }
 
@@ -46,7 +48,9 @@ export type ServerNotification<M extends ServerNotificationMethod = ServerNotifi
  * @category models
  */
 export interface UnknownNotification extends Origin {
+  /** The method as the server named it. */
   readonly method: UnknownMember
+  /** The payload as it came, not decoded. */
   readonly params: unknown
 }
 
@@ -58,7 +62,9 @@ export interface UnknownNotification extends Origin {
  * @category models
  */
 export interface DecodeFailure extends Origin {
+  /** Told by this client, not by the server. */
   readonly method: "client/decodeFailure"
+  /** The failure. */
   readonly params: { readonly error: DecodeError }
 }
 
@@ -70,7 +76,9 @@ export interface DecodeFailure extends Origin {
  * @category models
  */
 export interface Lagged extends Origin {
+  /** Told by this client, not by the server. */
   readonly method: "client/lagged"
+  /** How many events are missing. */
   readonly params: { readonly dropped: number }
 }
 
@@ -82,7 +90,9 @@ export interface Lagged extends Origin {
  * @category models
  */
 export interface Restarted extends Origin {
+  /** Told by this client, not by the server. */
   readonly method: "client/restarted"
+  /** What came back and what did not. */
   readonly params: {
     /** How many tries it took since the last healthy run. */
     readonly attempt: number
@@ -111,7 +121,9 @@ export type TurnEvent = ServerNotification | DecodeFailure
  * @category models
  */
 export interface ChildEvent extends Origin {
+  /** Told by this client, not by the server. */
   readonly method: "client/childEvent"
+  /** The event, and whose it is. */
   readonly params: {
     /** The thread of the agent. */
     readonly childThreadId: string

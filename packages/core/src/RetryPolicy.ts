@@ -67,6 +67,12 @@ export const isOverload = (error: unknown): error is Overload =>
  * retry the failure is `RetryLimitExceeded` with the last overload; without a retry
  * it is the overload itself.
  *
+ * ```ts
+ * import { retryOnOverload, RetryPolicy, type Thread } from "@effect-codex/core"
+ *
+ * const ask = (thread: Thread) => thread.run("Say hello.").pipe(retryOnOverload(RetryPolicy.overload))
+ * ```
+ *
  * @since 0.1.0
  * @category combinators
  */

@@ -43,6 +43,18 @@ export interface RunOptions extends TurnOptions {
 /**
  * Options of `thread.run` for an answer in the shape of a Schema.
  *
+ * ```ts
+ * import type { Thread } from "@effect-codex/core"
+ * import { Effect, Schema } from "effect"
+ *
+ * const Review = Schema.Struct({ title: Schema.String, risks: Schema.Array(Schema.String) })
+ *
+ * const risks = (thread: Thread) =>
+ *   thread.run("Review the last change.", { output: Review, repairs: 1 }).pipe(
+ *     Effect.map(({ output }) => output.risks)
+ *   )
+ * ```
+ *
  * @since 0.1.0
  * @category models
  */

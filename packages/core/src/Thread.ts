@@ -201,6 +201,21 @@ export interface ThreadMetadataOptions {
 /**
  * A thread of the connected app-server.
  *
+ * ```ts
+ * import type { Thread } from "@effect-codex/core"
+ * import { Console, Effect, Stream } from "effect"
+ *
+ * // The messages of a turn, as they are completed.
+ * const messages = (thread: Thread) =>
+ *   thread.stream("What changed this week?").pipe(
+ *     Stream.runForEach((event) =>
+ *       event.method === "item/completed" && event.params.item.type === "agentMessage"
+ *         ? Console.log(event.params.item.text)
+ *         : Effect.void
+ *     )
+ *   )
+ * ```
+ *
  * @since 0.1.0
  * @category models
  */

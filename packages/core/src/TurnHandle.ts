@@ -27,6 +27,18 @@ import type { RunResult } from "./RunResult.ts"
  * One turn of the agent, held until its scope closes. `Event` is what its `events`
  * are: with `includeChildren` those of the agents that it has at work too.
  *
+ * ```ts
+ * import type { Thread } from "@effect-codex/core"
+ * import { Console, Effect, Stream } from "effect"
+ *
+ * const story = Effect.fn("story")(function*(thread: Thread) {
+ *   const turn = yield* thread.turn("Tell me a story.")
+ *   yield* turn.text.pipe(Stream.take(100), Stream.runForEach((delta) => Console.log(delta)))
+ *   yield* turn.steer("Come to an end.")
+ *   return yield* turn.result
+ * }, Effect.scoped)
+ * ```
+ *
  * @since 0.1.0
  * @category models
  */

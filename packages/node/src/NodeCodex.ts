@@ -128,6 +128,10 @@ export const layer = <E = never, R = never>(
  * **Example** (Going on with a thread after a restart)
  *
  * ```ts
+ * import { Codex, type Thread } from "@effect-codex/core"
+ * import { NodeCodex } from "@effect-codex/node"
+ * import { Effect } from "effect"
+ *
  * const program = Effect.gen(function*() {
  *   const codex = yield* Codex
  *   const first = yield* codex.startThread()
@@ -135,7 +139,7 @@ export const layer = <E = never, R = never>(
  *   yield* run(first).pipe(
  *     Effect.catchTag("AppServerExited", () => Effect.flatMap(codex.resumeThread(first.id), run))
  *   )
- * })
+ * }).pipe(Effect.provide(NodeCodex.layerSupervised()))
  * ```
  *
  * @since 0.1.0
@@ -272,6 +276,17 @@ export const layerTransport = (
 
 /**
  * The agent with every default.
+ *
+ * ```ts
+ * import { Codex } from "@effect-codex/core"
+ * import { CodexLive } from "@effect-codex/node"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const codex = yield* Codex
+ *   return codex.metadata.version
+ * }).pipe(Effect.provide(CodexLive))
+ * ```
  *
  * @since 0.1.0
  * @category layers

@@ -34,6 +34,21 @@ export interface Options<E = never, R = never> {
  * Starts an offline model, a home for it and the app-server on both. The scope
  * ends them in the opposite order and removes the home.
  *
+ * ```ts
+ * import { Codex } from "@effect-codex/core"
+ * import { OfflineCodex, OfflineModel } from "@effect-codex/node/testing"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const codex = yield* Codex
+ *   const model = yield* OfflineModel
+ *   yield* model.enqueue(OfflineModel.text("Hello!"))
+ *   const thread = yield* codex.startThread()
+ *   const { finalResponse } = yield* thread.run("Say hello.")
+ *   return finalResponse === "Hello!"
+ * }).pipe(Effect.provide(OfflineCodex.layer()))
+ * ```
+ *
  * @since 0.1.0
  * @category layers
  */

@@ -79,6 +79,7 @@ export type Outcome = "answered" | "cut" | "disconnected" | "unscripted"
 export interface ModelRequest {
   /** The number of the request, from 1, in order of arrival. The ids of the reply's items carry it. */
   readonly index: number
+  /** The path of the URL, without its query. */
   readonly path: string
   /** The headers with lower-case names, without authorization and cookies. */
   readonly headers: { readonly [name: string]: string }
@@ -88,16 +89,21 @@ export interface ModelRequest {
   readonly turnId: string | undefined
   /** Why the app-server asks, such as `turn` or `compaction`. */
   readonly kind: string | undefined
+  /** The id of the model that is asked. */
   readonly model: string | undefined
   /** `instructions`, or else the text of the first developer message: the app-server uses either by model. */
   readonly instructions: string | undefined
+  /** The conversation until now, oldest first. */
   readonly input: ReadonlyArray<typeof InputItem.Type>
   /** The texts of the last user message, joined by line breaks; the empty string where there is none. */
   readonly text: string
   /** The output that the request brings for a tool call, by call id. */
   readonly toolOutput: (callId: string) => Schema.Json | undefined
+  /** The tools that the model may call. */
   readonly tools: ReadonlyArray<typeof Tool.Type>
+  /** How much the model is to reason: `reasoning.effort`. */
   readonly effort: string | undefined
+  /** How its reasoning is to be summarised: `reasoning.summary`. */
   readonly summary: string | undefined
   /** `text.format`: the output schema of the turn. */
   readonly format: Schema.Json | undefined

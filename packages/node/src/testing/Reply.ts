@@ -52,8 +52,11 @@ export interface Usage {
  * @since 0.1.0
  */
 export interface Gate {
+  /** Completes when a reply stands at the gate. */
   readonly reached: Effect.Effect<void>
+  /** Lets every reply through, for good. */
   readonly open: Effect.Effect<void>
+  /** What a reply does that comes to the gate: it tells that it is there, and waits until the gate is open. */
   readonly pass: Effect.Effect<void>
 }
 
@@ -65,6 +68,7 @@ export interface Gate {
  */
 export interface Pause {
   readonly _tag: "Pause"
+  /** The reply goes on when this has run. */
   readonly wait: Effect.Effect<void>
 }
 
@@ -165,8 +169,11 @@ export type Part = Message | Reasoning | FunctionCall | Item | Event | Pause | U
  */
 export interface HttpReply {
   readonly _tag: "Http"
+  /** The HTTP status. */
   readonly status: number
+  /** What is sent as JSON. */
   readonly body: Schema.Json
+  /** Headers besides the content type. */
   readonly headers: { readonly [name: string]: string }
 }
 
