@@ -58,7 +58,7 @@ describe("what the package exports", () => {
   })
 
   it("under testing is curated", () => {
-    assert.deepStrictEqual(Object.keys(Testing).sort(), ["Transcript"])
+    assert.deepStrictEqual(Object.keys(Testing).sort(), ["AgentFailure", "Refusal", "TestAppServer", "Transcript"])
   })
 
   it("under types are models of the protocol", () => {

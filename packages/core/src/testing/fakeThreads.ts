@@ -1,0 +1,884 @@
+/**
+ * The threads and turns of an app-server in memory, which behave as those of the real
+ * one were seen to; what they do in a turn is up to scripts.
+ */
+import {
+  type ApprovalsReviewer,
+  AskForApproval,
+  codexVersion,
+  type CommandExecutionApprovalDecision,
+  type DynamicToolCallResponse,
+  type FileChangeApprovalDecision,
+  type Model,
+  type ReasoningEffort,
+  SandboxPolicy,
+  type ServerNotificationMethod,
+  type ServerNotificationParams,
+  type Thread,
+  type ThreadItem,
+  type ThreadListParams,
+  type ThreadStartParams,
+  type ThreadStartResponse,
+  type ThreadStatus,
+  type TokenUsageBreakdown,
+  type Turn,
+  type TurnError,
+  type TurnStartParams,
+  type TurnStatus,
+  UserInput
+} from "@effect-codex/generated"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { METHOD_NOT_FOUND } from "../internal/responseError.ts"
+import { AgentFailure, type AgentTurn, type Script, type Usage } from "./agentTurn.ts"
+import { type FakeConnection, type Handlers, invalidRequest, type Refusal, refuse } from "./fakeConnection.ts"
+
+/** What an app-server in memory says of itself. */
+export interface Place {
+  readonly codexHome: string
+  readonly cwd: string
+  readonly models: ReadonlyArray<Model>
+}
+
+type Item<Type extends ThreadItem["type"]> = Extract<ThreadItem, { readonly type: Type }>
+
+interface StoredTurn {
+  readonly id: string
+  /** What the history keeps: what was said, and not what was done. */
+  readonly items: Array<ThreadItem>
+  readonly startedAt: number
+  status: TurnStatus
+  error: TurnError | null
+  completedAt: number | null
+  durationMs: number | null
+}
+
+interface Running {
+  readonly turn: StoredTurn
+  readonly params: TurnStartParams
+  readonly steered: Array<ReadonlyArray<UserInput>>
+  /** Whether `turn/started` was told: before that the server does not interrupt it. */
+  active: boolean
+  fiber: Fiber.Fiber<void> | undefined
+  last: Item<"agentMessage"> | undefined
+}
+
+interface FakeThread {
+  readonly id: string
+  readonly ephemeral: boolean
+  readonly forkedFromId: string | null
+  readonly createdAt: number
+  readonly turns: Array<StoredTurn>
+  readonly acceptedCommands: Set<string>
+  cwd: string
+  model: string
+  effort: ReasoningEffort | null
+  approvalPolicy: AskForApproval
+  approvalsReviewer: ApprovalsReviewer
+  sandbox: SandboxPolicy
+  acceptsChanges: boolean
+  name: string | null
+  /** Grows each time: what was used last comes first in lists. */
+  used: number
+  updatedAt: number
+  archived: boolean
+  loaded: boolean
+  subscribed: boolean
+  failed: boolean
+  total: TokenUsageBreakdown
+  running: Running | undefined
+}
+
+const decodePolicy = Schema.decodeUnknownSync(AskForApproval)
+const decodeSandbox = Schema.decodeUnknownSync(SandboxPolicy)
+const decodeInput = Schema.decodeUnknownSync(Schema.Array(UserInput))
+
+const none: TokenUsageBreakdown = {
+  totalTokens: 0,
+  inputTokens: 0,
+  cachedInputTokens: 0,
+  cacheWriteInputTokens: 0,
+  outputTokens: 0,
+  reasoningOutputTokens: 0
+}
+
+const CONTEXT_WINDOW = 258_400
+const PAGE = 25
+
+const sandboxOf = (mode: ThreadStartParams["sandbox"]): SandboxPolicy => {
+  switch (mode) {
+    case "danger-full-access":
+      return { type: "dangerFullAccess" }
+    case "workspace-write":
+      return {
+        type: "workspaceWrite",
+        writableRoots: [],
+        networkAccess: false,
+        excludeTmpdirEnvVar: false,
+        excludeSlashTmp: false
+      }
+    default:
+      return { type: "readOnly", networkAccess: false }
+  }
+}
+
+const textOf = (input: ReadonlyArray<UserInput>): string =>
+  input.flatMap((part) => part.type === "text" && "text" in part && typeof part.text === "string" ? [part.text] : [])
+    .join("\n")
+
+/** As a shell's word, the way the server shows it. */
+const quoted = (word: string): string => {
+  if (/^[\w@%+=:,./-]+$/.test(word)) return word
+  return word.includes("'") ? `"${word.replace(/["\\$`]/g, "\\$&")}"` : `'${word}'`
+}
+
+const wordsOf = (text: string): ReadonlyArray<string> => text.match(/\S+\s*|\s+/g) ?? []
+
+const noRollout = (id: string): Refusal => invalidRequest(`no rollout found for thread id ${id}`)
+const notFound = (id: string): Refusal => invalidRequest(`thread not found: ${id}`)
+
+/** Where the agent has the user asked. */
+const asksUser = (thread: FakeThread): boolean =>
+  thread.approvalPolicy !== "never" && thread.approvalsReviewer === "user"
+
+export const make = (
+  connection: FakeConnection,
+  place: Place,
+  next: (turn: AgentTurn) => Effect.Effect<Script>
+): { readonly handlers: Handlers } => {
+  const threads = new Map<string, FakeThread>()
+  let ids = 0
+  let items = 0
+  let uses = 0
+
+  const newId = (): string => `00000000-0000-7000-9000-${String(++ids).padStart(12, "0")}`
+  const nowMs = Clock.currentTimeMillis
+  const now = Effect.map(nowMs, (millis) => Math.floor(millis / 1_000))
+
+  // ---------------------------------------------------------------------------
+  // Models
+  // ---------------------------------------------------------------------------
+
+  const statusOf = (thread: FakeThread): ThreadStatus =>
+    !thread.loaded
+      ? { type: "notLoaded" }
+      : thread.running !== undefined
+      ? { type: "active", activeFlags: [] }
+      : { type: thread.failed ? "systemError" : "idle" }
+
+  const turnOf = (turn: StoredTurn, view: "notLoaded" | "full"): Turn => ({
+    id: turn.id,
+    rootTurnId: turn.id,
+    items: view === "full" ? [...turn.items] : [],
+    itemsView: view,
+    status: turn.status,
+    error: turn.error,
+    startedAt: turn.startedAt,
+    completedAt: turn.completedAt,
+    durationMs: turn.durationMs
+  })
+
+  const previewOf = (thread: FakeThread): string => {
+    const first = thread.turns[0]?.items[0]
+    return first?.type === "userMessage" && "content" in first && Array.isArray(first.content)
+      ? textOf(decodeInput(first.content))
+      : ""
+  }
+
+  const threadOf = (thread: FakeThread, withTurns = false): Thread => ({
+    id: thread.id,
+    sessionId: thread.id,
+    forkedFromId: thread.forkedFromId,
+    parentThreadId: null,
+    preview: previewOf(thread),
+    ephemeral: thread.ephemeral,
+    projectId: null,
+    modelProvider: "openai",
+    model: thread.model,
+    reasoningEffort: thread.effort,
+    createdAt: thread.createdAt,
+    updatedAt: thread.updatedAt,
+    recencyAt: thread.updatedAt,
+    status: statusOf(thread),
+    path: thread.ephemeral
+      ? null
+      : `${place.codexHome}/${thread.archived ? "archived_sessions" : "sessions"}/rollout-${thread.id}.jsonl`,
+    cwd: thread.cwd,
+    cliVersion: codexVersion,
+    source: "vscode",
+    name: thread.name,
+    turns: withTurns ? thread.turns.map((turn) => turnOf(turn, "full")) : []
+  })
+
+  const loadedOf = (thread: FakeThread, withTurns: boolean): ThreadStartResponse => ({
+    thread: threadOf(thread, withTurns),
+    model: thread.model,
+    modelProvider: "openai",
+    serviceTier: null,
+    cwd: thread.cwd,
+    approvalPolicy: thread.approvalPolicy,
+    approvalsReviewer: thread.approvalsReviewer,
+    sandbox: thread.sandbox,
+    reasoningEffort: thread.effort
+  })
+
+  // ---------------------------------------------------------------------------
+  // Telling
+  // ---------------------------------------------------------------------------
+
+  const tell = <M extends ServerNotificationMethod>(
+    thread: FakeThread,
+    method: M,
+    params: ServerNotificationParams[M]
+  ): Effect.Effect<void> =>
+    thread.subscribed || method === "thread/status/changed" ? connection.notify(method, params) : Effect.void
+
+  const tellStatus = (thread: FakeThread, status = statusOf(thread)): Effect.Effect<void> =>
+    tell(thread, "thread/status/changed", { threadId: thread.id, status })
+
+  const tellUsage = (thread: FakeThread, turnId: string, last: TokenUsageBreakdown): Effect.Effect<void> =>
+    tell(thread, "thread/tokenUsage/updated", {
+      threadId: thread.id,
+      turnId,
+      tokenUsage: { total: thread.total, last, modelContextWindow: CONTEXT_WINDOW }
+    })
+
+  // ---------------------------------------------------------------------------
+  // Turns
+  // ---------------------------------------------------------------------------
+
+  const agentTurn = (thread: FakeThread, running: Running, input: ReadonlyArray<UserInput>) => {
+    const { turn } = running
+    const at = { threadId: thread.id, turnId: turn.id }
+    let cost: Usage = { input: 10, output: 5 }
+    /** Whether the model has been asked since tokens were told of the last time. */
+    let asked = true
+
+    const begin = (item: ThreadItem): Effect.Effect<number> =>
+      Effect.flatMap(nowMs, (startedAtMs) =>
+        Effect.as(
+          tell(thread, "item/started", { ...at, item: { ...item, startedAtMs, completedAtMs: null }, startedAtMs }),
+          startedAtMs
+        ))
+
+    const complete = <I extends ThreadItem>(item: I, startedAtMs: number): Effect.Effect<I> =>
+      Effect.flatMap(nowMs, (completedAtMs) => {
+        const completed: I = { ...item, startedAtMs, completedAtMs }
+        return Effect.as(
+          tell(thread, "item/completed", { ...at, item: completed, completedAtMs, contentTokenCount: null }),
+          completed
+        )
+      })
+
+    /** One request to the model has ended. */
+    const spend = Effect.suspend(() => {
+      asked = false
+      const { cachedInput = 0, input = 0, output = 0, reasoningOutput = 0 } = cost
+      const last: TokenUsageBreakdown = {
+        ...none,
+        inputTokens: input,
+        cachedInputTokens: cachedInput,
+        outputTokens: output,
+        reasoningOutputTokens: reasoningOutput,
+        totalTokens: input + output
+      }
+      const { total } = thread
+      thread.total = {
+        totalTokens: total.totalTokens + last.totalTokens,
+        inputTokens: total.inputTokens + input,
+        cachedInputTokens: total.cachedInputTokens + cachedInput,
+        cacheWriteInputTokens: total.cacheWriteInputTokens ?? 0,
+        outputTokens: total.outputTokens + output,
+        reasoningOutputTokens: total.reasoningOutputTokens + reasoningOutput
+      }
+      return tellUsage(thread, turn.id, last)
+    })
+
+    const hear = (parts: ReadonlyArray<UserInput>): Effect.Effect<void> =>
+      Effect.gen(function*() {
+        const item: Item<"userMessage"> = { type: "userMessage", id: newId(), clientId: null, content: parts }
+        turn.items.push(yield* complete(item, yield* begin(item)))
+        asked = true
+      })
+
+    const say: AgentTurn["say"] = (text, options) =>
+      Effect.gen(function*() {
+        const id = `msg_${++items}`
+        const parts = typeof text === "string" ? wordsOf(text) : text
+        const item = (text: string): Item<"agentMessage"> => ({
+          type: "agentMessage",
+          id,
+          text,
+          phase: options?.phase ?? null,
+          memoryCitation: null
+        })
+        asked = true
+        const startedAtMs = yield* begin(item(""))
+        for (const delta of parts) yield* tell(thread, "item/agentMessage/delta", { ...at, itemId: id, delta })
+        const completed = yield* complete(item(parts.join("")), startedAtMs)
+        turn.items.push(completed)
+        if (completed.phase !== "commentary") running.last = completed
+        return id
+      })
+
+    /** Asks for leave, and says meanwhile that the thread waits for it. */
+    const approve = <D>(question: Effect.Effect<{ readonly decision: D }, Refusal>): Effect.Effect<D | undefined> =>
+      Effect.gen(function*() {
+        yield* tellStatus(thread, { type: "active", activeFlags: ["waitingOnApproval"] })
+        const answer = yield* Effect.result(question)
+        yield* tellStatus(thread)
+        // An error for an answer is no answer.
+        return answer._tag === "Success" ? answer.success.decision : undefined
+      })
+
+    const command: AgentTurn["command"] = ({ approval, command, exitCode = 0, output = "" }) =>
+      Effect.gen(function*() {
+        const itemId = `call_${++items}`
+        const shown = `/bin/bash -lc ${quoted(command)}`
+        const about = {
+          command: shown,
+          cwd: thread.cwd,
+          commandActions: [{ type: "unknown" as const, command }]
+        }
+        const asks = approval !== undefined && asksUser(thread) && !thread.acceptedCommands.has(command)
+        const started: Item<"commandExecution"> = {
+          type: "commandExecution",
+          id: itemId,
+          ...about,
+          processId: asks ? null : String(items),
+          source: asks ? "agent" : "unifiedExecStartup",
+          status: "inProgress",
+          aggregatedOutput: null,
+          exitCode: null,
+          durationMs: null
+        }
+        const startedAtMs = yield* begin(started)
+        let decision: CommandExecutionApprovalDecision | undefined = "accept"
+        if (asks) {
+          decision = yield* approve(connection.ask("item/commandExecution/requestApproval", {
+            ...at,
+            itemId,
+            startedAtMs,
+            kind: "command",
+            environmentId: "local",
+            reason: approval === true ? null : approval,
+            ...about,
+            proposedExecpolicyAmendment: command.split(/\s+/),
+            availableDecisions: [
+              "accept",
+              { acceptWithExecpolicyAmendment: { execpolicy_amendment: command.split(/\s+/) } },
+              "cancel"
+            ]
+          }, thread.id))
+        }
+        if (decision === "acceptForSession") thread.acceptedCommands.add(command)
+        if (decision === undefined || decision === "decline" || decision === "cancel") {
+          yield* complete({ ...started, status: decision === undefined ? "failed" : "declined" }, startedAtMs)
+          if (decision === "cancel") return yield* Effect.interrupt
+        } else {
+          const parts = typeof output === "string" ? [] : output
+          for (const delta of parts) {
+            yield* tell(thread, "item/commandExecution/outputDelta", { ...at, itemId, delta })
+          }
+          yield* complete({
+            ...started,
+            processId: started.processId ?? String(items),
+            source: "unifiedExecStartup",
+            status: exitCode === 0 ? "completed" : "failed",
+            aggregatedOutput: typeof output === "string" ? output : output.join(""),
+            exitCode,
+            durationMs: 0
+          }, startedAtMs)
+        }
+        yield* spend
+        return decision === undefined || decision === "decline" || decision === "acceptForSession"
+          ? decision ?? "decline"
+          : "accept"
+      })
+
+    const changeFiles: AgentTurn["changeFiles"] = ({ approval, changes }) =>
+      Effect.gen(function*() {
+        const itemId = `call_${++items}`
+        const started: Item<"fileChange"> = { type: "fileChange", id: itemId, changes, status: "inProgress" }
+        const startedAtMs = yield* begin(started)
+        let decision: FileChangeApprovalDecision | undefined = "accept"
+        if (approval !== undefined && asksUser(thread) && !thread.acceptsChanges) {
+          decision = yield* approve(connection.ask("item/fileChange/requestApproval", {
+            ...at,
+            itemId,
+            startedAtMs,
+            reason: approval === true ? null : approval,
+            grantRoot: null
+          }, thread.id))
+        }
+        if (decision === "acceptForSession") thread.acceptsChanges = true
+        const accepted = decision === "accept" || decision === "acceptForSession"
+        yield* complete(
+          { ...started, status: accepted ? "completed" : decision === undefined ? "failed" : "declined" },
+          startedAtMs
+        )
+        if (decision === "cancel") return yield* Effect.interrupt
+        yield* spend
+        return decision ?? "decline"
+      })
+
+    const callTool: AgentTurn["callTool"] = (call) =>
+      Effect.gen(function*() {
+        const id = `call_${++items}`
+        const started: Item<"dynamicToolCall"> = {
+          type: "dynamicToolCall",
+          id,
+          namespace: call.namespace ?? null,
+          tool: call.tool,
+          arguments: call.arguments,
+          status: "inProgress",
+          contentItems: null,
+          success: null,
+          durationMs: null
+        }
+        const startedAtMs = yield* begin(started)
+        const answer: DynamicToolCallResponse = yield* connection.ask("item/tool/call", {
+          ...at,
+          callId: id,
+          namespace: call.namespace ?? null,
+          tool: call.tool,
+          arguments: call.arguments
+        }, thread.id).pipe(
+          Effect.orElseSucceed((): DynamicToolCallResponse => ({
+            success: false,
+            contentItems: [{ type: "inputText", text: "dynamic tool request failed" }]
+          }))
+        )
+        yield* complete({
+          ...started,
+          status: answer.success ? "completed" : "failed",
+          contentItems: answer.contentItems.map((part) => ({ ...part })),
+          success: answer.success,
+          durationMs: 0
+        }, startedAtMs)
+        yield* spend
+        return answer
+      })
+
+    const self: AgentTurn = {
+      ...at,
+      text: textOf(input),
+      params: running.params,
+      before: thread.turns.indexOf(turn),
+      say,
+      commentary: (text) => say(text, { phase: "commentary" }),
+      json: (value) => say([JSON.stringify(value)]),
+      reason: (...summary) =>
+        Effect.gen(function*() {
+          const id = `rs_${++items}`
+          const item = (summary: ReadonlyArray<string>): Item<"reasoning"> => ({
+            type: "reasoning",
+            id,
+            summary,
+            content: []
+          })
+          asked = true
+          const startedAtMs = yield* begin(item([]))
+          for (const [summaryIndex, delta] of summary.entries()) {
+            yield* tell(thread, "item/reasoning/summaryPartAdded", { ...at, itemId: id, summaryIndex })
+            yield* tell(thread, "item/reasoning/summaryTextDelta", { ...at, itemId: id, summaryIndex, delta })
+          }
+          yield* complete(item(summary), startedAtMs)
+          return id
+        }),
+      command,
+      changeFiles,
+      callTool,
+      ask: (method, params) => connection.ask(method, params, thread.id),
+      notify: (method, params) => tell(thread, method, params),
+      usage: (usage) =>
+        Effect.sync(() => {
+          cost = usage
+        }),
+      flood: (events) =>
+        Effect.forEach(
+          Array.from({ length: events }, (_, summaryIndex) => summaryIndex),
+          (summaryIndex) =>
+            tell(thread, "item/reasoning/summaryPartAdded", { ...at, itemId: `rs_${items}`, summaryIndex }),
+          { discard: true }
+        ),
+      retrying: (message, info) =>
+        tell(thread, "error", {
+          ...at,
+          willRetry: true,
+          error: { message, codexErrorInfo: info ?? null, additionalDetails: null }
+        }),
+      fail: (description, info) => Effect.fail(new AgentFailure({ description, info: info ?? null }))
+    }
+    return { self, hear, spend: Effect.suspend(() => asked ? spend : Effect.void) }
+  }
+
+  const perform = (script: Script, turn: AgentTurn): Effect.Effect<void, AgentFailure> =>
+    typeof script === "string" ? Effect.asVoid(turn.say(script)) : Effect.asVoid(script(turn))
+
+  /** From the first script to the last: what is steered in while one runs is answered by a further one. */
+  const play = (thread: FakeThread, running: Running): Effect.Effect<void, AgentFailure> =>
+    Effect.gen(function*() {
+      let input: ReadonlyArray<UserInput> | undefined = decodeInput(running.params.input)
+      while (input !== undefined) {
+        const { hear, self, spend } = agentTurn(thread, running, input)
+        yield* hear(input)
+        yield* perform(yield* next(self), self)
+        yield* spend
+        input = running.steered.shift()
+      }
+    })
+
+  const conclude = (thread: FakeThread, running: Running, exit: Exit.Exit<void, AgentFailure>) =>
+    Effect.gen(function*() {
+      const { turn } = running
+      const failure = Exit.isFailure(exit) ? Cause.findErrorOption(exit.cause) : Option.none()
+      turn.status = Exit.isSuccess(exit) ? "completed" : Option.isSome(failure) ? "failed" : "interrupted"
+      turn.completedAt = yield* now
+      turn.durationMs = (turn.completedAt - turn.startedAt) * 1_000
+      thread.running = undefined
+      thread.updatedAt = turn.completedAt
+      thread.used = ++uses
+      thread.failed = turn.status === "failed"
+      if (thread.loaded) yield* tellStatus(thread)
+      if (Option.isSome(failure)) {
+        const { description, info } = failure.value
+        turn.error = { message: description, codexErrorInfo: info, additionalDetails: null }
+        yield* tell(thread, "error", { threadId: thread.id, turnId: turn.id, willRetry: false, error: turn.error })
+      }
+      const said = turn.status === "completed" && running.last !== undefined ? [running.last] : []
+      yield* tell(thread, "turn/completed", {
+        threadId: thread.id,
+        turn: {
+          ...turnOf(turn, "notLoaded"),
+          items: said,
+          itemsView: turn.status === "completed" ? "summary" : "notLoaded"
+        }
+      })
+      yield* connection.resolveAll(thread.id)
+    })
+
+  const begin = (
+    thread: FakeThread,
+    params: TurnStartParams,
+    respond: (result: { readonly turn: Turn }) => Effect.Effect<void>
+  ) =>
+    Effect.gen(function*() {
+      const turn: StoredTurn = {
+        id: newId(),
+        items: [],
+        startedAt: yield* now,
+        status: "inProgress",
+        error: null,
+        completedAt: null,
+        durationMs: null
+      }
+      const running: Running = { turn, params, steered: [], active: false, fiber: undefined, last: undefined }
+      thread.running = running
+      thread.turns.push(turn)
+      yield* respond({ turn: { ...turnOf(turn, "notLoaded"), startedAt: null } })
+      const work = Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function*() {
+          yield* tellStatus(thread)
+          yield* tell(thread, "turn/started", { threadId: thread.id, turn: turnOf(turn, "notLoaded") })
+          running.active = true
+          const exit = yield* Effect.exit(restore(play(thread, running)))
+          if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) {
+            return yield* Effect.failCause(Cause.die(Cause.squash(exit.cause)))
+          }
+          yield* conclude(thread, running, exit)
+        })
+      )
+      running.fiber = yield* connection.fork(work)
+    })
+
+  const stop = (thread: FakeThread): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const fiber = thread.running?.fiber
+      return fiber === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(fiber))
+    })
+
+  // ---------------------------------------------------------------------------
+  // Threads
+  // ---------------------------------------------------------------------------
+
+  type Settings = Pick<
+    ThreadStartParams,
+    "model" | "cwd" | "approvalPolicy" | "approvalsReviewer" | "sandbox"
+  >
+
+  const configure = (thread: FakeThread, settings: Settings): void => {
+    thread.model = settings.model ?? thread.model
+    thread.cwd = settings.cwd ?? thread.cwd
+    if (settings.approvalPolicy != null) thread.approvalPolicy = decodePolicy(settings.approvalPolicy)
+    thread.approvalsReviewer = settings.approvalsReviewer ?? thread.approvalsReviewer
+    if (settings.sandbox != null) thread.sandbox = sandboxOf(settings.sandbox)
+  }
+
+  const create = (settings: Settings, fields: Partial<FakeThread>): Effect.Effect<FakeThread> =>
+    Effect.map(now, (createdAt) => {
+      const thread: FakeThread = {
+        id: newId(),
+        ephemeral: false,
+        forkedFromId: null,
+        createdAt,
+        turns: [],
+        acceptedCommands: new Set(),
+        cwd: place.cwd,
+        model: place.models.find(({ isDefault }) => isDefault)?.id ?? "gpt-5.4",
+        effort: null,
+        approvalPolicy: "on-request",
+        approvalsReviewer: "user",
+        sandbox: sandboxOf("read-only"),
+        acceptsChanges: false,
+        name: null,
+        used: ++uses,
+        updatedAt: createdAt,
+        archived: false,
+        loaded: true,
+        subscribed: true,
+        failed: false,
+        total: none,
+        running: undefined,
+        ...fields
+      }
+      configure(thread, settings)
+      threads.set(thread.id, thread)
+      return thread
+    })
+
+  /** A thread that is stored: one that has had a turn. */
+  const stored = (id: string): Effect.Effect<FakeThread, Refusal> => {
+    const thread = threads.get(id)
+    return thread === undefined || thread.ephemeral || thread.turns.length === 0
+      ? Effect.fail(noRollout(id))
+      : Effect.succeed(thread)
+  }
+
+  const loaded = (id: string): Effect.Effect<FakeThread, Refusal> => {
+    const thread = threads.get(id)
+    return thread === undefined || !thread.loaded ? Effect.fail(notFound(id)) : Effect.succeed(thread)
+  }
+
+  const known = (id: string): Effect.Effect<FakeThread, Refusal> => {
+    const thread = threads.get(id)
+    return thread === undefined ? Effect.fail(invalidRequest(`thread not loaded: ${id}`)) : Effect.succeed(thread)
+  }
+
+  const unload = (thread: FakeThread): Effect.Effect<void> =>
+    Effect.andThen(
+      stop(thread),
+      Effect.sync(() => {
+        thread.loaded = false
+        thread.failed = false
+      })
+    )
+
+  const handlers: Handlers = {
+    "thread/start": (params, respond) =>
+      Effect.gen(function*() {
+        const thread = yield* create(params, { ephemeral: params.ephemeral === true })
+        yield* respond(loadedOf(thread, false))
+        yield* tell(thread, "thread/started", { thread: threadOf(thread) })
+      }),
+    "thread/resume": (params, respond) =>
+      Effect.gen(function*() {
+        const thread = yield* stored(params.threadId)
+        if (thread.archived) return yield* noRollout(params.threadId)
+        const wasLoaded = thread.loaded
+        thread.loaded = true
+        thread.subscribed = true
+        configure(thread, params)
+        if (!wasLoaded) yield* tellStatus(thread)
+        yield* respond(loadedOf(thread, params.excludeTurns !== true))
+        const last = thread.turns.at(-1)
+        if (!wasLoaded && last !== undefined) yield* tellUsage(thread, last.id, none)
+        yield* tell(thread, "thread/goal/cleared", { threadId: thread.id })
+        yield* connection.askAgain(thread.id)
+      }),
+    "thread/fork": (params, respond) =>
+      Effect.gen(function*() {
+        const source = yield* stored(params.threadId)
+        const end = params.lastTurnId == null
+          ? source.turns.length
+          : source.turns.findIndex(({ id }) => id === params.lastTurnId) + 1
+        const thread = yield* create(params, {
+          ephemeral: params.ephemeral === true,
+          forkedFromId: source.id,
+          turns: source.turns.slice(0, end).filter(({ status }) => status !== "inProgress"),
+          cwd: source.cwd,
+          approvalPolicy: source.approvalPolicy,
+          approvalsReviewer: source.approvalsReviewer,
+          total: source.total
+        })
+        configure(thread, params)
+        yield* respond(loadedOf(thread, params.excludeTurns !== true))
+        yield* tell(thread, "thread/started", { thread: threadOf(thread) })
+      }),
+    "thread/list": (params, respond) => Effect.suspend(() => respond(listed([...threads.values()], params, threadOf))),
+    "thread/loaded/list": (_, respond) =>
+      respond({ data: [...threads.values()].filter(({ loaded }) => loaded).map(({ id }) => id), nextCursor: null }),
+    "thread/read": (params, respond) =>
+      Effect.gen(function*() {
+        const thread = yield* known(params.threadId)
+        if (params.includeTurns === true) {
+          if (thread.ephemeral) return yield* invalidRequest("ephemeral threads do not support includeTurns")
+          if (thread.turns.length === 0) return yield* refuse(METHOD_NOT_FOUND, "list_turns is not supported yet")
+        }
+        yield* respond({ thread: threadOf(thread, params.includeTurns === true) })
+      }),
+    "thread/turns/list": (params, respond) =>
+      Effect.gen(function*() {
+        const thread = threads.get(params.threadId)
+        if (thread === undefined || thread.ephemeral || thread.turns.length === 0) {
+          return yield* refuse(METHOD_NOT_FOUND, "list_turns is not supported yet")
+        }
+        const turns = thread.turns.map((turn) => turnOf(turn, "full"))
+        yield* respond(page(params.sortDirection === "asc" ? turns : turns.toReversed(), params))
+      }),
+    "thread/items/list": (params, respond) =>
+      Effect.gen(function*() {
+        const thread = threads.get(params.threadId)
+        if (thread === undefined || thread.ephemeral || thread.turns.length === 0) {
+          return yield* refuse(METHOD_NOT_FOUND, "thread/items/list is not supported yet")
+        }
+        const all = thread.turns.flatMap((turn) =>
+          params.turnId == null || params.turnId === turn.id
+            ? turn.items.map((item) => ({ turnId: turn.id, item }))
+            : []
+        )
+        const { cursor, limit } = params
+        yield* respond(
+          page(params.sortDirection === "desc" ? all.toReversed() : all, {
+            limit,
+            cursor: typeof cursor === "string" ? cursor : null
+          })
+        )
+      }),
+    "thread/name/set": (params, respond) =>
+      Effect.gen(function*() {
+        const thread = yield* known(params.threadId)
+        thread.name = params.name
+        yield* respond({})
+        yield* tell(thread, "thread/name/updated", { threadId: thread.id, threadName: params.name })
+      }),
+    "thread/archive": (params, respond) =>
+      Effect.gen(function*() {
+        const thread = yield* stored(params.threadId)
+        yield* unload(thread)
+        thread.archived = true
+        yield* respond({})
+        yield* tell(thread, "thread/archived", { threadId: thread.id })
+      }),
+    "thread/unarchive": (params, respond) =>
+      Effect.gen(function*() {
+        const thread = yield* stored(params.threadId)
+        if (!thread.archived) return yield* noRollout(params.threadId)
+        thread.archived = false
+        yield* respond({ thread: threadOf(thread) })
+        yield* tell(thread, "thread/unarchived", { threadId: thread.id })
+      }),
+    "thread/delete": (params, respond) =>
+      Effect.gen(function*() {
+        const thread = yield* stored(params.threadId)
+        if (thread.loaded) {
+          yield* unload(thread)
+          yield* tellStatus(thread)
+        }
+        if ([...threads.values()].some(({ forkedFromId }) => forkedFromId === thread.id)) {
+          return yield* invalidRequest(`cannot delete thread ${thread.id}: forked history still references it`)
+        }
+        threads.delete(thread.id)
+        yield* respond({})
+        yield* tell(thread, "thread/deleted", { threadId: thread.id })
+      }),
+    "thread/unsubscribe": (params, respond) =>
+      Effect.suspend(() => {
+        const thread = threads.get(params.threadId)
+        if (thread === undefined || !thread.loaded) return respond({ status: "notLoaded" })
+        const status = thread.subscribed ? "unsubscribed" : "notSubscribed"
+        thread.subscribed = false
+        return respond({ status })
+      }),
+    "turn/start": (params, respond) =>
+      Effect.gen(function*() {
+        const thread = yield* loaded(params.threadId)
+        if (thread.running !== undefined) {
+          thread.running.steered.push(decodeInput(params.input))
+          return yield* respond({ turn: { ...turnOf(thread.running.turn, "notLoaded"), startedAt: null } })
+        }
+        configure(thread, { ...params, sandbox: undefined })
+        if (params.sandboxPolicy != null) thread.sandbox = decodeSandbox(params.sandboxPolicy)
+        thread.effort = params.effort ?? thread.effort
+        yield* begin(thread, params, respond)
+      }),
+    "turn/steer": (params, respond) =>
+      Effect.gen(function*() {
+        const { running } = yield* loaded(params.threadId)
+        if (running === undefined) return yield* invalidRequest("no active turn to steer")
+        if (running.turn.id !== params.expectedTurnId) {
+          return yield* invalidRequest(
+            `expected active turn id \`${params.expectedTurnId}\` but found \`${running.turn.id}\``
+          )
+        }
+        if (params.input.length === 0) return yield* invalidRequest("input must not be empty")
+        running.steered.push(decodeInput(params.input))
+        yield* respond({ turnId: running.turn.id })
+      }),
+    "turn/interrupt": (params, respond) =>
+      Effect.gen(function*() {
+        const thread = yield* loaded(params.threadId)
+        const { running } = thread
+        if (running === undefined || !running.active) return yield* invalidRequest("no active turn to interrupt")
+        if (params.turnId !== "" && running.turn.id !== params.turnId) {
+          return yield* invalidRequest(`expected active turn id ${params.turnId} but found ${running.turn.id}`)
+        }
+        yield* respond({})
+        yield* stop(thread)
+      }),
+    "model/list": (_, respond) => respond({ data: [...place.models], nextCursor: null })
+  }
+
+  return { handlers }
+}
+
+// =============================================================================
+// Pages
+// =============================================================================
+
+/** A part of a list, with the place that it ends at for a cursor. */
+const page = <A>(
+  all: ReadonlyArray<A>,
+  params: { readonly cursor?: string | null | undefined; readonly limit?: number | null | undefined }
+) => {
+  const start = Number(params.cursor ?? 0)
+  // A limit of 0 is 1.
+  const end = start + Math.max(1, params.limit ?? PAGE)
+  return {
+    data: all.slice(start, end),
+    nextCursor: end < all.length ? String(end) : null,
+    backwardsCursor: null
+  }
+}
+
+const listed = (
+  threads: ReadonlyArray<FakeThread>,
+  params: ThreadListParams,
+  model: (thread: FakeThread) => Thread
+) => {
+  const folders = params.cwd == null ? undefined : typeof params.cwd === "string" ? [params.cwd] : params.cwd
+  const term = params.searchTerm?.toLowerCase()
+  const found = threads.filter((thread) =>
+    !thread.ephemeral && thread.turns.length > 0 && thread.archived === (params.archived ?? false) &&
+    (folders === undefined || folders.includes(thread.cwd)) &&
+    (term === undefined || `${thread.name ?? ""}\n${model(thread).preview}`.toLowerCase().includes(term))
+  )
+  const ascending = params.sortDirection === "asc"
+  found.sort((a, b) => ascending ? a.used - b.used : b.used - a.used)
+  return page(found.map(model), params)
+}

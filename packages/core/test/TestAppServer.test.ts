@@ -1,0 +1,406 @@
+import {
+  Approvals,
+  AppServerClient,
+  AppServerExited,
+  Codex,
+  CodexTools,
+  InternalError,
+  InvalidRequest,
+  MethodNotFound,
+  RequestTimeout,
+  TransportError,
+  TurnFailed,
+  TurnInterrupted
+} from "@effect-codex/core"
+import { type Script, TestAppServer } from "@effect-codex/core/testing"
+import { assert, describe, it } from "@effect/vitest"
+import { Tool, Toolkit } from "effect/ai"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
+import { collect, fork } from "./support/observe.ts"
+
+const start = Effect.flatMap(Codex, (codex) => codex.startThread())
+
+describe("the agent of a TestAppServer", () => {
+  it.effect("answers what was enqueued, then what it always answers", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      yield* server.enqueue("First", ({ json }) => json({ second: true }))
+      const thread = yield* start
+      assert.strictEqual((yield* thread.run("a")).finalResponse, "First")
+      assert.strictEqual((yield* thread.run("b")).finalResponse, `{"second":true}`)
+      assert.strictEqual((yield* thread.run("c")).finalResponse, "c, the third of its thread")
+      assert.strictEqual(yield* server.unplayed, 0)
+    }).pipe(
+      Effect.provide(
+        TestAppServer.layer({
+          respond: (turn) => turn.say(`${turn.text}, the ${turn.before === 2 ? "third" : "other"} of its thread`)
+        })
+      )
+    ))
+
+  it.effect("speaks in deltas, thinks, comments and counts its tokens", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      yield* server.enqueue((turn) =>
+        Effect.gen(function*() {
+          yield* turn.usage({ input: 20, cachedInput: 3, output: 7, reasoningOutput: 2 })
+          yield* turn.reason("Adding", "up")
+          yield* turn.commentary("On it")
+          yield* turn.say(["1 + 1", " is 2"])
+        })
+      )
+      const thread = yield* start
+      const { result, text } = yield* Effect.scoped(Effect.gen(function*() {
+        const turn = yield* thread.turn("What is 1 + 1?")
+        return { text: yield* Stream.runCollect(turn.text), result: yield* turn.result }
+      }))
+      assert.deepStrictEqual([...text], ["On ", "it", "1 + 1", " is 2"])
+      assert.strictEqual(result.finalResponse, "1 + 1 is 2")
+      assert.deepStrictEqual(result.items.map(({ type }) => type), [
+        "userMessage",
+        "reasoning",
+        "agentMessage",
+        "agentMessage"
+      ])
+      assert.strictEqual(result.usage?.last.totalTokens, 27)
+      assert.strictEqual(result.usage?.last.cachedInputTokens, 3)
+      yield* thread.run("Again")
+      assert.strictEqual((yield* thread.read({ includeTurns: true })).turns.length, 2)
+    }).pipe(Effect.provide(TestAppServer.layer())))
+
+  it.effect("has its commands and changes approved, and goes by the decision", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      const script: Script = (turn) =>
+        Effect.gen(function*() {
+          const first = yield* turn.command({ command: "echo hi", output: "hi\n", approval: "It has to be" })
+          const second = yield* turn.command({ command: "rm -rf build", approval: true })
+          const third = yield* turn.changeFiles({
+            changes: [{ path: "/workspace/a", kind: { type: "add" }, diff: "a\n" }],
+            approval: true
+          })
+          const fourth = yield* turn.command({ command: "false", exitCode: 1 })
+          yield* turn.json([first, second, third, fourth])
+        })
+      yield* server.enqueue(script)
+      const thread = yield* start
+      const result = yield* thread.run("Do it")
+      assert.strictEqual(result.finalResponse, `["accept","decline","decline","accept"]`)
+      assert.deepStrictEqual(
+        result.items.flatMap((item) =>
+          item.type === "commandExecution" || item.type === "fileChange" ? [item.status] : []
+        ),
+        ["completed", "declined", "declined", "failed"]
+      )
+    }).pipe(Effect.provide(
+      TestAppServer.layer({ approvals: { policy: Approvals.acceptCommands(["echo"]) } })
+    )))
+
+  it.effect("asks once for what is accepted for the session, and stops when it is cancelled", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      const thread = yield* start
+      const run = (command: string): Script => (turn) => turn.command({ command, approval: true })
+      yield* server.enqueue(run("make"), run("make"), run("rm x"))
+      const asked = yield* collect((yield* AppServerClient).decisions)
+      yield* thread.run("a")
+      yield* thread.run("b")
+      const interrupted = yield* Effect.flip(thread.run("c"))
+      assert.instanceOf(interrupted, TurnInterrupted)
+      yield* asked.atLeast(2)
+      assert.strictEqual(asked.seen.length, 2)
+    }).pipe(Effect.provide(
+      TestAppServer.layer({
+        approvals: {
+          policy: (request) =>
+            Effect.succeedSome(
+              request._tag === "Command" && request.command?.includes("make") === true
+                ? Approvals.acceptForSession
+                : Approvals.cancel
+            )
+        }
+      })
+    )))
+
+  it.effect("calls the program's tools", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      yield* server.enqueue((turn) =>
+        Effect.gen(function*() {
+          const answer = yield* turn.callTool({ tool: "weather", arguments: { city: "Rome" } })
+          yield* turn.json(answer.contentItems.map((part) => part.type === "inputText" ? part.text : part.type))
+        })
+      )
+      const toolkit = Toolkit.make(
+        Tool.make("weather", { parameters: Schema.Struct({ city: Schema.String }), success: Schema.String })
+      )
+      const thread = yield* (yield* Codex).startThread({ tools: CodexTools.fromToolkit(toolkit) }).pipe(
+        Effect.provide(toolkit.toLayer({ weather: ({ city }) => Effect.succeed(`sunny in ${city}`) }))
+      )
+      const result = yield* thread.run("How is the weather?")
+      assert.include(result.finalResponse, "sunny in Rome")
+      assert.deepStrictEqual(result.items.map(({ type }) => type), ["userMessage", "dynamicToolCall", "agentMessage"])
+    }).pipe(Effect.provide(TestAppServer.layer({ client: { experimental: true } }))))
+
+  it.effect("fails as the real one does", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      yield* server.enqueue((turn) =>
+        Effect.andThen(turn.commentary("Half of"), turn.fail("The context is full", "contextWindowExceeded"))
+      )
+      const thread = yield* start
+      const failed = yield* Effect.flip(thread.run("Hello"))
+      if (!(failed instanceof TurnFailed)) return assert.fail(String(failed))
+      assert.strictEqual(failed.error?.codexErrorInfo, "contextWindowExceeded")
+      assert.strictEqual(failed.result.items.length, 2)
+      assert.strictEqual((yield* thread.run("Once more")).finalResponse, "OK")
+    }).pipe(Effect.provide(TestAppServer.layer())))
+
+  it.effect("takes its time on the TestClock", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      yield* server.enqueue((turn) => Effect.andThen(Effect.sleep("1 hour"), turn.say("Done")))
+      const thread = yield* start
+      const running = yield* fork(thread.run("Hello"))
+      yield* server.receive("turn/start")
+      yield* TestClock.adjust("59 minutes")
+      assert.isUndefined(running.pollUnsafe())
+      yield* TestClock.adjust("1 minute")
+      const result = yield* Fiber.join(running)
+      assert.strictEqual(result.finalResponse, "Done")
+      assert.strictEqual(result.durationMs, 3_600_000)
+    }).pipe(Effect.provide(TestAppServer.layer({ client: { turnIdleTimeout: "2 hours" } }))))
+
+  it.effect("is interrupted where it waits", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      const stopped = yield* Deferred.make<void>()
+      yield* server.enqueue(() => Effect.ensuring(Effect.never, Deferred.succeed(stopped, undefined)))
+      const thread = yield* start
+      const running = yield* fork(thread.run("Hello"))
+      yield* server.receive("turn/start")
+      yield* Fiber.interrupt(running)
+      yield* Deferred.await(stopped)
+      assert.strictEqual((yield* server.requests("turn/interrupt"))[0]?.threadId, thread.id)
+      assert.strictEqual((yield* thread.run("Again")).finalResponse, "OK")
+    }).pipe(Effect.provide(TestAppServer.layer())))
+
+  it.effect("answers what it is steered to with the next script", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      const gate = yield* Deferred.make<void>()
+      yield* server.enqueue(
+        (turn) => Effect.andThen(Deferred.await(gate), turn.commentary("One")),
+        (turn) => turn.say(`Two: ${turn.text}`)
+      )
+      const thread = yield* start
+      const result = yield* Effect.scoped(Effect.gen(function*() {
+        const turn = yield* thread.turn("Hello")
+        yield* turn.steer("More")
+        yield* Deferred.succeed(gate, undefined)
+        return yield* turn.result
+      }))
+      assert.strictEqual(result.finalResponse, "Two: More")
+      assert.strictEqual(result.items.filter(({ type }) => type === "userMessage").length, 2)
+    }).pipe(Effect.provide(TestAppServer.layer())))
+
+  it.effect("with a mistake in its script ends the connection, and says what it was", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      yield* server.enqueue(() => Effect.die(new Error("I cannot count")))
+      const thread = yield* start
+      const error = yield* Effect.flip(thread.run("Hello"))
+      assert.instanceOf(error, TransportError)
+      assert.include(error.message, "I cannot count")
+    }).pipe(Effect.provide(TestAppServer.layer())))
+})
+
+describe("the threads of a TestAppServer", () => {
+  it.effect("are listed, resumed, forked, archived and deleted", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const empty = yield* start
+      const unstored = yield* Effect.flip(codex.resumeThread(empty.id))
+      assert.strictEqual(unstored._tag, "InvalidRequest")
+      const thread = yield* start
+      yield* thread.run("One")
+      yield* thread.setName("A thread")
+      const fork = yield* thread.fork()
+      yield* fork.run("Two")
+      assert.deepStrictEqual((yield* Stream.runCollect(codex.threads())).map(({ id }) => id), [fork.id, thread.id])
+      assert.deepStrictEqual(
+        (yield* Stream.runCollect(codex.threads({ searchTerm: "a THREAD" }))).map(({ name }) => name),
+        ["A thread"]
+      )
+      assert.strictEqual((yield* codex.listThreads({ pageSize: 1 })).nextCursor, "1")
+      assert.strictEqual((yield* Stream.runCollect(fork.turns())).length, 2)
+      assert.deepStrictEqual((yield* Stream.runCollect(thread.items())).map(({ item }) => item.type), [
+        "userMessage",
+        "agentMessage"
+      ])
+      assert.instanceOf(yield* Effect.flip(thread.delete), InvalidRequest)
+      yield* codex.resumeThread(thread.id)
+      yield* thread.archive
+      assert.instanceOf(yield* Effect.flip(thread.run("Three")), InvalidRequest)
+      yield* codex.unarchiveThread(thread.id)
+      yield* codex.resumeThread(thread.id)
+      assert.strictEqual((yield* thread.run("Three")).finalResponse, "OK")
+      yield* fork.delete
+      yield* thread.delete
+      assert.instanceOf(yield* Effect.flip(codex.readThread(thread.id)), InvalidRequest)
+      assert.deepStrictEqual((yield* codex.listThreads()).data, [])
+    }).pipe(Effect.provide(TestAppServer.layer())))
+})
+
+describe("the methods of a TestAppServer", () => {
+  it.effect("do what the test says; nobody's method is not known", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      const client = yield* AppServerClient
+      const unknown = yield* Effect.flip(client.request("skills/list", {}))
+      assert.instanceOf(unknown, MethodNotFound)
+      assert.include(unknown.message, `on("skills/list"`)
+      yield* server.on("skills/list", ({ cwds }) =>
+        Effect.succeed({ data: (cwds ?? []).map((cwd) => ({ cwd, skills: [], errors: [] })) }))
+      assert.deepStrictEqual((yield* client.request("skills/list", { cwds: ["/a"] })).data[0]?.cwd, "/a")
+      yield* server.on("thread/name/set", () =>
+        Effect.fail(TestAppServer.refuse(-32603, "The disk is full")))
+      const thread = yield* start
+      const refused = yield* Effect.flip(thread.setName("x"))
+      assert.instanceOf(refused, InternalError)
+      assert.include(refused.message, "The disk is full")
+      assert.deepStrictEqual((yield* server.received).map(({ method }) => method), [
+        "initialize",
+        "skills/list",
+        "skills/list",
+        "thread/start",
+        "thread/name/set"
+      ])
+    }).pipe(Effect.provide(TestAppServer.layer())))
+
+  it.effect("cannot be made to say what does not fit the protocol", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      const misfit = { data: ["a"] }
+      Reflect.set(misfit, "data", [1])
+      yield* server.on("thread/loaded/list", () => Effect.succeed(misfit))
+      const client = yield* AppServerClient
+      const error = yield* Effect.flip(client.request("thread/loaded/list", {}))
+      assert.include(error.message, "the result of thread/loaded/list does not fit the protocol: data[0]")
+      const other = { threadId: "a" }
+      Reflect.set(other, "threadId", 1)
+      const exit = yield* Effect.exit(server.notify("thread/archived", other))
+      assert.isTrue(Exit.hasDies(exit))
+    }).pipe(Effect.provide(TestAppServer.layer())))
+
+  it.effect("know who is logged in, and what models there are", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      assert.isNull((yield* codex.account()).account)
+      assert.deepStrictEqual((yield* codex.models()).map(({ id }) => id), ["gpt-5.4"])
+    }).pipe(Effect.provide(TestAppServer.layer())))
+})
+
+describe("the faults of a TestAppServer", () => {
+  it.effect("overload: it is tried again", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      const thread = yield* start
+      yield* server.overload({ times: 2, method: "thread/read" })
+      const reading = yield* fork(thread.read())
+      yield* server.receive("thread/read")
+      yield* TestClock.adjust("1 minute")
+      yield* Fiber.join(reading)
+      assert.strictEqual((yield* server.requests("thread/read")).length, 3)
+    }).pipe(Effect.provide(TestAppServer.layer())))
+
+  it.effect("an answer that never comes, and one that comes late", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      const codex = yield* Codex
+      yield* server.dropResponses()
+      const dropped = yield* fork(Effect.flip(codex.models()))
+      yield* server.receive("model/list")
+      yield* TestClock.adjust("5 seconds")
+      assert.instanceOf(yield* Fiber.join(dropped), RequestTimeout)
+      yield* server.delayResponses("3 seconds")
+      const late = yield* fork(codex.models())
+      yield* TestClock.adjust("2999 millis")
+      assert.isUndefined(late.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual((yield* Fiber.join(late)).length, 1)
+    }).pipe(Effect.provide(TestAppServer.layer({ client: { requestTimeout: "5 seconds" } }))))
+
+  it.effect("a stall: nothing is lost", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      const thread = yield* start
+      yield* server.stall
+      const running = yield* fork(thread.run("Hello"))
+      yield* server.receive("turn/start")
+      yield* TestClock.adjust("10 seconds")
+      assert.isUndefined(running.pollUnsafe())
+      yield* server.resume
+      assert.strictEqual((yield* Fiber.join(running)).finalResponse, "OK")
+    }).pipe(Effect.provide(TestAppServer.layer())))
+
+  it.effect("junk: the connection lives", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      const failures = yield* collect(
+        Stream.filter((yield* AppServerClient).notifications, ({ method }) => method === "client/decodeFailure")
+      )
+      yield* server.writeLine("This is no JSON {")
+      yield* failures.atLeast(1)
+      assert.strictEqual((yield* (yield* start).run("Hello")).finalResponse, "OK")
+    }).pipe(Effect.provide(TestAppServer.layer())))
+
+  it.effect("an exit in the middle of a line: everything ends with its cause", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      yield* server.enqueue(() => Effect.never)
+      const thread = yield* start
+      const running = yield* fork(Effect.flip(thread.run("Hello")))
+      yield* server.receive("turn/start")
+      yield* server.exit({ exitCode: 101, stderr: "panicked", halfLine: `{"method":"turn/comp` })
+      const error = yield* Fiber.join(running)
+      if (!(error instanceof AppServerExited)) return assert.fail(String(error))
+      assert.strictEqual(error.exitCode, 101)
+      assert.strictEqual(error.stderr, "panicked")
+      assert.instanceOf(yield* Effect.flip(start), AppServerExited)
+    }).pipe(Effect.provide(TestAppServer.layer())))
+
+  it.effect("a flood: only the reader that is behind is told", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      const gate = yield* Deferred.make<void>()
+      yield* server.enqueue((turn) => Effect.andThen(turn.flood(1_000), turn.say("Done")))
+      const thread = yield* start
+      yield* Effect.scoped(Effect.gen(function*() {
+        const turn = yield* thread.turn("Hello")
+        const reading = yield* fork(Effect.flip(Stream.runForEach(turn.events, () => Deferred.await(gate))))
+        assert.strictEqual((yield* turn.result).finalResponse, "Done")
+        yield* Deferred.succeed(gate, undefined)
+        assert.strictEqual((yield* Fiber.join(reading))._tag, "TurnLagged")
+      }))
+    }).pipe(Effect.provide(TestAppServer.layer({ client: { turnBuffer: { events: 100, bytes: 1_000_000 } } }))))
+
+  it.effect("what it says by itself and what it asks", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      const client = yield* AppServerClient
+      const told = yield* collect(client.on("account/updated"))
+      yield* server.notify("account/updated", { authMode: "apikey", planType: null })
+      yield* told.atLeast(1)
+      const thread = yield* start
+      assert.deepStrictEqual(yield* server.ask("currentTime/read", { threadId: thread.id }), { currentTimeAt: 0 })
+      const refusal = yield* Effect.flip(server.ask("attestation/generate", {}))
+      assert.isBelow(refusal.code, 0)
+    }).pipe(Effect.provide(TestAppServer.layer())))
+})
