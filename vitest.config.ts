@@ -5,6 +5,8 @@ export default defineConfig({
   resolve: { conditions: ["@effect-codex/source"] },
   test: {
     include: ["packages/*/test/**/*.test.ts", "test/**/*.test.ts"],
+    // What the app-server logs says something where a test fails, and only there.
+    silent: "passed-only",
     pool: "forks",
     maxWorkers: 2,
     testTimeout: 30_000,

@@ -45,6 +45,7 @@ describe("what the package exports", () => {
       "TurnStalled",
       "UnsupportedOutputSchema",
       "UnsupportedRuntime",
+      "WireTap",
       "retryOnOverload"
     ])
   })

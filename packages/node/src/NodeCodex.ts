@@ -13,7 +13,8 @@ import {
   type HandshakeError,
   type InvalidOptions,
   Supervisor,
-  Transport
+  Transport,
+  WireTap
 } from "@effect-codex/core"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Config from "effect/Config"
@@ -21,6 +22,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as AppServerProcess from "./AppServerProcess.ts"
+import * as Redact from "./internal/redact.ts"
 import type * as RemoteAppServer from "./RemoteAppServer.ts"
 
 // =============================================================================
@@ -49,6 +51,12 @@ export interface AgentOptions<E = never, R = never> extends AppServerClientOptio
    * used where there is one, and else everything is declined.
    */
   readonly approvals?: Approvals.Options<E, R> | undefined
+  /**
+   * Shows what goes over the wire, to the log at level Debug or to a `sink`: for
+   * debugging. Content is left out unless asked for; secrets always are, those of the
+   * process's environment too.
+   */
+  readonly wireTap?: WireTap.Options | undefined
 }
 
 /**
@@ -224,17 +232,19 @@ const unixSocket = (options: RemoteAppServer.UnixSocketOptions) =>
 
 /** The agent over a transport. */
 const agent = <E, R, ET, RT>(
-  options: AgentOptions<E, R>,
+  options: Known<E, R>,
   transport: Effect.Effect<Transport["Service"], ET, RT>
 ) =>
   Codex.layer.pipe(
     Layer.provideMerge(answered(options, AppServerClient.layer(options))),
-    Layer.provide(Layer.effect(Transport, Effect.andThen(AppServerClient.checkOptions(options), transport)))
+    Layer.provide(
+      Layer.effect(Transport, Effect.andThen(AppServerClient.checkOptions(options), tapped(options, transport)))
+    )
   )
 
 /** The agent over transports that follow one another. */
 const supervised = <E, R, ET extends Supervisor.StartFailure, RT>(
-  options: AgentOptions<E, R> & Supervisor.RestartOptions,
+  options: Known<E, R> & Supervisor.RestartOptions,
   transport: Effect.Effect<Transport["Service"], ET, RT>
 ) =>
   answered(
@@ -242,9 +252,23 @@ const supervised = <E, R, ET extends Supervisor.StartFailure, RT>(
     Supervisor.layer({
       ...options,
       client: options,
-      transport: Effect.andThen(AppServerClient.checkOptions(options), transport)
+      transport: Effect.andThen(AppServerClient.checkOptions(options), tapped(options, transport))
     })
   )
+
+/** What the options of an agent say of its process too, where it has one. */
+type Known<E, R> = AgentOptions<E, R> & Pick<AppServerProcess.Options, "env">
+
+/** The transport, shown where that is asked for. */
+const tapped = <E, R, ET, RT>(
+  { env, wireTap }: Known<E, R>,
+  transport: Effect.Effect<Transport["Service"], ET, RT>
+) =>
+  wireTap === undefined ? transport : Effect.flatMap(transport, (transport) =>
+    WireTap.tap(transport, {
+      ...wireTap,
+      secrets: [...wireTap.secrets ?? [], ...Redact.secretsOf({ ...process.env, ...env })]
+    }))
 
 const answered = <A, E0, R0, E, R>(
   options: AgentOptions<E, R>,

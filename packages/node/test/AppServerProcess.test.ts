@@ -7,6 +7,7 @@ import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import type * as LogLevel from "effect/LogLevel"
 import * as Path from "effect/Path"
 import * as PlatformError from "effect/PlatformError"
 import type * as ChildProcess from "effect/process/ChildProcess"
@@ -361,37 +362,36 @@ layer(NodeServices.layer, live)("what the process writes to stderr", (it) => {
       ])
     }))
 
-  it.effect("goes to Effect's logger, one level milder, with its source", () =>
+  it.effect("goes to Effect's logger, one level milder, with what the server says of the line", () =>
     Effect.gen(function*() {
       const fake = yield* Fake.script(`
-        say(JSON.stringify({ level: "ERROR", target: "codex_core", fields: { message: "it broke: sk-abcdefghijklmnop" } }))
+        say(JSON.stringify({ timestamp: "2026-01-02T03:04:05Z", level: "ERROR", target: "codex_core", fields: { message: "it broke: sk-abcdefghijklmnop" } }))
         say(JSON.stringify({ level: "WARN", fields: { message: "careful" } }))
         say(JSON.stringify({ level: "INFO", target: "t", fields: {} }))
         say("WARNING: \\u001b[31mplain\\u001b[0m words")
         say("")
         ${cooperative}`)
-      const logged: Array<readonly [level: string, message: unknown, source: unknown]> = []
-      const logger = Logger.make((options) => {
-        logged.push([
-          options.logLevel,
-          options.message,
-          options.fiber.getRef(References.CurrentLogAnnotations)["source"]
-        ])
-      })
-      yield* Effect.scoped(connect({ codexPath: fake.path })).pipe(
-        Effect.provide(Logger.layer([logger])),
-        Effect.provideService(References.MinimumLogLevel, "All")
-      )
-      const source = "codex app-server"
-      assert.deepStrictEqual(
-        logged.filter((entry) => entry[2] === source).map(([level, message]) => [level, message]),
-        [
-          ["Warn", ["codex_core: it broke: <redacted>"]],
-          ["Info", ["careful"]],
-          ["Debug", [`t: {"level":"INFO","target":"t","fields":{}}`]],
-          ["Debug", ["WARNING: plain words"]]
-        ]
-      )
+      const listen = (minimum: LogLevel.LogLevel) =>
+        Effect.gen(function*() {
+          const logged: Array<readonly [level: string, message: unknown, annotations: unknown]> = []
+          const logger = Logger.make(({ fiber, logLevel, message }) => {
+            const { source, ...annotations } = fiber.getRef(References.CurrentLogAnnotations)
+            if (source === "codex app-server") logged.push([logLevel, message, annotations])
+          })
+          yield* Effect.scoped(connect({ codexPath: fake.path })).pipe(
+            Effect.provide(Logger.layer([logger])),
+            Effect.provideService(References.MinimumLogLevel, minimum)
+          )
+          return logged
+        })
+      const all = yield* listen("All")
+      assert.deepStrictEqual(all, [
+        ["Warn", ["it broke: <redacted>"], { level: "ERROR", target: "codex_core", time: "2026-01-02T03:04:05Z" }],
+        ["Info", ["careful"], { level: "WARN" }],
+        ["Debug", [`{"level":"INFO","target":"t","fields":{}}`], { level: "INFO", target: "t" }],
+        ["Debug", ["WARNING: plain words"], {}]
+      ])
+      assert.deepStrictEqual(yield* listen("Info"), all.slice(0, 2))
     }))
 })
 

@@ -46,7 +46,8 @@ export const parse = (line: string): Envelope => {
   return classify(message)
 }
 
-const classify = (message: unknown): Envelope => {
+/** Decides what a parsed line is. */
+export const classify = (message: unknown): Envelope => {
   if (!isRecord(message)) return junk("NotAnObject")
   const { id, method } = message
   if (typeof method === "string") {

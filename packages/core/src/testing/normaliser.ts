@@ -5,6 +5,7 @@
  */
 import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
+import { isSecretField, redactQuery } from "../internal/secretField.ts"
 import { redactSecrets } from "../Redaction.ts"
 
 /** Who wrote a message. */
@@ -40,13 +41,6 @@ const MIN_SECRET = 6
 
 /** So many secrets are remembered by their values. */
 const MAX_SECRETS = 1024
-
-/** Fields whose values are secret whatever they look like; the name of a variable may be such a field. */
-const secretKey =
-  /(?:^|[a-z_.-])(?:api[_-]?key|(?:access|refresh|id|auth|bearer|session|client|github)[_-]?token|secret(?:[_-]?(?:access)?[_-]?key)?|password|authorization|cookie|(?:user|pairing|verification)[_-]?code|private[_-]?key)$|^token$|_(?:TOKEN|KEY)$/i
-
-/** What of an address is for one use by one person. */
-const secretQuery = /(?<=[?&](?:code|state|token|code_challenge|access_token|api_key|key|sig|signature)=)[^&\s"'#]+/g
 
 const timeKey = /(?:At|_at|AtMs|_at_ms)$|^(?:durationMs|duration_ms|elapsedMs|timeUsedSeconds)$/
 
@@ -153,7 +147,7 @@ export class Normaliser {
 
   private bareIn(value: Schema.Json, key: string): Schema.Json {
     if (typeof value === "string") {
-      if (!secretKey.test(key) || value === "") return this.bareText(value)
+      if (!isSecretField(key) || value === "") return this.bareText(value)
       this.hide(value)
       return REDACTED
     }
@@ -167,8 +161,7 @@ export class Normaliser {
   private bareText(text: string): string {
     let bare = text
     for (const secret of this.secrets) bare = bare.replaceAll(secret, REDACTED)
-    return redactSecrets(bare, REDACTED)
-      .replace(secretQuery, REDACTED)
+    return redactQuery(redactSecrets(bare, REDACTED), REDACTED)
       .replace(timestamp, EPOCH)
       .replace(dayFolder, "0000$100$100")
       .replace(ephemeralPort, "0")

@@ -11,6 +11,7 @@ const MAX_REST = 65_536
 
 /** A line of the server's log as `LOG_FORMAT=json` has it. */
 const LogLine = Schema.fromJsonString(Schema.Struct({
+  timestamp: Schema.optionalKey(Schema.String),
   level: Schema.Literals(["ERROR", "WARN", "INFO", "DEBUG", "TRACE"]),
   target: Schema.optionalKey(Schema.String),
   fields: Schema.Struct({ message: Schema.optionalKey(Schema.String) })
@@ -38,17 +39,28 @@ export const make = <E>(bytes: Stream.Stream<Uint8Array, E>, redact: (text: stri
     if (text === "" || unresolvedFrame.test(text)) return Effect.void
     // What cannot be JSON is not tried: a parser's exception is dear when there are many lines.
     const entry = text.startsWith("{") ? decodeLogLine(text) : Option.none()
-    const message = Option.match(entry, {
-      onNone: () => text,
-      // Once more: the line had a secret's quotes escaped.
-      onSome: ({ fields, target }) => redact(`${target === undefined ? "" : `${target}: `}${fields.message ?? text}`)
+    const said = Option.match(entry, {
+      onNone: () => ({ message: text, line: text, level: "Debug" as const, annotations: {} }),
+      onSome: ({ fields, level, target, timestamp }) => {
+        // Once more: the line had a secret's quotes escaped.
+        const message = redact(fields.message ?? text)
+        return {
+          message,
+          line: target === undefined ? message : `${target}: ${message}`,
+          level: levels[level],
+          annotations: {
+            level,
+            ...(target === undefined ? {} : { target }),
+            ...(timestamp === undefined ? {} : { time: timestamp })
+          }
+        }
+      }
     })
-    lines.push(message)
+    lines.push(said.line)
     if (lines.length > TAIL_LINES) lines.shift()
-    return Option.match(entry, {
-      onNone: () => Effect.logDebug(message),
-      onSome: ({ level }) => Effect.logWithLevel(levels[level])(message)
-    }).pipe(Effect.annotateLogs("source", "codex app-server"))
+    return Effect.logWithLevel(said.level)(said.message).pipe(
+      Effect.annotateLogs({ source: "codex app-server", ...said.annotations })
+    )
   }
   return {
     tail: Effect.sync(() => lines.join("\n")),

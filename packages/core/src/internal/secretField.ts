@@ -1,0 +1,14 @@
+/** Where in a message a secret stands, whatever it looks like. */
+
+/** The name of a variable may be such a field. */
+const secretField =
+  /(?:^|[a-z_.-])(?:api[_-]?key|(?:access|refresh|id|auth|bearer|session|client|github)[_-]?token|secret(?:[_-]?(?:access)?[_-]?key)?|password|authorization|cookie|(?:user|pairing|verification)[_-]?code|private[_-]?key)$|^token$|_(?:TOKEN|KEY)$/i
+
+/** Whether the values of the field are secret. */
+export const isSecretField = (name: string): boolean => secretField.test(name)
+
+/** What of an address is for one use by one person. */
+const secretQuery = /(?<=[?&](?:code|state|token|code_challenge|access_token|api_key|key|sig|signature)=)[^&\s"'#]+/g
+
+/** Takes that out of the addresses in a text. */
+export const redactQuery = (text: string, replacement: string): string => text.replace(secretQuery, replacement)
