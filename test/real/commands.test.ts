@@ -428,7 +428,7 @@ layer(OfflineCodex.layer({ codex: { experimental: true } }), live)("the output o
       yield* Effect.forkScoped(
         Stream.runForEach(client.notifications, ({ method }) =>
           Effect.sync(() => {
-            if (method !== "process/outputDelta" && method !== "process/exited") odd.push(method)
+            if (method.startsWith("client/")) odd.push(method)
           })),
         { startImmediately: true }
       )

@@ -69,8 +69,9 @@ export interface DecodeFailure extends Origin {
 }
 
 /**
- * A subscriber to connection-wide or thread-wide events was slower than its
- * buffer allows: this many events before the next one are missing.
+ * This many events before the next one are missing: a subscriber to connection-wide or
+ * thread-wide events was slower than its buffer allows; or, where a turn is named, it
+ * had more than could be kept while it was not certain whose it is.
  *
  * @since 0.1.0
  * @category models

@@ -372,6 +372,49 @@ describe("the events of a turn", () => {
       assert.deepStrictEqual(events.map((event) => event.method), ["turn/started", "turn/completed"])
     }))
 
+  it.effect("of a turn that turns out to be nobody's are told as such, with the number of those that could not be kept", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect({ turnBuffer: { events: 3, bytes: 1_000_000 } })
+      const unowned = yield* collect(client.unownedNotifications)
+      const foreign = Array.from({ length: 5 }, (_, index) => Wire.delta("A", "F", "m", `${index}`))
+      const short = Wire.textTurn("A", "short", []).slice(0, 2)
+      const opening = yield* fork(Effect.scoped(client.openTurn("turn/start", Wire.startParams("A"))))
+      const request = yield* server.request("turn/start")
+      yield* server.push(...foreign, ...short)
+      yield* server.barrier
+      assert.deepStrictEqual(unowned.seen, [])
+      yield* server.refuse(request, -32_600, "thread not found")
+      yield* Effect.exit(Fiber.join(opening))
+      yield* server.push(Wire.delta("A", "F", "m", "last"))
+      assert.deepStrictEqual(
+        (yield* unowned.atLeast(short.length + 2)).map(({ method, params, threadId, turnId }) => [
+          method === "client/lagged" ? params : String(method),
+          threadId,
+          turnId
+        ]),
+        [
+          [{ dropped: 5 }, "A", "F"],
+          ...short.map(({ method }) => [method, "A", "short"]),
+          ["item/agentMessage/delta", "A", "F"]
+        ]
+      )
+    }))
+
+  it.effect("of a turn whose request is never answered are told as nobody's when the connection ends", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const unowned = yield* collect(client.unownedNotifications)
+      const opening = yield* fork(Effect.scoped(client.openTurn("turn/start", Wire.startParams("A"))))
+      yield* server.request("turn/start")
+      yield* server.push(Wire.turnStarted("A", "T"))
+      yield* server.barrier
+      assert.deepStrictEqual(unowned.seen, [])
+      yield* server.end(new AppServerExited({ exitCode: 1, stderr: "" }))
+      yield* Effect.exit(Fiber.join(opening))
+      yield* Effect.exit(Fiber.join(unowned.fiber))
+      assert.deepStrictEqual(unowned.seen.map(({ method }) => String(method)), ["turn/started"])
+    }))
+
   it.effect("that do not fit stand among the others, and on the streams of everything", () =>
     Effect.gen(function*() {
       const connection = yield* connect()

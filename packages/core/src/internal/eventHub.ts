@@ -6,13 +6,11 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { ConnectionError, DecodeError } from "../CodexError.ts"
-import type { CodexEvent, Lagged, Notification } from "../Notification.ts"
+import type { CodexEvent, Notification } from "../Notification.ts"
 import { Feed } from "./feed.ts"
 import { type AddressedMethod, addresses, isAddressed } from "./methodTraits.ts"
 import { idAt } from "./notifications.ts"
 import type { Limits, Subscription } from "./subscription.ts"
-
-type Published = Exclude<CodexEvent, Lagged>
 
 /** What is told about one thing that this client has named, on the reader. */
 export interface Listener<M extends AddressedMethod> {
@@ -34,9 +32,9 @@ export class EventHub {
     "process/exited": new Map(),
     "process/outputDelta": new Map()
   }
-  private readonly everything: Feed<Published>
-  private readonly unowned: Feed<Published>
-  private readonly threads = new Map<string, Feed<Published>>()
+  private readonly everything: Feed<CodexEvent>
+  private readonly unowned: Feed<CodexEvent>
+  private readonly threads = new Map<string, Feed<CodexEvent>>()
   private readonly limits: Limits
   private readonly outlet: EventHub | undefined
   private closedWith: ConnectionError | undefined
@@ -56,7 +54,7 @@ export class EventHub {
   }
 
   /** To those who want everything, those who listen to what it is about, and those who want its thread. */
-  publish(event: Published, bytes: number): void {
+  publish(event: CodexEvent, bytes: number): void {
     this.outlet?.publish(event, bytes)
     this.everything.publish(event, bytes)
     this.address(event, bytes)
@@ -65,13 +63,13 @@ export class EventHub {
   }
 
   /** To those who want what belongs to no turn of this client. */
-  publishUnowned(event: Published, bytes: number): void {
+  publishUnowned(event: CodexEvent, bytes: number): void {
     this.outlet?.publishUnowned(event, bytes)
     this.unowned.publish(event, bytes)
   }
 
   /** To those who listen to the thing that it names. */
-  private address(event: Published, bytes: number): void {
+  private address(event: CodexEvent, bytes: number): void {
     switch (event.method) {
       case "command/exec/outputDelta":
         return tell(this.addressed[event.method], event.params.processId, event, bytes)
@@ -143,7 +141,7 @@ export class EventHub {
   /** What belongs to one thread. */
   subscribeThread(threadId: string): Effect.Effect<Stream.Stream<CodexEvent, ConnectionError>, never, Scope.Scope> {
     return Effect.suspend(() => {
-      const feed = this.threads.get(threadId) ?? new Feed<Published>(this.limits, this.onDrop)
+      const feed = this.threads.get(threadId) ?? new Feed<CodexEvent>(this.limits, this.onDrop)
       if (this.closedWith === undefined) this.threads.set(threadId, feed)
       else feed.close(this.closedWith)
       // Added first, so that it runs when the reader has left.
@@ -156,7 +154,7 @@ export class EventHub {
   }
 }
 
-const withLag = (subscription: Subscription<Published, ConnectionError>): Stream.Stream<CodexEvent, ConnectionError> =>
+const withLag = (subscription: Subscription<CodexEvent, ConnectionError>): Stream.Stream<CodexEvent, ConnectionError> =>
   subscription.streamWithLag
 
 const tell = <M extends AddressedMethod>(

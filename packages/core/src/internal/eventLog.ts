@@ -30,6 +30,8 @@ export class EventLog<A> {
   /** What came so far, for readers that attach later; undefined once it was more than the buffer holds. */
   private history: Array<Subscription.Delivery<A>> | undefined = []
   private historyBytes = 0
+  /** How many events came and are not kept. */
+  private gone = 0
   private endedWith: Exit.Exit<void, ConnectionError> | undefined
 
   constructor(subject: Subject, limits: Subscription.Limits, join: Subscription.Join<A>) {
@@ -72,6 +74,11 @@ export class EventLog<A> {
     this.readers.clear()
   }
 
+  /** How many events came that nobody can read any more. */
+  get lost(): number {
+    return this.gone
+  }
+
   /** Everything that came so far, unless it was more than the buffer holds. */
   get unread(): ReadonlyArray<Subscription.Delivery<A>> {
     return this.history ?? []
@@ -111,11 +118,15 @@ export class EventLog<A> {
   }
 
   private remember(delivery: Subscription.Delivery<A>): void {
-    if (this.history === undefined) return
+    if (this.history === undefined) {
+      this.gone++
+      return
+    }
     if (Subscription.hasRoom(this.limits, this.history.length, this.historyBytes, delivery.bytes)) {
       this.history.push(delivery)
       this.historyBytes += delivery.bytes
     } else {
+      this.gone = this.history.length + 1
       this.history = undefined
     }
   }

@@ -21,6 +21,7 @@ import * as Envelope from "./envelope.ts"
 import type { EventHub } from "./eventHub.ts"
 import type { Follower } from "./follower.ts"
 import { type Frame, OversizedLine } from "./framer.ts"
+import { lagged } from "./lagged.ts"
 import type { DropReason, FailedPayload } from "./metrics.ts"
 import * as Notifications from "./notifications.ts"
 import { fromWireError } from "./responseError.ts"
@@ -154,8 +155,14 @@ export class Router {
     if (expectation !== undefined) starting.expectations.delete(expectation)
     if (--starting.count > 0) return
     this.starting.delete(threadId)
-    for (const turn of starting.held.values()) {
-      for (const { bytes, event } of turn.unread()) this.hub.publishUnowned(event, bytes)
+    this.disown(starting)
+  }
+
+  /** What was kept of turns that nobody has claimed is nobody's, and what could not be kept is told. */
+  private disown({ held }: Starting): void {
+    for (const { lost, threadId, turnId, unread } of held.values()) {
+      if (lost > 0) this.hub.publishUnowned(lagged(lost, { threadId, turnId }), 0)
+      for (const { bytes, event } of unread) this.hub.publishUnowned(event, bytes)
     }
   }
 
@@ -340,8 +347,9 @@ export class Router {
     for (const follower of this.followers) follower.disconnect(error)
     this.followers.clear()
     this.unheard.clear()
-    for (const { expectations } of this.starting.values()) {
-      for (const { turn } of expectations) Deferred.doneUnsafe(turn, Exit.fail(error))
+    for (const starting of this.starting.values()) {
+      for (const { turn } of starting.expectations) Deferred.doneUnsafe(turn, Exit.fail(error))
+      this.disown(starting)
     }
     this.starting.clear()
     this.hub.close(error)
@@ -376,7 +384,7 @@ export class Router {
   /** A review's `turn/started` may come before the answer to the request, and before every other event of the review. */
   private adoptRun(review: TurnState, held: Map<string, TurnState>): void {
     for (const [turnId, run] of held) {
-      const [first, ...others] = run.unread()
+      const [first, ...others] = run.unread
       if (first?.event.method !== "turn/started" || others.length > 0) continue
       if (first.event.params.turn.rootTurnId !== review.turnId) continue
       held.delete(turnId)

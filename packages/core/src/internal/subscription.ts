@@ -9,6 +9,7 @@ import type * as Pull from "effect/Pull"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import type { Lagged } from "../Notification.ts"
+import { lagged } from "./lagged.ts"
 
 /** An event and its size on the wire. */
 export interface Delivery<A> {
@@ -142,14 +143,6 @@ export class Subscription<A, E> {
 
 const withoutDone = <A, E>(stream: Stream.Stream<A, Pull.ExcludeDone<E>>): Stream.Stream<A, Pull.ExcludeDone<E>> =>
   stream
-
-const lagged = (dropped: number): Lagged => ({
-  method: "client/lagged",
-  params: { dropped },
-  threadId: undefined,
-  turnId: undefined,
-  emittedAtMs: undefined
-})
 
 /**
  * A buffer for one reader. The queue itself is open-ended: the limits are kept here, in events and bytes.

@@ -159,8 +159,13 @@ export class TurnState {
   }
 
   /** Everything that came so far, unless it was more than the buffer holds. */
-  unread(): ReadonlyArray<Subscription.Delivery<TurnEvent>> {
+  get unread(): ReadonlyArray<Subscription.Delivery<TurnEvent>> {
     return this.log.unread
+  }
+
+  /** How many events came and are not among the unread ones. */
+  get lost(): number {
+    return this.log.lost
   }
 
   /** Takes an event in that came before every other one. No reader is there yet. */
