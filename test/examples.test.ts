@@ -4,6 +4,7 @@ import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { readdirSync } from "node:fs"
+import { email, loginIssuer, userCode } from "./support/loginIssuer.ts"
 import { run, start } from "./support/program.ts"
 
 const folder = new URL("../examples", import.meta.url).pathname
@@ -129,6 +130,76 @@ const examples: ReadonlyArray<Example> = [
   },
   { file: "20-budget.ts", shows: lines("Stopped for its toolCalls: the turn is interrupted", "Hello.") },
   {
+    file: "23-sub-agents.ts",
+    shows: [
+      lines("An agent is told: Read the code", "An agent is told: Read the tests"),
+      "An agent has found: divide and multiply\n",
+      "An agent has found: a test of multiply\n",
+      lines("The answer: divide has no test.", "A thread of 1 turn, for this one", "A thread of 1 turn, for this one")
+    ]
+  },
+  {
+    file: "24-worker.ts",
+    shows: [
+      "Job 1: once more\n",
+      "Job 2: once more\n",
+      "The app-server is back (AppServerExited)\n",
+      "Job 1: hello!\n",
+      "Job 2: good morning!\n",
+      "Job 3: goodbye!\n"
+    ]
+  },
+  {
+    file: "25-goals.ts",
+    shows: lines(
+      "A turn begins",
+      "- The guide has two.",
+      "A turn begins",
+      "- The FAQ has none.",
+      "A turn begins",
+      "The goal is complete",
+      "- Two typos in all.",
+      "complete after 3 turns: Two typos in all.",
+      "Find all typos in the documentation. (complete)"
+    )
+  },
+  {
+    file: "26-commands-and-files.ts",
+    shows: lines(
+      "In the folder: src",
+      "Sorted: apple, pear, plum",
+      "Without a file: exit code 2",
+      "Words: 3",
+      "It says: Hello, cat.",
+      "It ended with 0",
+      "It has slept long enough",
+      "Changed: src/vegetables.txt",
+      "Found: src/vegetables.txt",
+      "Removed: InternalError"
+    )
+  },
+  {
+    file: "27-notebook.ts",
+    shows: lines(
+      "[1] Codex on linux",
+      "[2] A thread",
+      "[3] Oslo, Bergen and Trondheim.",
+      "[4] [ 'Os', 'lo', '.' ]",
+      "[5] { name: 'Oslo', inhabitants: 720000 }",
+      "[6] Bergen.",
+      "[7] 3 turns",
+      "[8] InvalidRequest"
+    )
+  },
+  {
+    file: "28-remote.ts",
+    shows: [
+      "The second hears a turn begin\n",
+      "The first is told: That makes 10.\n",
+      "The second hears it end\nThe second is told: It is 10.\n"
+    ]
+  },
+  {
     file: "21-observability.ts",
     env: { OTEL_EXPORTER_OTLP_ENDPOINT: "" },
     shows: lines(
@@ -187,6 +258,60 @@ layer(NodeServices.layer, { excludeTestServices: true })("the examples", (it) =>
       assert.include(stdout, "Rome: Hello from the offline model.\n")
       assert.strictEqual((yield* model.requests).length, 3)
     }).pipe(Effect.provide(OfflineModel.layer())), 60_000)
+
+  /** Runs the login until it asks for something, and does it. */
+  const logIn = (
+    options: ReadonlyArray<string>,
+    answer: (asked: string, issuer: Effect.Success<typeof loginIssuer>) => Effect.Effect<unknown>
+  ) =>
+    Effect.gen(function*() {
+      const issuer = yield* loginIssuer
+      const home = yield* OfflineHome.make({ baseUrl: "http://127.0.0.1:9/v1", config: issuer.config })
+      const child = yield* start(process.execPath, [...args("15-login.ts"), "--live", ...options], {
+        env: { CODEX_HOME: home, OPENAI_API_KEY: "", ...issuer.env }
+      })
+      const [stdout, exitCode] = yield* Effect.all([
+        Stream.mkString(Stream.decodeText(child.stdout)),
+        child.exitCode,
+        child.stderr.pipe(
+          Stream.decodeText,
+          Stream.splitLines,
+          Stream.runForEach((line) => line.startsWith("http") ? answer(line, issuer) : Effect.void)
+        )
+      ], { concurrency: "unbounded" })
+      assert.strictEqual(exitCode, 0, stdout)
+      return stdout
+    })
+
+  // Whoever else begins such a login on this machine takes its port, which ends this one.
+  const browser = { timeout: 60_000, retry: 2 }
+
+  it.effect("15-login.ts logs in with a ChatGPT account in the browser", () =>
+    Effect.gen(function*() {
+      const stdout = yield* logIn([], (page, issuer) => issuer.visit(new URL(page), "yes"))
+      assert.strictEqual(
+        stdout,
+        lines("Open this page in your browser:", `You are logged in (chatgpt, ${email}, plus).`)
+      )
+    }), browser)
+
+  it.effect("15-login.ts tells why nobody is logged in", () =>
+    Effect.gen(function*() {
+      const stdout = yield* logIn([], (page, issuer) => issuer.visit(new URL(page), "no"))
+      assert.match(stdout, /^Open this page in your browser:\nThat did not work: .*\n$/)
+    }), browser)
+
+  it.effect("15-login.ts logs in by a code", () =>
+    Effect.gen(function*() {
+      const stdout = yield* logIn(["--device-code"], (asked, issuer) => {
+        assert.match(asked, new RegExp(`^http\\S+/codex/device ${userCode}$`))
+        return issuer.enter
+      })
+      assert.strictEqual(
+        stdout,
+        lines("Open this page, and enter the code there:", `You are logged in (chatgpt, ${email}, plus).`)
+      )
+    }), 60_000)
 
   it.effect(
     `${HTTP_SERVER} streams its answers, and stops a turn when its client leaves`,

@@ -448,6 +448,7 @@ const recorder = <E, R>(
     yield* Queue.offer(queue, lineOf(header))
 
     return Transport.of({
+      ...transport,
       incoming: transport.incoming.pipe(
         Stream.mapArrayEffect((chunks) => {
           const lines: Array<string> = []
