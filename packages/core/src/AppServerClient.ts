@@ -70,6 +70,7 @@ import * as ServerRequestDesk from "./internal/serverRequestDesk.ts"
 import * as Tracing from "./internal/tracing.ts"
 import type { TurnFailure, TurnState } from "./internal/turn.ts"
 import { type Start, TurnsTelemetry } from "./internal/turnTelemetry.ts"
+import { mayBeDone } from "./internal/uncertain.ts"
 import * as Watchdog from "./internal/watchdog.ts"
 import type { ChildEvent, CodexEvent, TurnEvent } from "./Notification.ts"
 import type * as RetryPolicy from "./RetryPolicy.ts"
@@ -135,6 +136,7 @@ export interface Options {
    * How long a turn may be silent, while no request of the server waits for an answer,
    * until the server is asked what became of it. A turn that still runs goes on, one
    * that has ended settles as the server says, and else it fails with `TurnStalled`.
+   * The same holds for the work on a goal, which is paused when it has stalled.
    * Default: 5 minutes; `Duration.infinity` to wait for ever.
    */
   readonly turnIdleTimeout?: Duration.Input | undefined
@@ -712,16 +714,66 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
       )
     })
 
+  const goalWarning = (goal: GoalRun) => (error: RequestError): Effect.Effect<void> =>
+    router.closed === undefined
+      ? Effect.logWarning(`Could not pause the goal of thread ${goal.threadId}: ${error.message}`)
+      : Effect.void
+
   const letGoalGo = (goal: GoalRun): Effect.Effect<void> =>
     pauseGoal(goal).pipe(
       Effect.timeoutOption(interruptGrace),
-      Effect.catch((error) =>
-        router.closed === undefined
-          ? Effect.logWarning(`Could not pause the goal of thread ${goal.threadId}: ${error.message}`)
-          : Effect.void
-      ),
+      Effect.catch(goalWarning(goal)),
       Effect.andThen(Effect.sync(() => router.unfollow(goal)))
     )
+
+  /** Pauses a goal of which nobody knows whether the server has it, and ends what it may have begun. */
+  const abandonGoal = (goal: GoalRun): Effect.Effect<void> =>
+    call("thread/goal/set", { threadId: goal.threadId, status: "paused" }).pipe(
+      // The server tells of a turn that it has begun before it answers.
+      Effect.andThen(Effect.suspend(() => goal.running === undefined ? Effect.void : interruptTurn(goal.running))),
+      // There is none.
+      Effect.catchTag("InvalidRequest", () => Effect.void),
+      Effect.timeoutOption(interruptGrace),
+      Effect.catch(goalWarning(goal)),
+      Effect.asVoid
+    )
+
+  /** Asks what became of a silent goal, for as long as somebody holds it. */
+  const watchGoal = (goal: GoalRun): Effect.Effect<void> => {
+    const { threadId } = goal
+    const read = (includeTurns: boolean) => call("thread/read", { threadId, includeTurns })
+    const lookUpGoal = Watchdog.lookUpGoal(
+      Effect.map(call("thread/goal/get", { threadId }), ({ goal }) => goal ?? null),
+      Effect.suspend(() => read(false))
+    )
+    return Watchdog.watch(goal, {
+      idle: turnIdleTimeout,
+      isAsking: () => goal.running !== undefined && desk.isAsking([goal.running.turnId, goal.running.activeId]),
+      lookUp: Effect.suspend((): Effect.Effect<Watchdog.Verdict | Watchdog.GoalVerdict> =>
+        goal.running === undefined ? lookUpGoal : Watchdog.lookUp(goal.running, read)
+      ),
+      conclude: (verdict) => {
+        switch (verdict._tag) {
+          case "Ended":
+            return goal.reconcile(verdict.turn)
+          case "Told":
+            return goal.refresh(verdict.goal, verdict.isStopped)
+          case "Stalled": {
+            const turn = goal.running
+            goal.stall(verdict.reason, turnIdleTimeout)
+            // It may still be at work: nobody here waits for it any more.
+            const interrupt = turn === undefined
+              ? Effect.void
+              : call("turn/interrupt", { threadId, turnId: turn.activeId })
+            return void run(Effect.ignore(Effect.andThen(
+              Effect.exit(call("thread/goal/set", { threadId, status: "paused" })),
+              interrupt
+            )))
+          }
+        }
+      }
+    })
+  }
 
   const openGoal: AppServerClient["Service"]["openGoal"] = Effect.fnUntraced(function*(params, options) {
     const caller = yield* Tracing.origin
@@ -737,9 +789,13 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
           const answer = Payload.incoming(ClientRequests["thread/goal/set"].result)(result)
           if (Exit.isSuccess(answer)) run.begin(answer.value.goal)
         })
-      }).pipe(Effect.onError(() => Effect.sync(() => router.unfollow(run)))),
+      }).pipe(
+        Effect.tapError((error) => mayBeDone(error) ? abandonGoal(run) : Effect.void),
+        Effect.onError(() => Effect.sync(() => router.unfollow(run)))
+      ),
       () => letGoalGo(run)
     )
+    if (Duration.isFinite(turnIdleTimeout)) yield* Effect.forkScoped(watchGoal(run))
     const read = options?.read ?? "replay"
     const events = yield* readerOf(run, read)
     if (read !== "replay") run.forgetHistory()

@@ -5,8 +5,10 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
 import { collect, fork, until } from "./support/observe.ts"
 import { connect, type ScriptedServer } from "./support/ScriptedServer.ts"
+import { threadResponse } from "./support/threads.ts"
 import * as Wire from "./support/wire.ts"
 
 const collab = (id: string, receiverThreadIds: ReadonlyArray<string>) => ({
@@ -223,6 +225,98 @@ describe("a goal", () => {
       yield* Fiber.join(closing)
       const exit = yield* Effect.exit(run.result)
       assert.isTrue(Exit.isFailure(exit))
+    }))
+
+  it.effect("that was not answered in time, or not readably, is paused and its turn interrupted", () =>
+    Effect.gen(function*() {
+      for (const what of ["RequestTimeout", "DecodeError"]) {
+        const { client, server } = yield* connect()
+        const fiber = yield* fork(Effect.flip(Effect.scoped(client.openGoal({ threadId: "A", objective: "Go" }))))
+        const request = yield* server.request("thread/goal/set")
+        yield* server.push(Wire.turnStarted("A", "T"))
+        if (what === "DecodeError") yield* server.respond(request, { goal: 1 })
+        else yield* TestClock.adjust("1 minute")
+        const pause = yield* server.request("thread/goal/set")
+        assert.deepStrictEqual(pause.params, { threadId: "A", status: "paused" })
+        yield* server.respond(pause, { goal: goal("A", "paused") })
+        const interrupt = yield* server.request("turn/interrupt")
+        assert.deepStrictEqual(interrupt.params, { threadId: "A", turnId: "T" })
+        yield* server.respond(interrupt, {})
+        yield* server.push(Wire.turnCompleted("A", "T", { status: "interrupted" }))
+        assert.strictEqual((yield* Fiber.join(fiber))._tag, what)
+      }
+    }))
+
+  it.effect("that was refused is left as it is", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const fiber = yield* fork(Effect.flip(Effect.scoped(client.openGoal({ threadId: "A", objective: "Go" }))))
+      yield* server.refuse(yield* server.request("thread/goal/set"), -32_600, "thread not found")
+      assert.strictEqual((yield* Fiber.join(fiber))._tag, "InvalidRequest")
+      assert.deepStrictEqual(server.methods(), ["thread/goal/set"])
+    }))
+
+  it.effect("is looked up when nothing is heard of it: its turn first, then the goal", () =>
+    Effect.gen(function*() {
+      const { answer, fiber, server } = yield* opening
+      yield* answer
+      const run = yield* Fiber.join(fiber)
+      yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T"))
+      const events = yield* collect(run.events)
+      yield* events.atLeast(2)
+      const result = yield* fork(run.result)
+      yield* TestClock.adjust("5 minutes")
+      const read = yield* server.request("thread/read")
+      assert.deepStrictEqual(read.params, { threadId: "A", includeTurns: true })
+      const { thread } = threadResponse("A")
+      const items = [Wire.agentMessage("m", "Done")]
+      const record = Wire.turn({ id: "T", status: "completed", itemsView: "full", items })
+      yield* server.respond(read, { thread: { ...thread, turns: [record] } })
+      yield* events.atLeast(3)
+      yield* TestClock.adjust("5 minutes")
+      yield* server.respond(yield* server.request("thread/goal/get"), { goal: goal("A", "complete") })
+      yield* server.respond(yield* server.request("thread/read"), { thread })
+      const end = yield* Fiber.join(result)
+      assert.deepStrictEqual(
+        [end.outcome, end.turns.map(({ finalResponse }) => finalResponse)],
+        ["complete", ["Done"]]
+      )
+    }))
+
+  it.effect("that nobody works on is stopped, and goes on while somebody does", () =>
+    Effect.gen(function*() {
+      const { answer, fiber, server } = yield* opening
+      yield* answer
+      const run = yield* Fiber.join(fiber)
+      const result = yield* fork(run.result)
+      const { thread } = threadResponse("A")
+      for (const status of [{ type: "active", activeFlags: [] }, { type: "idle" }]) {
+        yield* server.barrier
+        assert.isUndefined(result.pollUnsafe())
+        yield* TestClock.adjust("5 minutes")
+        yield* server.respond(yield* server.request("thread/goal/get"), { goal: goal("A", "active") })
+        yield* server.respond(yield* server.request("thread/read"), { thread: { ...thread, status } })
+      }
+      assert.strictEqual((yield* Fiber.join(result)).outcome, "stopped")
+    }))
+
+  it.effect("that the server cannot be asked about has stalled, and is paused", () =>
+    Effect.gen(function*() {
+      const { answer, fiber, server } = yield* opening
+      yield* answer
+      const run = yield* Fiber.join(fiber)
+      yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T"))
+      const result = yield* fork(Effect.flip(run.result))
+      yield* server.barrier
+      yield* TestClock.adjust("5 minutes")
+      yield* server.request("thread/read")
+      yield* TestClock.adjust("1 minute")
+      const error = yield* Fiber.join(result)
+      assert.strictEqual(error._tag, "TurnStalled")
+      const pause = yield* server.request("thread/goal/set")
+      assert.deepStrictEqual(pause.params, { threadId: "A", status: "paused" })
+      yield* server.respond(pause, { goal: goal("A", "paused") })
+      assert.deepStrictEqual((yield* server.request("turn/interrupt")).params, { threadId: "A", turnId: "T" })
     }))
 
   it.effect("ends with the connection", () =>

@@ -2,15 +2,16 @@
  * All the turns that the server runs for a goal, as one: what they have come to so
  * far, and how the goal ended. Everything here is synchronous, on the reader fiber.
  */
-import type { ThreadGoal } from "@effect-codex/generated"
+import type { ThreadGoal, Turn } from "@effect-codex/generated"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { GoalEnd, GoalOutcome } from "../AppServerClient.ts"
-import { type ConnectionError, TurnFailed, TurnInterrupted } from "../CodexError.ts"
+import { type ConnectionError, TurnFailed, TurnInterrupted, type TurnStalled } from "../CodexError.ts"
 import type { TurnEvent } from "../Notification.ts"
 import type { RunResult } from "../RunResult.ts"
 import { coalesce } from "./coalesce.ts"
@@ -24,6 +25,8 @@ export class GoalRun implements Follower {
   readonly done = Deferred.makeUnsafe<GoalEnd, TurnFailure>()
   private readonly limits: Limits
   private readonly log: EventLog<TurnEvent>
+  /** Grows whenever something is heard of the goal or a turn of it. */
+  heard = 0
   private readonly turns: Array<RunResult> = []
   private current: TurnState | undefined
   private lastTurnId = ""
@@ -67,6 +70,28 @@ export class GoalRun implements Follower {
     if (early !== undefined) this.learn(early.event, early.bytes, early.goal)
   }
 
+  /** The turn has ended as the server's record has it, though that was not heard. */
+  reconcile(record: Turn): void {
+    const { current } = this
+    current?.reconcile(record)
+    if (current?.outcome !== undefined) this.turnEnded(current, current.outcome)
+  }
+
+  /** The goal is as the server has it, though that was not heard; nobody works on one that is stopped. */
+  refresh(goal: ThreadGoal | null, isStopped: boolean): void {
+    if (this.isDone) return
+    this.goal = goal
+    this.isStopped ||= isStopped
+    this.settle()
+  }
+
+  /** Nobody knows what became of it. */
+  stall(reason: TurnStalled["reason"], idle: Duration.Duration): void {
+    const turn = this.current ?? new TurnState(this.threadId, this.turnId, this.limits)
+    turn.stall(reason, idle)
+    if (turn.outcome !== undefined) this.turnEnded(turn, turn.outcome)
+  }
+
   accept(event: TurnEvent, bytes: number, turn: TurnState | undefined): boolean {
     if (event.threadId !== this.threadId || this.isDone) return false
     switch (event.method) {
@@ -97,7 +122,7 @@ export class GoalRun implements Follower {
     }
     const { current } = this
     if (current === undefined || event.turnId !== current.turnId) return false
-    this.log.offer({ event, bytes })
+    this.heard++
     current.accept(event, bytes)
     if (current.outcome !== undefined) this.turnEnded(current, current.outcome)
     return true
@@ -120,6 +145,7 @@ export class GoalRun implements Follower {
   private adopt(turnId: string): TurnState {
     const turn = new TurnState(this.threadId, turnId, this.limits)
     turn.forgetHistory()
+    turn.accompany({ offer: (delivery) => this.log.offer(delivery), end: () => {} })
     this.onTurn(turn)
     return turn
   }
@@ -131,6 +157,7 @@ export class GoalRun implements Follower {
     }
     if (this.goal === undefined && !isSame(this.set, goal)) return false
     this.goal = goal
+    this.heard++
     this.log.offer({ event, bytes })
     this.settle()
     return true

@@ -23,6 +23,7 @@ import {
 } from "../CodexError.ts"
 import * as Base64 from "./base64.ts"
 import { hasRoom, type Limits } from "./subscription.ts"
+import { mayBeDone } from "./uncertain.ts"
 
 /** How a process ended. */
 export interface ProcessExit {
@@ -250,9 +251,6 @@ export const terminate = (state: ProcessState, controls: Controls): Effect.Effec
       )
   )
 
-/** Whether the error leaves it open that the server has carried the request out. */
-const mayHaveStarted = (error: RequestError): boolean => error._tag === "RequestTimeout" || error._tag === "DecodeError"
-
 /**
  * Ends a process whose start may not have been answered. The server takes a kill right behind the start: only where it
  * knows of no process is there something to wait for.
@@ -266,7 +264,7 @@ export const killStarting = (
   /** What the answer to the start says, once it is there. */
   const learn = Effect.map(Fiber.await(starting), (exit) => {
     const error = Exit.isFailure(exit) ? Option.getOrUndefined(Cause.findErrorOption(exit.cause)) : undefined
-    if (error !== undefined && !mayHaveStarted(error)) state.failed(error)
+    if (error !== undefined && !mayBeDone(error)) state.failed(error)
     return error
   })
   return Effect.suspend(() => {

@@ -3,6 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { RequestError } from "../CodexError.ts"
+import { mayBeDone } from "./uncertain.ts"
 
 /** How long an ending scope waits for the server to stop it. */
 const stopGrace = Duration.seconds(10)
@@ -30,7 +31,7 @@ export const stoppable = <A>(
       ),
       Effect.tapError(start, (error) =>
         Effect.sync(() => {
-          refused = error._tag !== "RequestTimeout"
+          refused = !mayBeDone(error)
         }))
     )
   })
