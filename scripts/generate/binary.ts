@@ -2,8 +2,8 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import { createRequire } from "node:module"
+import { isNode } from "../../packages/node/src/protocol/jsonSchema.ts"
 import { BinaryNotFound } from "./errors.ts"
-import { isNode } from "./json.ts"
 
 const PINNED = "@openai/codex"
 

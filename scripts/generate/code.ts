@@ -2,11 +2,11 @@
 import * as Effect from "effect/Effect"
 import type * as JsonSchema from "effect/JsonSchema"
 import * as SchemaRepresentation from "effect/SchemaRepresentation"
+import { UnexpectedBundle } from "../../packages/node/src/protocol/bundle.ts"
+import type { Definitions } from "../../packages/node/src/protocol/jsonSchema.ts"
+import { isNode, refTo } from "../../packages/node/src/protocol/jsonSchema.ts"
 import type { Direction } from "./directions.ts"
-import { UnexpectedBundle } from "./errors.ts"
 import type { Mark } from "./forms.ts"
-import type { Definitions } from "./json.ts"
-import { isNode, refTo } from "./json.ts"
 
 interface MarkedProperty {
   readonly key: string

@@ -1,22 +1,9 @@
 /** Which definitions the client sends and which it receives. */
-import type { Definitions } from "./json.ts"
-import { collectRefs } from "./json.ts"
+import type { Definitions } from "../../packages/node/src/protocol/jsonSchema.ts"
+import { collectRefs } from "../../packages/node/src/protocol/jsonSchema.ts"
 
 /** `in` is what the app-server sends: open. `out` is what a caller sends: closed. */
 export type Direction = "in" | "out"
-
-/** Every definition reachable from `roots`, the roots included. */
-export const reachable = (definitions: Definitions, roots: Iterable<string>): ReadonlySet<string> => {
-  const seen = new Set<string>()
-  const pending = [...roots]
-  for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
-    const node = definitions[name]
-    if (node === undefined || seen.has(name)) continue
-    seen.add(name)
-    pending.push(...collectRefs(node))
-  }
-  return seen
-}
 
 /**
  * The definitions whose two forms differ: in themselves, by what `localForm` says, or through one they refer to.

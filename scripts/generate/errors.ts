@@ -1,4 +1,5 @@
 import * as Schema from "effect/Schema"
+import type { UnexpectedBundle } from "../../packages/node/src/protocol/bundle.ts"
 
 /** The pinned runtime's native binary, or its version, could not be found. */
 export class BinaryNotFound extends Schema.TaggedError<BinaryNotFound>()("BinaryNotFound", {
@@ -7,15 +8,6 @@ export class BinaryNotFound extends Schema.TaggedError<BinaryNotFound>()("Binary
 }) {
   override get message(): string {
     return `${this.packageName}: ${this.reason}`
-  }
-}
-
-/** The bundle the binary wrote is not what the passes expect. */
-export class UnexpectedBundle extends Schema.TaggedError<UnexpectedBundle>()("UnexpectedBundle", {
-  reason: Schema.String
-}) {
-  override get message(): string {
-    return this.reason
   }
 }
 
@@ -58,3 +50,6 @@ export class Drift extends Schema.TaggedError<Drift>()("Drift", {
       .join("\n")
   }
 }
+
+/** Why there is nothing to write. */
+export type GenerateError = UnexpectedBundle | UnsupportedDefinition | NameCollision | ResultMappingError

@@ -1,10 +1,11 @@
 /** The files of `packages/generated/src`, as text. */
 import * as Effect from "effect/Effect"
+import { type Definitions, type Node, reachable } from "../../packages/node/src/protocol/jsonSchema.ts"
 import { codeOf, docComment, makeMarks } from "./code.ts"
 import type { Direction } from "./directions.ts"
-import { differing, reachable } from "./directions.ts"
+import { differing } from "./directions.ts"
+import type { GenerateError } from "./errors.ts"
 import { checkInlineUnions, checkNames, formOf, openUnions, UNKNOWN_MEMBER, unknownName } from "./forms.ts"
-import type { Definitions, Node } from "./json.ts"
 import type { JsonPath, Method, RequestMethod } from "./methods.ts"
 import {
   checkUnusedResults,
@@ -62,8 +63,21 @@ const quote = (text: string): string => JSON.stringify(text)
 const list = (items: ReadonlyArray<string>): string => `[${items.map(quote).join(", ")}]`
 const path = (value: JsonPath | undefined): string => value === undefined ? "undefined" : list(value)
 
+/** What was written. */
+interface Generated {
+  readonly files: Readonly<Record<string, string>>
+  readonly summary: {
+    readonly definitions: number
+    readonly schemas: number
+    readonly split: ReadonlyArray<string>
+    readonly clientRequests: number
+    readonly serverRequests: number
+    readonly notifications: number
+  }
+}
+
 /** Reads the protocol and writes the files, by name. */
-export const generateFiles = Effect.fnUntraced(function*(input: Input) {
+export const generateFiles = Effect.fnUntraced(function*(input: Input): Effect.fn.Return<Generated, GenerateError> {
   const definitions = forbidSiblingKeys(yield* correctNames(normalize(input.experimental), MISNAMED))
   const stable = yield* correctNames(normalize(input.stable), MISNAMED, { partial: true })
   yield* checkInlineUnions(definitions)

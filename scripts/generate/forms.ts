@@ -1,8 +1,6 @@
 /** The two forms of a definition: open as the app-server sends it, closed as a caller sends it. */
 import * as Effect from "effect/Effect"
-import type { Direction } from "./directions.ts"
-import { NameCollision, UnsupportedDefinition } from "./errors.ts"
-import type { Definitions, Node } from "./json.ts"
+import type { Definitions, Node } from "../../packages/node/src/protocol/jsonSchema.ts"
 import {
   branchesOf,
   isNode,
@@ -15,7 +13,9 @@ import {
   refName,
   refTo,
   stringsOf
-} from "./json.ts"
+} from "../../packages/node/src/protocol/jsonSchema.ts"
+import type { Direction } from "./directions.ts"
+import { NameCollision, UnsupportedDefinition } from "./errors.ts"
 import { enumOf } from "./passes.ts"
 import type { UnionRoles, UnionShape } from "./unions.ts"
 import { isCatchAll, shapeOf } from "./unions.ts"

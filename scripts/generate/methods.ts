@@ -1,8 +1,17 @@
 /** The protocol's methods, and what belongs to each: params, result, stability, and where its ids stand. */
 import * as Effect from "effect/Effect"
-import { ResultMappingError, UnexpectedBundle } from "./errors.ts"
-import type { Definitions, Node } from "./json.ts"
-import { branchesOf, isNode, isNull, nullable, propertiesOf, refName, stringsOf } from "./json.ts"
+import { UnexpectedBundle } from "../../packages/node/src/protocol/bundle.ts"
+import type { Definitions, Node } from "../../packages/node/src/protocol/jsonSchema.ts"
+import {
+  branchesOf,
+  isNode,
+  isNull,
+  nullable,
+  propertiesOf,
+  refName,
+  stringsOf
+} from "../../packages/node/src/protocol/jsonSchema.ts"
+import { ResultMappingError } from "./errors.ts"
 import { enumOf } from "./passes.ts"
 
 /** Definitions that unite the methods of one direction. */

@@ -3,55 +3,16 @@
  * and change no meaning.
  */
 import * as Effect from "effect/Effect"
-import { UnexpectedBundle } from "./errors.ts"
-import type { Definitions, Node } from "./json.ts"
-import { branchesOf, isNode, mapChildren, nodesOf, omit, propertiesOf, refName, refTo, stringsOf } from "./json.ts"
-
-const withoutHeader = (node: Node): Node => omit(node, "$schema", "title")
-
-const rewriteRefs = (node: Node): Node => {
-  const name = refName(node)
-  return name === undefined ? mapChildren(node, rewriteRefs) : { ...node, ...refTo(name) }
-}
-
-/**
- * Puts the definitions of the `v2` namespace beside the others. A name in both places must mean the same, since every
- * reference to either now reads the same.
- */
-export const hoist = Effect.fnUntraced(function*(bundle: unknown) {
-  if (!isNode(bundle) || !isNode(bundle.definitions) || !isNode(bundle.definitions.v2)) {
-    return yield* new UnexpectedBundle({ reason: "no definitions, or no v2 namespace among them" })
-  }
-  const definitions: Record<string, Node> = {}
-  for (const [name, node] of [...Object.entries(bundle.definitions), ...Object.entries(bundle.definitions.v2)]) {
-    if (name === "v2") continue
-    if (!isNode(node)) return yield* new UnexpectedBundle({ reason: `definition ${name} is no object` })
-    const hoisted = rewriteRefs(withoutHeader(node))
-    const existing = definitions[name]
-    if (existing !== undefined && JSON.stringify(existing) !== JSON.stringify(hoisted)) {
-      return yield* new UnexpectedBundle({ reason: `definition ${name} differs between the two namespaces` })
-    }
-    definitions[name] = hoisted
-  }
-  const sorted: Definitions = Object.fromEntries(Object.entries(definitions).sort(([a], [b]) => a < b ? -1 : 1))
-  for (const [name, node] of Object.entries(sorted)) {
-    const missing = checkRefs(node).find((ref) => sorted[ref] === undefined)
-    if (missing !== undefined) {
-      return yield* new UnexpectedBundle({ reason: `${name} refers to ${missing}, which is not there` })
-    }
-  }
-  return sorted
-})
-
-const checkRefs = (node: Node): ReadonlyArray<string> => {
-  const refs: Array<string> = []
-  const visit = (current: Node): Node => {
-    if (typeof current.$ref === "string") refs.push(refName(current) ?? current.$ref)
-    return mapChildren(current, visit)
-  }
-  visit(node)
-  return refs
-}
+import { UnexpectedBundle } from "../../packages/node/src/protocol/bundle.ts"
+import type { Definitions, Node } from "../../packages/node/src/protocol/jsonSchema.ts"
+import {
+  branchesOf,
+  mapChildren,
+  nodesOf,
+  omit,
+  propertiesOf,
+  stringsOf
+} from "../../packages/node/src/protocol/jsonSchema.ts"
 
 /**
  * `allOf: [{ $ref }]` is how schemars attaches a default or a description to a reference; as an intersection it would

@@ -2,8 +2,16 @@
  * How the members of each union tell themselves apart. A union is only ever opened when something decides before any
  * payload is looked at: a tag, the one key of an object, or a string.
  */
-import type { Definitions, Node } from "./json.ts"
-import { branchesOf, isNode, isNull, omit, propertiesOf, refName, stringsOf } from "./json.ts"
+import type { Definitions, Node } from "../../packages/node/src/protocol/jsonSchema.ts"
+import {
+  branchesOf,
+  isNode,
+  isNull,
+  omit,
+  propertiesOf,
+  refName,
+  stringsOf
+} from "../../packages/node/src/protocol/jsonSchema.ts"
 import { enumOf } from "./passes.ts"
 
 /** What decides between the members of a union. */

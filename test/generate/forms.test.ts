@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { differing, reachable } from "../../scripts/generate/directions.ts"
+import { type Definitions, propertiesOf, reachable } from "../../packages/node/src/protocol/jsonSchema.ts"
+import { differing } from "../../scripts/generate/directions.ts"
 import { checkInlineUnions, checkNames, formOf, numbers, openUnions } from "../../scripts/generate/forms.ts"
-import { type Definitions, propertiesOf } from "../../scripts/generate/json.ts"
 import { forbidSiblingKeys, rolesOf, shapeOf } from "../../scripts/generate/unions.ts"
 
 const ref = (name: string) => ({ $ref: `#/$defs/${name}` })

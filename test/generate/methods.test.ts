@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import type { Definitions } from "../../scripts/generate/json.ts"
+import type { Definitions } from "../../packages/node/src/protocol/jsonSchema.ts"
 import {
   checkUnusedResults,
   experimentalFields,

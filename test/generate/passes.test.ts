@@ -1,13 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import {
-  correctNames,
-  distribute,
-  dropHeadings,
-  hoist,
-  mergeEnums,
-  unwrapAllOf
-} from "../../scripts/generate/passes.ts"
+import { hoist } from "../../packages/node/src/protocol/bundle.ts"
+import { correctNames, distribute, dropHeadings, mergeEnums, unwrapAllOf } from "../../scripts/generate/passes.ts"
 
 const bundle = (definitions: object, v2: object) => ({ definitions: { ...definitions, v2 } })
 

@@ -10,6 +10,7 @@ import { CodexHome, CodexPath, Overrides, version } from "./codex.ts"
 import { ExitCode, Failure } from "./failure.ts"
 import { Output } from "./output.ts"
 import { run } from "./run.ts"
+import { schema } from "./schema.ts"
 import { threads } from "./threads.ts"
 
 const root = Command.make("effect-codex").pipe(
@@ -17,7 +18,7 @@ const root = Command.make("effect-codex").pipe(
     "Runs OpenAI's Codex agent, and looks after what it needs. " +
       "Exit codes: 0 done, 1 failed, 2 wrong usage, 124 out of time, 130 interrupted."
   ),
-  Command.withSubcommands([run, threads]),
+  Command.withSubcommands([run, threads, schema]),
   Command.withGlobalFlags([CodexPath, CodexHome, Overrides])
 )
 

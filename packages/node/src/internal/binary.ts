@@ -76,6 +76,32 @@ const nativeOf = (packageJson: string, target: Target, platform: string): string
   return join(root, "vendor", target.triple, "bin", platform === "win32" ? "codex.exe" : "codex")
 }
 
+/**
+ * The executable of an installed `@openai/codex` of this version, seen from a directory or from this package; undefined
+ * where there is none.
+ */
+export const ofVersion = (
+  version: string,
+  directory: string,
+  { arch, platform }: Pick<Host, "arch" | "platform"> = process
+): string | undefined => {
+  const target = targets[`${platform}-${arch}`]
+  for (const from of [join(directory, "package.json"), import.meta.url]) {
+    try {
+      const packageJson = createRequire(from).resolve("@openai/codex/package.json")
+      const manifest: unknown = JSON.parse(readFileSync(packageJson, "utf8"))
+      const isIt = typeof manifest === "object" && manifest !== null && "version" in manifest &&
+        manifest.version === version
+      if (target === undefined || !isIt) continue
+      const executable = nativeOf(packageJson, target, platform)
+      if (existsSync(executable)) return executable
+    } catch {
+      // Not installed there.
+    }
+  }
+  return undefined
+}
+
 // =============================================================================
 // Launchers
 // =============================================================================

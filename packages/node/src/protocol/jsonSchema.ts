@@ -81,3 +81,16 @@ export const collectRefs = (node: Node): ReadonlySet<string> => {
   visit(node)
   return names
 }
+
+/** Every definition reachable from `roots`, the roots included. */
+export const reachable = (definitions: Definitions, roots: Iterable<string>): ReadonlySet<string> => {
+  const seen = new Set<string>()
+  const pending = [...roots]
+  for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
+    const node = definitions[name]
+    if (node === undefined || seen.has(name)) continue
+    seen.add(name)
+    pending.push(...collectRefs(node))
+  }
+  return seen
+}
