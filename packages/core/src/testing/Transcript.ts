@@ -261,6 +261,12 @@ const normaliserOf = (options: NormaliseOptions): Normaliser =>
     findsPaths: true
   })
 
+/** The request of the server that a step says the answer to has been noted. */
+const resolvedBy = (entry: Entry): Schema.Json | undefined => {
+  const { method, params } = "message" in entry ? entry.message : {}
+  return method === "serverRequest/resolved" && isMessage(params) ? params["requestId"] : undefined
+}
+
 /**
  * The same recording in an order that does not depend on what raced: what belongs to no
  * thread first, then thread after thread. Recordings of the same program, of which the
@@ -278,14 +284,16 @@ export const canonical = (recording: Recording): Recording => {
   const told: Array<Entry> = []
   /** The program's answers that the server has not taken note of yet, by the ids of its requests. */
   const taken = new Map<Schema.Json, Entry>()
+  const resolved = new Set(recording.entries.map(resolvedBy))
   for (const [index, entry] of recording.entries.entries()) {
     const lane = lanes[index]
     const group = lane === undefined ? told : groups.get(lane) ?? []
     if (lane !== undefined) groups.set(lane, group)
-    const { id, method, params } = "message" in entry ? entry.message : {}
+    const { id, method } = "message" in entry ? entry.message : {}
     if (entry.from === "client") {
       // What it asks and answers stands where the server reacts to it.
-      if (method === undefined && id !== undefined) taken.set(id, entry)
+      if (method === undefined && id !== undefined && resolved.has(id)) taken.set(id, entry)
+      else if (lane !== undefined && !answers.has(index)) group.push(entry)
       else if (!answers.has(index)) exchanges.push([index, [entry]])
       continue
     }
@@ -296,9 +304,9 @@ export const canonical = (recording: Recording): Recording => {
       else group.push(request, entry)
       continue
     }
-    const resolved = method === "serverRequest/resolved" && isMessage(params) ? params["requestId"] : undefined
-    const answer = resolved === undefined ? undefined : taken.get(resolved)
-    if (resolved !== undefined) taken.delete(resolved)
+    const question = resolvedBy(entry)
+    const answer = question === undefined ? undefined : taken.get(question)
+    if (question !== undefined) taken.delete(question)
     group.push(...(answer === undefined ? [] : [answer]), entry)
   }
   const methodOf = (entry: Entry): string => "message" in entry ? String(entry.message["method"]) : ""

@@ -14,6 +14,7 @@ import type {
 } from "@effect-codex/generated"
 import { ClientRequests, ServerNotifications, ServerRequests } from "@effect-codex/generated"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -195,15 +196,18 @@ export const make: Effect.Effect<FakeConnection, never, Scope.Scope> = Effect.ge
     )
 
   const notify = <M extends ServerNotificationMethod>(method: M, params: ServerNotificationParams[M]) =>
-    Effect.suspend(() => {
+    Effect.flatMap(Clock.currentTimeMillis, (emittedAtMs) => {
       const checked = Payload.outgoing(ServerNotifications[method].params)(params)
       return Exit.isSuccess(checked)
-        ? raw(`${Envelope.encodeNotification(method, checked.value)}\n`)
+        ? raw(`${JSON.stringify({ method, params: checked.value, emittedAtMs })}\n`)
         : Effect.die(misfit(`the notification ${method}`, checked.cause))
     })
 
-  const resolved = (id: string | number, { threadId }: Pending): Effect.Effect<void> =>
-    threadId === undefined ? Effect.void : notify("serverRequest/resolved", { requestId: id, threadId })
+  // The real one says so of what people are asked, and not of what a tool is.
+  const resolved = (id: string | number, { method, threadId }: Pending): Effect.Effect<void> =>
+    threadId === undefined || method === "item/tool/call"
+      ? Effect.void
+      : notify("serverRequest/resolved", { requestId: id, threadId })
 
   const ask = <M extends ServerRequestMethod>(
     method: M,

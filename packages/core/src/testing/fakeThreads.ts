@@ -91,6 +91,7 @@ interface FakeThread {
   subscribed: boolean
   failed: boolean
   total: TokenUsageBreakdown
+  last: TokenUsageBreakdown
   running: Running | undefined
 }
 
@@ -171,10 +172,10 @@ export const make = (
       ? { type: "active", activeFlags: [] }
       : { type: thread.failed ? "systemError" : "idle" }
 
-  const turnOf = (turn: StoredTurn, view: "notLoaded" | "full"): Turn => ({
+  const turnOf = (turn: StoredTurn, view: "notLoaded" | "summary" | "full"): Turn => ({
     id: turn.id,
     rootTurnId: turn.id,
-    items: view === "full" ? [...turn.items] : [],
+    items: view === "notLoaded" ? [] : [...turn.items],
     itemsView: view,
     status: turn.status,
     error: turn.error,
@@ -296,6 +297,7 @@ export const make = (
         outputTokens: total.outputTokens + output,
         reasoningOutputTokens: total.reasoningOutputTokens + reasoningOutput
       }
+      thread.last = last
       return tellUsage(thread, turn.id, last)
     })
 
@@ -644,6 +646,7 @@ export const make = (
         subscribed: true,
         failed: false,
         total: none,
+        last: none,
         running: undefined,
         ...fields
       }
@@ -697,7 +700,7 @@ export const make = (
         if (!wasLoaded) yield* tellStatus(thread)
         yield* respond(loadedOf(thread, params.excludeTurns !== true))
         const last = thread.turns.at(-1)
-        if (!wasLoaded && last !== undefined) yield* tellUsage(thread, last.id, none)
+        if (!wasLoaded && last !== undefined) yield* tellUsage(thread, last.id, thread.last)
         yield* tell(thread, "thread/goal/cleared", { threadId: thread.id })
         yield* connection.askAgain(thread.id)
       }),
@@ -711,6 +714,8 @@ export const make = (
           ephemeral: params.ephemeral === true,
           forkedFromId: source.id,
           turns: source.turns.slice(0, end).filter(({ status }) => status !== "inProgress"),
+          name: source.name,
+          last: source.last,
           cwd: source.cwd,
           approvalPolicy: source.approvalPolicy,
           approvalsReviewer: source.approvalsReviewer,
@@ -738,7 +743,7 @@ export const make = (
         if (thread === undefined || thread.ephemeral || thread.turns.length === 0) {
           return yield* refuse(METHOD_NOT_FOUND, "list_turns is not supported yet")
         }
-        const turns = thread.turns.map((turn) => turnOf(turn, "full"))
+        const turns = thread.turns.map((turn) => turnOf(turn, params.itemsView ?? "summary"))
         yield* respond(page(params.sortDirection === "asc" ? turns : turns.toReversed(), params))
       }),
     "thread/items/list": (params, respond) =>
@@ -749,7 +754,12 @@ export const make = (
         }
         const all = thread.turns.flatMap((turn) =>
           params.turnId == null || params.turnId === turn.id
-            ? turn.items.map((item) => ({ turnId: turn.id, item }))
+            ? turn.items.map((item) => ({
+              turnId: turn.id,
+              item,
+              startedAtMs: typeof item.startedAtMs === "number" ? item.startedAtMs : null,
+              completedAtMs: typeof item.completedAtMs === "number" ? item.completedAtMs : null
+            }))
             : []
         )
         const { cursor, limit } = params

@@ -1,0 +1,384 @@
+import { Approvals, AppServerClient, Codex, CodexTools, Transport } from "@effect-codex/core"
+import { type Script, TestAppServer, Transcript } from "@effect-codex/core/testing"
+import { OfflineCodex, OfflineModel, type Reply } from "@effect-codex/node/testing"
+import { assert, describe, it } from "@effect/vitest"
+import { Tool, Toolkit } from "effect/ai"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+
+// =============================================================================
+// Scenarios
+// =============================================================================
+
+/** The same twice: as the model's part of it on the real app-server, and as a script of the one in memory. */
+interface Scenario {
+  readonly name: string
+  readonly replies: ReadonlyArray<Reply>
+  readonly scripts: ReadonlyArray<Script>
+  readonly program: Effect.Effect<unknown, unknown, Codex | AppServerClient>
+}
+
+const start = Effect.flatMap(
+  Codex,
+  (codex) => codex.startThread({ sandbox: "readOnly", approvalMode: "ask" })
+)
+
+const run = (command: string, callId: string) =>
+  OfflineModel.functionCall({
+    name: "exec_command",
+    callId,
+    arguments: { cmd: command, sandbox_permissions: "require_escalated", justification: "It has to be" }
+  })
+
+const patch = "*** Begin Patch\n*** Add File: x\n+hello\n*** End Patch"
+
+const toolkit = Toolkit.make(
+  Tool.make("weather", { parameters: Schema.Struct({ city: Schema.String }), success: Schema.String })
+)
+
+const nobody = "019ab3f0-1111-7222-8333-444455556666"
+
+/** What is refused is part of what is compared, and not the end of the program. */
+const refused = <A, E>(effect: Effect.Effect<A, E>) => Effect.flip(effect)
+
+const scenarios: ReadonlyArray<Scenario> = [
+  {
+    name: "messages, commentary and reasoning",
+    replies: [
+      [OfflineModel.reasoning("Adding", "up"), OfflineModel.commentary("On it"), OfflineModel.text("Hello there")],
+      [
+        OfflineModel.finalAnswer("Yes"),
+        OfflineModel.usage({ input: 30, cachedInput: 4, output: 7, reasoningOutput: 2 })
+      ]
+    ],
+    scripts: [
+      (turn) =>
+        Effect.andThen(
+          Effect.andThen(turn.reason("Adding", "up"), turn.commentary("On it")),
+          turn.say("Hello there")
+        ),
+      (turn) =>
+        Effect.andThen(
+          turn.usage({ input: 30, cachedInput: 4, output: 7, reasoningOutput: 2 }),
+          turn.say("Yes", { phase: "final_answer" })
+        )
+    ],
+    program: Effect.gen(function*() {
+      const thread = yield* start
+      yield* thread.run("Hi")
+      yield* thread.run("Again")
+    })
+  },
+  {
+    name: "commands with and without approval",
+    replies: [
+      run("echo hi", "a"),
+      OfflineModel.text("Done"),
+      run("rm hi", "b"),
+      OfflineModel.text("Not done"),
+      OfflineModel.functionCall({ name: "exec_command", callId: "c", arguments: { cmd: "echo plain; exit 3" } }),
+      OfflineModel.text("Ran")
+    ],
+    scripts: [
+      (turn) =>
+        Effect.andThen(
+          turn.command({ command: "echo hi", output: "hi\n", approval: "It has to be" }),
+          turn.say("Done")
+        ),
+      (turn) => Effect.andThen(turn.command({ command: "rm hi", approval: "It has to be" }), turn.say("Not done")),
+      (turn) =>
+        Effect.andThen(
+          turn.command({ command: "echo plain; exit 3", output: "plain\n", exitCode: 3 }),
+          turn.say("Ran")
+        )
+    ],
+    program: Effect.gen(function*() {
+      const thread = yield* start
+      yield* thread.run("One")
+      yield* thread.run("Two")
+      yield* thread.run("Three")
+    })
+  },
+  {
+    name: "a change of files",
+    replies: [
+      OfflineModel.functionCall({
+        name: "exec_command",
+        callId: "p",
+        arguments: { cmd: `apply_patch <<'EOF'\n${patch}\nEOF\n` }
+      }),
+      OfflineModel.text("Not done")
+    ],
+    scripts: [
+      (turn) =>
+        Effect.andThen(
+          turn.changeFiles({
+            changes: [{ path: "/workspace/x", kind: { type: "add" }, diff: "hello\n" }],
+            approval: true
+          }),
+          turn.say("Not done")
+        )
+    ],
+    program: Effect.flatMap(start, (thread) => thread.run("Change"))
+  },
+  {
+    name: "a tool of the program's",
+    replies: [
+      OfflineModel.functionCall({ name: "weather", callId: "w", arguments: { city: "Rome" } }),
+      OfflineModel.text("Sunny")
+    ],
+    scripts: [
+      (turn) => Effect.andThen(turn.callTool({ tool: "weather", arguments: { city: "Rome" } }), turn.say("Sunny"))
+    ],
+    program: Effect.gen(function*() {
+      const codex = yield* Codex
+      const thread = yield* codex.startThread({ sandbox: "readOnly", tools: CodexTools.fromToolkit(toolkit) })
+      yield* thread.run("Weather?")
+    }).pipe(Effect.provide(toolkit.toLayer({ weather: ({ city }) => Effect.succeed(`sunny in ${city}`) })))
+  },
+  {
+    name: "a turn that fails",
+    replies: [OfflineModel.failed({ code: "rate_limit_exceeded", message: "Slow down" }), OfflineModel.text("Better")],
+    scripts: [
+      (turn) => turn.fail("Slow down", "rateLimitExceeded"),
+      "Better"
+    ],
+    program: Effect.gen(function*() {
+      const thread = yield* start
+      yield* Effect.flip(thread.run("Hi"))
+      yield* thread.run("Again")
+    })
+  },
+  {
+    name: "interruption and steering where they are refused",
+    replies: [
+      [OfflineModel.text(["Hel", OfflineModel.hold(Effect.never)])],
+      OfflineModel.text("Again")
+    ],
+    scripts: [
+      (turn) =>
+        Effect.andThen(
+          Effect.all([
+            turn.notify("item/started", {
+              threadId: turn.threadId,
+              turnId: turn.turnId,
+              startedAtMs: 0,
+              item: { type: "agentMessage", id: "msg_0", text: "", startedAtMs: 0 }
+            }),
+            turn.notify("item/agentMessage/delta", {
+              threadId: turn.threadId,
+              turnId: turn.turnId,
+              itemId: "msg_0",
+              delta: "Hel"
+            })
+          ]),
+          Effect.never
+        ),
+      "Again"
+    ],
+    program: Effect.gen(function*() {
+      const client = yield* AppServerClient
+      const thread = yield* start
+      const threadId = thread.id
+      yield* refused(client.request("turn/interrupt", { threadId, turnId: nobody }))
+      const input = [{ type: "text" as const, text: "More" }]
+      yield* Effect.scoped(Effect.gen(function*() {
+        const turn = yield* thread.turn("Hi")
+        yield* turn.events.pipe(
+          Stream.takeUntil(({ method }) => method === "item/agentMessage/delta"),
+          Stream.runDrain
+        )
+        yield* refused(client.request("turn/interrupt", { threadId, turnId: nobody }))
+        yield* refused(client.request("turn/steer", { threadId, expectedTurnId: nobody, input }))
+        yield* turn.interrupt
+        yield* refused(client.request("turn/interrupt", { threadId, turnId: turn.id }))
+        yield* refused(client.request("turn/steer", { threadId, expectedTurnId: turn.id, input }))
+      }))
+      yield* thread.run("Go on")
+    })
+  },
+  {
+    name: "threads",
+    replies: [OfflineModel.text("One"), OfflineModel.text("Two"), OfflineModel.text("Three")],
+    scripts: ["One", "Two", "Three"],
+    program: Effect.gen(function*() {
+      const codex = yield* Codex
+      const client = yield* AppServerClient
+      const thread = yield* start
+      yield* refused(codex.resumeThread(thread.id))
+      yield* refused(thread.fork())
+      yield* refused(thread.read({ includeTurns: true }))
+      yield* refused(client.request("thread/turns/list", { threadId: thread.id }))
+      yield* refused(client.request("thread/items/list", { threadId: thread.id }))
+      yield* thread.run("Hi")
+      yield* thread.setName("Name")
+      yield* thread.read({ includeTurns: true })
+      yield* Stream.runCollect(thread.turns())
+      yield* Stream.runCollect(thread.items())
+      yield* codex.resumeThread(thread.id)
+      const fork = yield* thread.fork()
+      yield* fork.run("Fork")
+      yield* fork.read({ includeTurns: true })
+      yield* refused(thread.delete)
+      yield* thread.archive
+      yield* refused(thread.run("x"))
+      yield* codex.listThreads({ archived: true })
+      yield* codex.unarchiveThread(thread.id)
+      yield* refused(thread.run("x"))
+      yield* codex.resumeThread(thread.id)
+      yield* thread.run("Back")
+      yield* fork.delete
+      yield* thread.unsubscribe
+      yield* thread.unsubscribe
+      yield* codex.listThreads()
+      yield* client.request("thread/loaded/list", {})
+    })
+  },
+  {
+    name: "threads that are not stored, or not there",
+    replies: [OfflineModel.text("Ephemeral")],
+    scripts: ["Ephemeral"],
+    program: Effect.gen(function*() {
+      const codex = yield* Codex
+      const client = yield* AppServerClient
+      yield* refused(codex.readThread(nobody))
+      yield* refused(codex.resumeThread(nobody))
+      yield* refused(codex.forkThread(nobody))
+      yield* refused(codex.archiveThread(nobody))
+      yield* refused(client.request("turn/start", { threadId: nobody, input: [{ type: "text", text: "x" }] }))
+      yield* refused(client.request("turn/interrupt", { threadId: nobody, turnId: nobody }))
+      yield* client.request("thread/unsubscribe", { threadId: nobody })
+      const thread = yield* codex.startThread({ ephemeral: true })
+      yield* thread.run("Hi")
+      yield* refused(thread.read({ includeTurns: true }))
+      yield* refused(thread.archive)
+      yield* refused(codex.resumeThread(thread.id))
+      yield* codex.account()
+    })
+  }
+]
+
+// =============================================================================
+// Comparing
+// =============================================================================
+
+/** What the real one tells beside what a program is about, and what depends on its machine. */
+const passedOver = new Set([
+  "account/rateLimits/updated",
+  "configWarning",
+  "deprecationNotice",
+  "remoteControl/status/changed",
+  "thread/readState/changed",
+  "turn/diff/updated",
+  "warning"
+])
+
+/** Fields that the one in memory leaves out, or that say what only a real model, shell or machine could. */
+const leftOut = new Set([
+  "activePermissionProfile",
+  "availableDecisions",
+  "backwardsCursor",
+  "canAcceptDirectInput",
+  "callId",
+  "collaborationMode",
+  "commandActions",
+  "disabledPluginIds",
+  "emittedAtMs",
+  "environments",
+  "gitInfo",
+  "historyMode",
+  "instructionSources",
+  "itemId",
+  "itemsBackwardsCursor",
+  "message",
+  "modelProvider",
+  "multiAgentMode",
+  "originator",
+  "path",
+  "processId",
+  "proposedExecpolicyAmendment",
+  "readState",
+  "readStates",
+  "runtimeWorkspaceRoots",
+  "text_elements",
+  "turnsBackwardsCursor"
+])
+
+const isList = (value: Schema.Json): value is ReadonlyArray<Schema.Json> => Array.isArray(value)
+
+/** Without what is null, empty or left out, and with no other ids of items than the server's own. */
+const bare = (value: Schema.Json): Schema.Json => {
+  if (isList(value)) return value.map(bare)
+  if (typeof value !== "object" || value === null) return value
+  const isItem = "type" in value && value.type !== "userMessage"
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([name, member]) =>
+        member !== null && !leftOut.has(name) && !(isItem && name === "id") && !(isList(member) && member.length === 0)
+      )
+      .sort(([a], [b]) => a < b ? -1 : 1)
+      .map(([name, member]) => [name, bare(member)])
+  )
+}
+
+/** What counts of a message, if anything does. */
+const counted = (entry: Transcript.Entry): ReadonlyArray<Transcript.Entry> => {
+  if (!("message" in entry)) return [entry]
+  const { method, params, result, ...envelope } = entry.message
+  if (typeof method === "string" && passedOver.has(method)) return []
+  // Whether the thread waits for an approval is told before or behind what it waits for.
+  if (method === "thread/status/changed" && JSON.stringify(params ?? null).includes("activeFlags")) return []
+  return [{
+    from: entry.from,
+    message: {
+      ...envelope,
+      ...(method === undefined ? {} : { method }),
+      ...(params === undefined ? {} : { params: bare(params) }),
+      ...(result === undefined ? {} : { result: bare(result) })
+    }
+  }]
+}
+
+/** What was said after the handshake, a line each, in an order that does not depend on what raced. */
+const linesOf = (text: string) =>
+  Effect.map(
+    Transcript.parse(text),
+    (recording) =>
+      Transcript.canonical({ ...recording, entries: recording.entries.flatMap(counted) }).entries.flatMap((entry) => {
+        const line = JSON.stringify(entry)
+        return line.includes("userAgent") || line.includes(`"method":"initialize"`) ? [] : [line]
+      })
+  )
+
+const recorded = (
+  scenario: Scenario,
+  transport: Layer.Layer<Transport, unknown>
+): Effect.Effect<ReadonlyArray<string>, unknown> =>
+  Effect.gen(function*() {
+    const written: Array<string> = []
+    const agent = Codex.layer.pipe(
+      Layer.provideMerge(AppServerClient.layer({ experimental: true })),
+      Layer.provide(Approvals.layer({ policy: Approvals.acceptCommands(["echo"]) })),
+      Layer.provide(Transcript.recordTo((text) => Effect.sync(() => written.push(text)))),
+      Layer.provide(transport)
+    )
+    yield* Effect.provide(scenario.program, agent)
+    return yield* linesOf(written.join(""))
+  })
+
+describe("the app-server in memory", () => {
+  it.live.each(scenarios)("says what the real one says: $name", (scenario) =>
+    Effect.gen(function*() {
+      const real = Layer.effectDiscard(
+        Effect.flatMap(OfflineModel, (model) => model.enqueue(...scenario.replies))
+      ).pipe(Layer.provideMerge(OfflineCodex.layerTransport()))
+      const inMemory = Layer.effectDiscard(
+        Effect.flatMap(TestAppServer, (server) => server.enqueue(...scenario.scripts))
+      ).pipe(Layer.provideMerge(TestAppServer.layerTransport()))
+      const expected = yield* recorded(scenario, real)
+      const actual = yield* recorded(scenario, inMemory)
+      assert.deepStrictEqual(actual, expected)
+    }), 60_000)
+})
