@@ -223,8 +223,12 @@ layer(Layer.mergeAll(Collector.layer, NodeServices.layer), live)("the trace", (i
       const spans = recorder()
       yield* Effect.gen(function*() {
         const codex = yield* Codex
+        const model = yield* OfflineModel
         const thread = yield* codex.startThread({ sandbox: "readOnly" })
         yield* thread.run("Say hi")
+        // As far as to the model.
+        const [request] = yield* model.requests
+        assert.match(request?.headers["traceparent"] ?? "", new RegExp(`^00-${spans.find("program").traceId}-`))
       }).pipe(Effect.provide(collected, { local: true }), under(spans, "program"))
 
       // The process has ended by now, and with its end it has exported everything.

@@ -10,6 +10,9 @@
  * **Example** (Reading how many turns have failed)
  *
  * ```ts
+ * import { CodexMetrics } from "@effect-codex/core"
+ * import { Effect, Metric } from "effect"
+ *
  * const failed = CodexMetrics.turnDuration.pipe(
  *   Metric.withAttributes({ status: "failed" }),
  *   Metric.value,

@@ -186,6 +186,10 @@ const log = (level: LogLevel.Severity) => (line: Line): Effect.Effect<void> => {
  * **Example** (Showing what an app-server of one's own says)
  *
  * ```ts
+ * import { AppServerClient, Codex, WireTap } from "@effect-codex/core"
+ * import { NodeCodex } from "@effect-codex/node"
+ * import { Console, Layer } from "effect"
+ *
  * const shown = Codex.layer.pipe(
  *   Layer.provideMerge(AppServerClient.layer()),
  *   Layer.provide(WireTap.layer({ sink: ({ direction, text }) => Console.log(direction, text) })),
