@@ -174,6 +174,9 @@ export const layerSupervised = <E = never, R = never>(
  * **Example** (Taking the token from the environment)
  *
  * ```ts
+ * import { NodeCodex } from "@effect-codex/node"
+ * import { Config, Effect, Layer } from "effect"
+ *
  * const CodexRemote = Layer.unwrap(Effect.gen(function*() {
  *   const token = yield* Config.Redacted("CODEX_TOKEN")
  *   return NodeCodex.layerWebSocket({ url: "ws://127.0.0.1:4500", token })
@@ -283,6 +286,12 @@ const answered = <A, E0, R0, E, R>(
  * **Example** (Putting something in between)
  *
  * ```ts
+ * import { AppServerClient, Codex } from "@effect-codex/core"
+ * import { Transcript } from "@effect-codex/core/testing"
+ * import { NodeCodex } from "@effect-codex/node"
+ * import { NodeServices } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ *
  * const recorded = Codex.layer.pipe(
  *   Layer.provideMerge(AppServerClient.layer()),
  *   Layer.provide(Transcript.record("transcript.jsonl")),

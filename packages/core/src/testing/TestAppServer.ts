@@ -281,6 +281,16 @@ const layer = <E = never, R = never>(
  * **Example** (Testing a program)
  *
  * ```ts
+ * import { Codex } from "@effect-codex/core"
+ * import { TestAppServer } from "@effect-codex/core/testing"
+ * import { assert, it } from "@effect/vitest"
+ * import { Effect } from "effect"
+ *
+ * const askForTheWeather = Effect.gen(function*() {
+ *   const thread = yield* (yield* Codex).startThread()
+ *   return (yield* thread.run("How is the weather?")).finalResponse
+ * })
+ *
  * it.effect("asks the agent", () =>
  *   Effect.gen(function*() {
  *     const server = yield* TestAppServer

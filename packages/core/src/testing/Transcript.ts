@@ -352,6 +352,12 @@ const encoder = new TextEncoder()
  * **Example** (Recording a program)
  *
  * ```ts
+ * import { AppServerClient, Codex } from "@effect-codex/core"
+ * import { Transcript } from "@effect-codex/core/testing"
+ * import { NodeCodex } from "@effect-codex/node"
+ * import { NodeServices } from "@effect/platform-node"
+ * import { Layer } from "effect"
+ *
  * const recorded = Codex.layer.pipe(
  *   Layer.provideMerge(AppServerClient.layer()),
  *   Layer.provide(Transcript.record("hello.jsonl")),
