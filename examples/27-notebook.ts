@@ -29,6 +29,7 @@ const cell = async <A, E>(
   show: (value: A) => unknown
 ): Promise<A> => {
   const value = await notebook.runPromise(effect)
+  // oxlint-disable-next-line no-console -- a cell shows its value
   console.log(`[${++cells}]`, show(value))
   return value
 }
