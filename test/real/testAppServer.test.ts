@@ -1,4 +1,4 @@
-import { Approvals, AppServerClient, Codex, CodexTools, Transport } from "@effect-codex/core"
+import { Approvals, AppServerClient, Codex, CodexTools, type Transport } from "@effect-codex/core"
 import { type Script, TestAppServer, Transcript } from "@effect-codex/core/testing"
 import { OfflineCodex, OfflineModel, type Reply } from "@effect-codex/node/testing"
 import { assert, describe, it } from "@effect/vitest"
@@ -269,6 +269,8 @@ const passedOver = new Set([
   "account/rateLimits/updated",
   "configWarning",
   "deprecationNotice",
+  // Told as the command prints, where it takes its time.
+  "item/commandExecution/outputDelta",
   "remoteControl/status/changed",
   "thread/readState/changed",
   "turn/diff/updated",
@@ -329,7 +331,8 @@ const counted = (entry: Transcript.Entry): ReadonlyArray<Transcript.Entry> => {
   const { method, params, result, ...envelope } = entry.message
   if (typeof method === "string" && passedOver.has(method)) return []
   // Whether the thread waits for an approval is told before or behind what it waits for.
-  if (method === "thread/status/changed" && JSON.stringify(params ?? null).includes("activeFlags")) return []
+  // That a thread is not loaded any more is told or not, as the connection's reading goes.
+  if (method === "thread/status/changed" && /activeFlags|notLoaded/.test(JSON.stringify(params ?? null))) return []
   return [{
     from: entry.from,
     message: {
@@ -341,21 +344,34 @@ const counted = (entry: Transcript.Entry): ReadonlyArray<Transcript.Entry> => {
   }]
 }
 
-/** What was said after the handshake, a line each, in an order that does not depend on what raced. */
-const linesOf = (text: string) =>
-  Effect.map(
-    Transcript.parse(text),
-    (recording) =>
-      Transcript.canonical({ ...recording, entries: recording.entries.flatMap(counted) }).entries.flatMap((entry) => {
-        const line = JSON.stringify(entry)
-        return line.includes("userAgent") || line.includes(`"method":"initialize"`) ? [] : [line]
-      })
-  )
+/** What was said after the handshake: what was answered, what was told and how each thread fared, which race with each other. */
+interface Said {
+  readonly exchanges: ReadonlyArray<string>
+  readonly told: ReadonlyArray<string>
+  readonly statuses: ReadonlyArray<string>
+}
+
+const saidIn = (text: string): Effect.Effect<Said, Transcript.InvalidTranscript> =>
+  Effect.map(Transcript.parse(text), (recording) => {
+    const exchanges: Array<string> = []
+    const told: Array<string> = []
+    const statuses: Array<string> = []
+    const { entries } = Transcript.canonical({ ...recording, entries: recording.entries.flatMap(counted) })
+    for (const entry of entries) {
+      const line = JSON.stringify(entry)
+      const method = "message" in entry ? entry.message["method"] : undefined
+      if (line.includes("userAgent") || method === "initialize" || method === "initialized") continue
+      if (method === "thread/status/changed") statuses.push(line)
+      else if (entry.from === "client" || method === undefined) exchanges.push(line)
+      else told.push(line)
+    }
+    return { exchanges, told, statuses }
+  })
 
 const recorded = (
   scenario: Scenario,
   transport: Layer.Layer<Transport, unknown>
-): Effect.Effect<ReadonlyArray<string>, unknown> =>
+): Effect.Effect<Said, unknown> =>
   Effect.gen(function*() {
     const written: Array<string> = []
     const agent = Codex.layer.pipe(
@@ -365,7 +381,7 @@ const recorded = (
       Layer.provide(transport)
     )
     yield* Effect.provide(scenario.program, agent)
-    return yield* linesOf(written.join(""))
+    return yield* saidIn(written.join(""))
   })
 
 describe("the app-server in memory", () => {

@@ -230,8 +230,8 @@ describe("the threads of a TestAppServer", () => {
       assert.strictEqual(unstored._tag, "InvalidRequest")
       const thread = yield* start
       yield* thread.run("One")
-      yield* thread.setName("A thread")
       const fork = yield* thread.fork()
+      yield* thread.setName("A thread")
       yield* fork.run("Two")
       assert.deepStrictEqual((yield* Stream.runCollect(codex.threads())).map(({ id }) => id), [fork.id, thread.id])
       assert.deepStrictEqual(
