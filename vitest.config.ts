@@ -4,7 +4,7 @@ export default defineConfig({
   ssr: { resolve: { conditions: ["@effect-codex/source"] } },
   resolve: { conditions: ["@effect-codex/source"] },
   test: {
-    include: ["packages/*/test/**/*.test.ts", "test/**/*.test.ts"],
+    include: ["packages/*/test/**/*.test.ts", "test/**/*.test.ts", "examples/*.test.ts"],
     // What the app-server logs says something where a test fails, and only there.
     silent: "passed-only",
     pool: "forks",

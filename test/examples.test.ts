@@ -130,6 +130,17 @@ const examples: ReadonlyArray<Example> = [
   },
   { file: "20-budget.ts", shows: lines("Stopped for its toolCalls: the turn is interrupted", "Hello.") },
   {
+    file: "22-testing.ts",
+    shows: lines(
+      "In memory: low, It is in memory.",
+      "It was asked for initialize, thread/start, turn/start",
+      "Offline: high, Data is lost.",
+      "Recorded: high, Data is lost.",
+      "Replayed: high, Data is lost.",
+      "Something else: TransportError"
+    )
+  },
+  {
     file: "23-sub-agents.ts",
     shows: [
       lines("An agent is told: Read the code", "An agent is told: Read the tests"),
