@@ -141,7 +141,11 @@ layer(Cli.layer(), { excludeTestServices: true, timeout: "60 seconds" })("effect
       exitCode: 2,
       says: /^effect-codex: @openai\/codex 0\.1\.0 is not installed here\n  .*npm install.*\n$/
     },
-    { args: ["pinned", "./nothing"], exitCode: 1, says: /^effect-codex: There is no executable at \.\/nothing\n$/ },
+    {
+      args: ["pinned", "./nothing"],
+      exitCode: 1,
+      says: /^effect-codex: There is no executable at \.\/nothing\n  Install .*\n$/
+    },
     { args: ["pinned"], exitCode: 2, says: /^effect-codex: Missing required argument: new\n/ }
   ])("says what is wrong with $args", ({ args, exitCode, says }) =>
     Effect.gen(function*() {

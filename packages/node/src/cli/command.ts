@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 import * as References from "effect/References"
 import { CodexHome, CodexPath, Overrides, version } from "./codex.ts"
+import { doctor } from "./doctor.ts"
 import { ExitCode, Failure } from "./failure.ts"
 import { Output } from "./output.ts"
 import { run } from "./run.ts"
@@ -18,7 +19,7 @@ const root = Command.make("effect-codex").pipe(
     "Runs OpenAI's Codex agent, and looks after what it needs. " +
       "Exit codes: 0 done, 1 failed, 2 wrong usage, 124 out of time, 130 interrupted."
   ),
-  Command.withSubcommands([run, threads, schema]),
+  Command.withSubcommands([run, doctor, threads, schema]),
   Command.withGlobalFlags([CodexPath, CodexHome, Overrides])
 )
 

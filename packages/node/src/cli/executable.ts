@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as ChildProcess from "effect/process/ChildProcess"
 import * as Stream from "effect/Stream"
 import * as Binary from "../internal/binary.ts"
-import { failed, fromCodexError } from "./failure.ts"
+import { failed, fromCodexError, INSTALL_ADVICE } from "./failure.ts"
 
 /** The executable that is started for this name; the pinned one where there is none. */
 export const locate = (codexPath: string | undefined) => Effect.mapError(Binary.locate(codexPath), fromCodexError)
@@ -14,9 +14,9 @@ const PATIENCE = Duration.seconds(30)
 /** The version that an executable says it is. */
 export const version = Effect.fnUntraced(
   function*(executable: string) {
-    const cannot = (why: string) => failed(`${executable} is no codex: --version ${why}`)
+    const cannot = (why: string) => failed(`${executable} is no codex: --version ${why}`, INSTALL_ADVICE)
     const child = yield* ChildProcess.make(executable, ["--version"], { stdin: "ignore", stderr: "ignore" }).pipe(
-      Effect.mapError(() => failed(`There is no executable at ${executable}`))
+      Effect.mapError(() => failed(`There is no executable at ${executable}`, INSTALL_ADVICE))
     )
     const said = yield* child.stdout.pipe(
       Stream.decodeText,

@@ -40,7 +40,11 @@ export const ended = (exitCode: Failure["exitCode"]): Failure => new Failure({ d
 export const LOGIN_ADVICE =
   "Log in with `npx codex login`, or name a home that holds a login with --codex-home or CODEX_HOME."
 
-const DOCTOR_ADVICE = "`effect-codex doctor` says more."
+/** What to do where there is no executable. */
+export const INSTALL_ADVICE = "Install @openai/codex, or name an executable with --codex-path."
+
+/** Where more can be known. */
+export const DOCTOR_ADVICE = "`effect-codex doctor` says more."
 
 /** The failure that an error of the agent is. */
 export const fromCodexError = (error: CodexError): Failure => {
@@ -49,9 +53,7 @@ export const fromCodexError = (error: CodexError): Failure => {
       return failed(
         error.description,
         ...saidBy(error.stderr),
-        error.reason === "BinaryNotFound"
-          ? "Install @openai/codex, or name an executable with --codex-path."
-          : DOCTOR_ADVICE
+        error.reason === "BinaryNotFound" ? INSTALL_ADVICE : DOCTOR_ADVICE
       )
     case "AppServerExited":
       return failed(
