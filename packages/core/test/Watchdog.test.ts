@@ -140,6 +140,20 @@ describe("the watchdog of a turn", () => {
       yield* server.barrier
     }))
 
+  it.effect("concludes nothing from an answer that was overtaken by an event", () =>
+    Effect.gen(function*() {
+      const { result, server } = yield* silent()
+      yield* TestClock.adjust("1 minute")
+      const read = yield* withTurns(server)
+      yield* server.push(Wire.delta("A", "T", "m2", "x"))
+      // What the server knew when it answered is older than that.
+      yield* server.respond(read, threadWith([]))
+      yield* server.barrier
+      assert.isUndefined(result.pollUnsafe())
+      yield* server.push(Wire.turnCompleted("A", "T"))
+      assert.isTrue(Exit.isSuccess(yield* Fiber.join(result)))
+    }))
+
   it.effect("does not ask while somebody is asked to decide something, and does afterwards", () =>
     Effect.gen(function*() {
       const decision = yield* Deferred.make<ServerRequestResults["item/commandExecution/requestApproval"]>()
