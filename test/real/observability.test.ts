@@ -139,11 +139,11 @@ layer(server, live)("the spans of a run", (it) => {
       const thread = yield* codex.startThread({ sandbox: "readOnly" })
       yield* model.enqueue(OfflineModel.failed({ code: "server_is_overloaded", message: "Too much" }))
       yield* failure(thread.run("Say hi"), "TurnFailed").pipe(under(spans, "program"))
-      assert.deepStrictEqual(outline(spans.tree("program"), ["error.type", "codex.turn.status"]), [
+      assert.deepStrictEqual(outline(spans.tree("program"), ["codex.turn.error", "error.type", "codex.turn.status"]), [
         "program",
         "  Thread.run (failed: TurnFailed)",
         "    turn/start",
-        "    invoke_agent codex (failed: TurnFailed) error.type=TurnFailed codex.turn.status=failed",
+        "    invoke_agent codex (failed: TurnFailed) codex.turn.error=serverOverloaded error.type=TurnFailed codex.turn.status=failed",
         "      codex.item userMessage"
       ])
     }))

@@ -3,7 +3,7 @@
  * metrics of its end. Told by the turn, on the reader, of items and ends only: what
  * the agent says costs nothing here.
  */
-import type { ThreadItem, ThreadTokenUsage, TokenUsageBreakdown } from "@effect-codex/generated"
+import type { CodexErrorInfo, ThreadItem, ThreadTokenUsage, TokenUsageBreakdown } from "@effect-codex/generated"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -174,9 +174,14 @@ const resultOf = (outcome: Exit.Exit<RunResult, TurnFailure>): Tracing.Attribute
   const error = Option.getOrUndefined(Cause.findErrorOption(outcome.cause))
   return {
     "codex.turn.duration_ms": error !== undefined && "result" in error ? error.result.durationMs : undefined,
+    "codex.turn.error": error instanceof TurnFailed ? kindOf(error.error?.codexErrorInfo) : undefined,
     "error.type": error instanceof TurnInterrupted ? undefined : error?._tag
   }
 }
+
+/** The name of the kind: some have details, under that name. */
+const kindOf = (info: CodexErrorInfo | null | undefined): string | undefined =>
+  typeof info === "string" || info === null || info === undefined ? info ?? undefined : Object.keys(info)[0]
 
 const spending = (used: TokenUsageBreakdown | undefined): Tracing.Attributes => ({
   "gen_ai.usage.input_tokens": used?.inputTokens,
