@@ -16,7 +16,6 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as HttpRouter from "effect/http/HttpRouter"
-import * as HttpServer from "effect/http/HttpServer"
 import * as HttpStaticServer from "effect/http/HttpStaticServer"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
@@ -42,7 +41,6 @@ const none = (what: string, faults: ReadonlyArray<string>) =>
 const show = (folder: string, port: number) =>
   HttpStaticServer.layer({ root: folder }).pipe(
     HttpRouter.serve,
-    HttpServer.withLogAddress,
     Layer.provide(NodeHttpServer.layer(() => createServer(), { port, host: "127.0.0.1" })),
     Layer.launch
   )

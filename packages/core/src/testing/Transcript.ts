@@ -106,7 +106,9 @@ export type Entry = typeof Entry.Type
  * @category models
  */
 export interface Recording {
+  /** What it was recorded with. */
   readonly header: Header
+  /** The messages, in the order in which they went by. */
   readonly entries: ReadonlyArray<Entry>
 }
 
