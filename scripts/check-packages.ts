@@ -1,6 +1,6 @@
 /**
- * Packs the three packages, installs the tarballs into an empty project and uses them there: types under both module
- * resolutions, imports at run time, and a whole turn on the real app-server.
+ * Packs the three packages and looks at what is in them, installs the tarballs into an empty project and uses them there:
+ * types under both module resolutions, a whole turn on the real app-server, the command line, and core in a bundle.
  *
  *     npm run check:packages
  */
@@ -12,6 +12,8 @@ import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import { run } from "./command.ts"
+import { runsWithoutNode, shakes, size } from "./packages/bundle.ts"
+import { pack } from "./packages/tarball.ts"
 
 const decodeManifest = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Struct({
   devDependencies: Schema.Record(Schema.String, Schema.String)
@@ -62,19 +64,18 @@ const check = Effect.gen(function*() {
   )
   const project = yield* fs.makeTempDirectoryScoped({ prefix: "effect-codex-packages-" })
 
+  const tool = (name: string, ...args: ReadonlyArray<string>) =>
+    run(root, path.join(root, "node_modules/.bin", name), ...args)
+
   const tarballs: Array<string> = []
   for (const name of packages) {
-    const packed = yield* run(
-      path.join(root, "packages", name),
-      "npm",
-      "pack",
-      "--silent",
-      "--pack-destination",
-      project
-    )
-    tarballs.push(`./${packed.trim().split("\n").at(-1)}`)
+    const { file, files, size: packed } = yield* pack(path.join(root, "packages", name), project)
+    tarballs.push(`./${path.basename(file)}`)
+    yield* tool("publint", "run", file, "--strict")
+    // The packages are ESM alone: what `require` and the resolution of Node 10 would find is not asked for.
+    yield* tool("attw", file, "--profile", "esm-only", "--no-definitely-typed")
+    yield* Console.log(`packed ${path.basename(file)}: ${files.length} files, ${Math.ceil(packed / 1000)} kB`)
   }
-  yield* Console.log(`packed ${tarballs.join(" ")}`)
 
   yield* fs.writeFileString(path.join(project, "package.json"), JSON.stringify({ type: "module", private: true }))
   yield* run(
@@ -94,6 +95,11 @@ const check = Effect.gen(function*() {
     yield* Console.log(`types: ${resolution}`)
   }
   yield* Console.log(`run: ${(yield* run(project, process.execPath, "index.ts")).trim()}`)
+  yield* Console.log(`command line: ${(yield* run(project, "npx", "effect-codex", "--version")).trim()}`)
+  yield* shakes(project)
+  yield* Console.log("tree shaking: nothing remains but what is imported")
+  yield* Console.log(`without Node: ${yield* runsWithoutNode(project)}`)
+  for (const line of yield* size(project)) yield* Console.log(line)
 })
 
 check.pipe(Effect.scoped, Effect.provide(NodeServices.layer), NodeRuntime.runMain)

@@ -176,7 +176,7 @@ export const generateFiles = Effect.fnUntraced(function*(input: Input): Effect.f
     blocks.set(
       identifier,
       `${comment}export type ${identifier} = ${type}\n` +
-        `${comment}export const ${identifier}: Schema.Codec<${identifier}> = lazy(() => ${runtime})\n`
+        `${comment}export const ${identifier}: Schema.Codec<${identifier}> = /* @__PURE__ */ lazy(() => ${runtime})\n`
     )
   }
   for (const [name, shape] of unions) {
@@ -191,7 +191,7 @@ export const generateFiles = Effect.fnUntraced(function*(input: Input): Effect.f
     blocks.set(
       identifier,
       `${comment}export type ${identifier} = ${type}\n` +
-        `${comment}export const ${identifier}: Schema.Codec<${identifier}> = lazy(() => ${runtime})\n`
+        `${comment}export const ${identifier}: Schema.Codec<${identifier}> = /* @__PURE__ */ lazy(() => ${runtime})\n`
     )
   }
   const sortedBlocks = [...blocks].sort(([a], [b]) => a < b ? -1 : 1).map(([, block]) => block)
@@ -208,7 +208,7 @@ export const generateFiles = Effect.fnUntraced(function*(input: Input): Effect.f
   const paramsSchema = (method: Method, direction: Direction): string => {
     if (method.params === undefined) return "Schema.Undefined"
     const name = `Schemas.${nameOf(method.params, direction)}`
-    return method.optional ? `lazy(() => Schema.NullishOr(${name}))` : name
+    return method.optional ? `/* @__PURE__ */ lazy(() => Schema.NullishOr(${name}))` : name
   }
 
   const typeMap = (name: string, doc: string, methods: ReadonlyArray<Method>, type: (method: Method) => string) =>

@@ -654,14 +654,14 @@ export const ClientRequests: { readonly [M in ClientRequestMethod]: ClientReques
   },
   "account/gatewayOAuth/login": {
     method: "account/gatewayOAuth/login",
-    params: lazy(() => Schema.NullishOr(Schemas.GatewayOAuthLoginParams)),
+    params: /* @__PURE__ */ lazy(() => Schema.NullishOr(Schemas.GatewayOAuthLoginParams)),
     result: Schemas.GatewayOAuthLoginResponse,
     stability: "stable",
     experimentalFields: []
   },
   "account/gatewayOAuth/read": {
     method: "account/gatewayOAuth/read",
-    params: lazy(() => Schema.NullishOr(Schemas.GatewayOAuthReadParams)),
+    params: /* @__PURE__ */ lazy(() => Schema.NullishOr(Schemas.GatewayOAuthReadParams)),
     result: Schemas.GatewayOAuthReadResponse,
     stability: "stable",
     experimentalFields: []
@@ -703,7 +703,7 @@ export const ClientRequests: { readonly [M in ClientRequestMethod]: ClientReques
   },
   "account/rateLimits/read": {
     method: "account/rateLimits/read",
-    params: lazy(() => Schema.NullishOr(Schemas.GetAccountRateLimitsParams)),
+    params: /* @__PURE__ */ lazy(() => Schema.NullishOr(Schemas.GetAccountRateLimitsParams)),
     result: Schemas.GetAccountRateLimitsResponse,
     stability: "stable",
     experimentalFields: []
@@ -731,7 +731,7 @@ export const ClientRequests: { readonly [M in ClientRequestMethod]: ClientReques
   },
   "account/usage/read": {
     method: "account/usage/read",
-    params: lazy(() => Schema.NullishOr(Schemas.GetAccountTokenUsageParams)),
+    params: /* @__PURE__ */ lazy(() => Schema.NullishOr(Schemas.GetAccountTokenUsageParams)),
     result: Schemas.GetAccountTokenUsageResponse,
     stability: "stable",
     experimentalFields: []
@@ -1333,14 +1333,14 @@ export const ClientRequests: { readonly [M in ClientRequestMethod]: ClientReques
   },
   "remoteControl/disable": {
     method: "remoteControl/disable",
-    params: lazy(() => Schema.NullishOr(Schemas.RemoteControlDisableParams)),
+    params: /* @__PURE__ */ lazy(() => Schema.NullishOr(Schemas.RemoteControlDisableParams)),
     result: Schemas.RemoteControlDisableResponse,
     stability: "experimental",
     experimentalFields: []
   },
   "remoteControl/enable": {
     method: "remoteControl/enable",
-    params: lazy(() => Schema.NullishOr(Schemas.RemoteControlEnableParams)),
+    params: /* @__PURE__ */ lazy(() => Schema.NullishOr(Schemas.RemoteControlEnableParams)),
     result: Schemas.RemoteControlEnableResponse,
     stability: "experimental",
     experimentalFields: []

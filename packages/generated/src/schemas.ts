@@ -15,7 +15,7 @@ export type AbsolutePathBuf = string
  *
  * IMPORTANT: When deserializing an `AbsolutePathBuf`, a base path must be set using [AbsolutePathBufGuard::new]. If no base path is set, the deserialization will fail unless the path being deserialized is already absolute.
  */
-export const AbsolutePathBuf: Schema.Codec<AbsolutePathBuf> = lazy(() => Schema.String.annotate({ "identifier": "AbsolutePathBuf" }))
+export const AbsolutePathBuf: Schema.Codec<AbsolutePathBuf> = /* @__PURE__ */ lazy(() => Schema.String.annotate({ "identifier": "AbsolutePathBuf" }))
 
 /** `Account` of the protocol. */
 export type Account = {
@@ -35,7 +35,7 @@ export type Account = {
   readonly type: "gcp"
 } | UnknownAccount
 /** `Account` of the protocol. */
-export const Account: Schema.Codec<Account> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const Account: Schema.Codec<Account> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   type: Schema.Literal("apiKey")
 }), Schema.Struct({
   email: Schema.Union([Schema.String, Schema.Null]),
@@ -57,7 +57,7 @@ export type AccountLoginCompletedNotification = {
   readonly success: boolean
 }
 /** Params of the notification `account/login/completed`. */
-export const AccountLoginCompletedNotification: Schema.Codec<AccountLoginCompletedNotification> = lazy(() => Schema.Struct({
+export const AccountLoginCompletedNotification: Schema.Codec<AccountLoginCompletedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   error: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   loginId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   onboardingEntrypoint: Schema.optionalKey(Schema.Union([DesktopOnboardingEntrypoint, Schema.Null])),
@@ -81,14 +81,14 @@ export type AccountRateLimitsUpdatedNotification = {
  *
  * Params of the notification `account/rateLimits/updated`.
  */
-export const AccountRateLimitsUpdatedNotification: Schema.Codec<AccountRateLimitsUpdatedNotification> = lazy(() => Schema.Struct({
+export const AccountRateLimitsUpdatedNotification: Schema.Codec<AccountRateLimitsUpdatedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   rateLimits: RateLimitSnapshot
 }).annotate({ "identifier": "AccountRateLimitsUpdatedNotification" }))
 
 /** Backend routing policy. Wire values match the accounts/check contract. */
 export type AccountRoutingOverride = "NO_CONSTRAINT" | "us" | "us_cr" | UnknownMember
 /** Backend routing policy. Wire values match the accounts/check contract. */
-export const AccountRoutingOverride: Schema.Codec<AccountRoutingOverride> = lazy(() => Schema.Union([Schema.Literals(["NO_CONSTRAINT", "us", "us_cr"]), UnknownMember]).annotate({ "identifier": "AccountRoutingOverride" }))
+export const AccountRoutingOverride: Schema.Codec<AccountRoutingOverride> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["NO_CONSTRAINT", "us", "us_cr"]), UnknownMember]).annotate({ "identifier": "AccountRoutingOverride" }))
 
 /** `AccountSecuritySetupAction` of the protocol. */
 export type AccountSecuritySetupAction = {
@@ -96,7 +96,7 @@ export type AccountSecuritySetupAction = {
   readonly url: string
 }
 /** `AccountSecuritySetupAction` of the protocol. */
-export const AccountSecuritySetupAction: Schema.Codec<AccountSecuritySetupAction> = lazy(() => Schema.Struct({
+export const AccountSecuritySetupAction: Schema.Codec<AccountSecuritySetupAction> = /* @__PURE__ */ lazy(() => Schema.Struct({
   label: Schema.String,
   url: Schema.String
 }).annotate({ "identifier": "AccountSecuritySetupAction" }))
@@ -110,7 +110,7 @@ export type AccountSecuritySetupNotice = {
   readonly userId: string
 }
 /** `AccountSecuritySetupNotice` of the protocol. */
-export const AccountSecuritySetupNotice: Schema.Codec<AccountSecuritySetupNotice> = lazy(() => Schema.Struct({
+export const AccountSecuritySetupNotice: Schema.Codec<AccountSecuritySetupNotice> = /* @__PURE__ */ lazy(() => Schema.Struct({
   accountId: Schema.String,
   action: AccountSecuritySetupAction,
   description: Schema.String,
@@ -131,7 +131,7 @@ export type AccountSession = {
   readonly workspaces: ReadonlyArray<AccountSessionWorkspace>
 }
 /** `AccountSession` of the protocol. */
-export const AccountSession: Schema.Codec<AccountSession> = lazy(() => Schema.Struct({
+export const AccountSession: Schema.Codec<AccountSession> = /* @__PURE__ */ lazy(() => Schema.Struct({
   displayName: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   email: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   imageUrl: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -151,7 +151,7 @@ export type AccountSessionWorkspace = {
   readonly name?: string | null
 }
 /** `AccountSessionWorkspace` of the protocol. */
-export const AccountSessionWorkspace: Schema.Codec<AccountSessionWorkspace> = lazy(() => Schema.Struct({
+export const AccountSessionWorkspace: Schema.Codec<AccountSessionWorkspace> = /* @__PURE__ */ lazy(() => Schema.Struct({
   accountId: Schema.String,
   imageUrl: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   kind: Schema.optionalKey(Schema.Union([AccountSessionWorkspaceKind, Schema.Null])),
@@ -161,14 +161,14 @@ export const AccountSessionWorkspace: Schema.Codec<AccountSessionWorkspace> = la
 /** `AccountSessionWorkspaceKind` of the protocol. */
 export type AccountSessionWorkspaceKind = "personal" | "workspace" | UnknownMember
 /** `AccountSessionWorkspaceKind` of the protocol. */
-export const AccountSessionWorkspaceKind: Schema.Codec<AccountSessionWorkspaceKind> = lazy(() => Schema.Union([Schema.Literals(["personal", "workspace"]), UnknownMember]).annotate({ "identifier": "AccountSessionWorkspaceKind" }))
+export const AccountSessionWorkspaceKind: Schema.Codec<AccountSessionWorkspaceKind> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["personal", "workspace"]), UnknownMember]).annotate({ "identifier": "AccountSessionWorkspaceKind" }))
 
 /** Params of `accountSession/list`. */
 export type AccountSessionsListParams = {
   readonly refreshWorkspaceMetadata?: undefined | boolean
 }
 /** Params of `accountSession/list`. */
-export const AccountSessionsListParams: Schema.Codec<AccountSessionsListParams> = lazy(() => Schema.Struct({
+export const AccountSessionsListParams: Schema.Codec<AccountSessionsListParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   refreshWorkspaceMetadata: Schema.optional(Schema.Boolean)
 }).annotate({ "identifier": "AccountSessionsListParams" }))
 
@@ -178,7 +178,7 @@ export type AccountSessionsResponse = {
   readonly sessions: ReadonlyArray<AccountSession>
 }
 /** Result of `accountSession/list`. */
-export const AccountSessionsResponse: Schema.Codec<AccountSessionsResponse> = lazy(() => Schema.Struct({
+export const AccountSessionsResponse: Schema.Codec<AccountSessionsResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   activeSessionId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   sessions: Schema.Array(AccountSession)
 }).annotate({ "identifier": "AccountSessionsResponse" }))
@@ -193,7 +193,7 @@ export type AccountSessionsSwitchParams = {
   readonly sessionId: string
 }
 /** Params of `accountSession/switch`. */
-export const AccountSessionsSwitchParams: Schema.Codec<AccountSessionsSwitchParams> = lazy(() => Schema.Struct({
+export const AccountSessionsSwitchParams: Schema.Codec<AccountSessionsSwitchParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   accountId: Schema.String,
   allowBrowserLogin: Schema.optional(Schema.Boolean),
   sessionId: Schema.String
@@ -208,7 +208,7 @@ export type AccountSessionsSwitchResponse = {
   readonly loginId: string
 }
 /** Result of `accountSession/switch`. */
-export const AccountSessionsSwitchResponse: Schema.Codec<AccountSessionsSwitchResponse> = lazy(() => Schema.Union([Schema.Struct({
+export const AccountSessionsSwitchResponse: Schema.Codec<AccountSessionsSwitchResponse> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   activeSessionId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   sessions: Schema.Array(AccountSession)
 }), Schema.Struct({
@@ -222,7 +222,7 @@ export type AccountTokenUsageDailyBucket = {
   readonly tokens: number
 }
 /** `AccountTokenUsageDailyBucket` of the protocol. */
-export const AccountTokenUsageDailyBucket: Schema.Codec<AccountTokenUsageDailyBucket> = lazy(() => Schema.Struct({
+export const AccountTokenUsageDailyBucket: Schema.Codec<AccountTokenUsageDailyBucket> = /* @__PURE__ */ lazy(() => Schema.Struct({
   startDate: Schema.String,
   tokens: Schema.Finite
 }).annotate({ "identifier": "AccountTokenUsageDailyBucket" }))
@@ -236,7 +236,7 @@ export type AccountTokenUsageSummary = {
   readonly peakDailyTokens?: number | null
 }
 /** `AccountTokenUsageSummary` of the protocol. */
-export const AccountTokenUsageSummary: Schema.Codec<AccountTokenUsageSummary> = lazy(() => Schema.Struct({
+export const AccountTokenUsageSummary: Schema.Codec<AccountTokenUsageSummary> = /* @__PURE__ */ lazy(() => Schema.Struct({
   currentStreakDays: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   lifetimeTokens: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   longestRunningTurnSec: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
@@ -250,7 +250,7 @@ export type AccountUpdatedNotification = {
   readonly planType?: PlanType | null
 }
 /** Params of the notification `account/updated`. */
-export const AccountUpdatedNotification: Schema.Codec<AccountUpdatedNotification> = lazy(() => Schema.Struct({
+export const AccountUpdatedNotification: Schema.Codec<AccountUpdatedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   authMode: Schema.optionalKey(Schema.Union([AuthMode, Schema.Null])),
   planType: Schema.optionalKey(Schema.Union([PlanType, Schema.Null]))
 }).annotate({ "identifier": "AccountUpdatedNotification" }))
@@ -263,7 +263,7 @@ export type ActivePermissionProfile = {
   readonly id: string
 }
 /** `ActivePermissionProfile` of the protocol. */
-export const ActivePermissionProfile: Schema.Codec<ActivePermissionProfile> = lazy(() => Schema.Struct({
+export const ActivePermissionProfile: Schema.Codec<ActivePermissionProfile> = /* @__PURE__ */ lazy(() => Schema.Struct({
   extends: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   id: Schema.String
 }).annotate({ "identifier": "ActivePermissionProfile" }))
@@ -271,12 +271,12 @@ export const ActivePermissionProfile: Schema.Codec<ActivePermissionProfile> = la
 /** `AddCreditsNudgeCreditType` of the protocol. */
 export type AddCreditsNudgeCreditType = "credits" | "usage_limit"
 /** `AddCreditsNudgeCreditType` of the protocol. */
-export const AddCreditsNudgeCreditType: Schema.Codec<AddCreditsNudgeCreditType> = lazy(() => Schema.Literals(["credits", "usage_limit"]))
+export const AddCreditsNudgeCreditType: Schema.Codec<AddCreditsNudgeCreditType> = /* @__PURE__ */ lazy(() => Schema.Literals(["credits", "usage_limit"]))
 
 /** `AddCreditsNudgeEmailStatus` of the protocol. */
 export type AddCreditsNudgeEmailStatus = "sent" | "cooldown_active" | UnknownMember
 /** `AddCreditsNudgeEmailStatus` of the protocol. */
-export const AddCreditsNudgeEmailStatus: Schema.Codec<AddCreditsNudgeEmailStatus> = lazy(() => Schema.Union([Schema.Literals(["sent", "cooldown_active"]), UnknownMember]).annotate({ "identifier": "AddCreditsNudgeEmailStatus" }))
+export const AddCreditsNudgeEmailStatus: Schema.Codec<AddCreditsNudgeEmailStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["sent", "cooldown_active"]), UnknownMember]).annotate({ "identifier": "AddCreditsNudgeEmailStatus" }))
 
 /** `AdditionalContextEntry` of the protocol. */
 export type AdditionalContextEntry = {
@@ -286,7 +286,7 @@ export type AdditionalContextEntry = {
   readonly value: string
 }
 /** `AdditionalContextEntry` of the protocol. */
-export const AdditionalContextEntry: Schema.Codec<AdditionalContextEntry> = lazy(() => Schema.Struct({
+export const AdditionalContextEntry: Schema.Codec<AdditionalContextEntry> = /* @__PURE__ */ lazy(() => Schema.Struct({
   kind: AdditionalContextKind,
   name: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   value: Schema.String
@@ -295,7 +295,7 @@ export const AdditionalContextEntry: Schema.Codec<AdditionalContextEntry> = lazy
 /** `AdditionalContextKind` of the protocol. */
 export type AdditionalContextKind = "untrusted" | "application"
 /** `AdditionalContextKind` of the protocol. */
-export const AdditionalContextKind: Schema.Codec<AdditionalContextKind> = lazy(() => Schema.Literals(["untrusted", "application"]))
+export const AdditionalContextKind: Schema.Codec<AdditionalContextKind> = /* @__PURE__ */ lazy(() => Schema.Literals(["untrusted", "application"]))
 
 /** `AdditionalFileSystemPermissions` of the protocol. */
 export type AdditionalFileSystemPermissions = {
@@ -307,7 +307,7 @@ export type AdditionalFileSystemPermissions = {
   readonly write?: ReadonlyArray<LegacyAppPathString> | null
 }
 /** `AdditionalFileSystemPermissions` of the protocol. */
-export const AdditionalFileSystemPermissions: Schema.Codec<AdditionalFileSystemPermissions> = lazy(() => Schema.Struct({
+export const AdditionalFileSystemPermissions: Schema.Codec<AdditionalFileSystemPermissions> = /* @__PURE__ */ lazy(() => Schema.Struct({
   entries: Schema.optionalKey(Schema.Union([Schema.Array(FileSystemSandboxEntry), Schema.Null])),
   globScanMaxDepth: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   read: Schema.optionalKey(Schema.Union([Schema.Array(LegacyAppPathString), Schema.Null])),
@@ -324,7 +324,7 @@ export type AdditionalFileSystemPermissionsParam = {
   readonly write?: undefined | ReadonlyArray<LegacyAppPathString> | null
 }
 /** What a caller sends where {@link AdditionalFileSystemPermissions} is received. */
-export const AdditionalFileSystemPermissionsParam: Schema.Codec<AdditionalFileSystemPermissionsParam> = lazy(() => Schema.Struct({
+export const AdditionalFileSystemPermissionsParam: Schema.Codec<AdditionalFileSystemPermissionsParam> = /* @__PURE__ */ lazy(() => Schema.Struct({
   entries: Schema.optional(Schema.Union([Schema.Array(FileSystemSandboxEntryParam), Schema.Null])),
   globScanMaxDepth: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(1)), Schema.Null])),
   read: Schema.optional(Schema.Union([Schema.Array(LegacyAppPathString), Schema.Null])),
@@ -336,7 +336,7 @@ export type AdditionalNetworkPermissions = {
   readonly enabled?: boolean | null
 }
 /** `AdditionalNetworkPermissions` of the protocol. */
-export const AdditionalNetworkPermissions: Schema.Codec<AdditionalNetworkPermissions> = lazy(() => Schema.Struct({
+export const AdditionalNetworkPermissions: Schema.Codec<AdditionalNetworkPermissions> = /* @__PURE__ */ lazy(() => Schema.Struct({
   enabled: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null]))
 }).annotate({ "identifier": "AdditionalNetworkPermissions" }))
 
@@ -345,7 +345,7 @@ export type AdditionalNetworkPermissionsParam = {
   readonly enabled?: undefined | boolean | null
 }
 /** What a caller sends where {@link AdditionalNetworkPermissions} is received. */
-export const AdditionalNetworkPermissionsParam: Schema.Codec<AdditionalNetworkPermissionsParam> = lazy(() => Schema.Struct({
+export const AdditionalNetworkPermissionsParam: Schema.Codec<AdditionalNetworkPermissionsParam> = /* @__PURE__ */ lazy(() => Schema.Struct({
   enabled: Schema.optional(Schema.Union([Schema.Boolean, Schema.Null]))
 }).annotate({ "identifier": "AdditionalNetworkPermissionsParam" }))
 
@@ -356,7 +356,7 @@ export type AdditionalPermissionProfile = {
   readonly network?: AdditionalNetworkPermissions | null
 }
 /** `AdditionalPermissionProfile` of the protocol. */
-export const AdditionalPermissionProfile: Schema.Codec<AdditionalPermissionProfile> = lazy(() => Schema.Struct({
+export const AdditionalPermissionProfile: Schema.Codec<AdditionalPermissionProfile> = /* @__PURE__ */ lazy(() => Schema.Struct({
   fileSystem: Schema.optionalKey(Schema.Union([AdditionalFileSystemPermissions, Schema.Null])),
   network: Schema.optionalKey(Schema.Union([AdditionalNetworkPermissions, Schema.Null]))
 }).annotate({ "identifier": "AdditionalPermissionProfile" }))
@@ -364,7 +364,7 @@ export const AdditionalPermissionProfile: Schema.Codec<AdditionalPermissionProfi
 /** `AgentMessageDelivery` of the protocol. */
 export type AgentMessageDelivery = "async" | UnknownMember
 /** `AgentMessageDelivery` of the protocol. */
-export const AgentMessageDelivery: Schema.Codec<AgentMessageDelivery> = lazy(() => Schema.Union([Schema.Literal("async"), UnknownMember]).annotate({ "identifier": "AgentMessageDelivery" }))
+export const AgentMessageDelivery: Schema.Codec<AgentMessageDelivery> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literal("async"), UnknownMember]).annotate({ "identifier": "AgentMessageDelivery" }))
 
 /** Params of the notification `item/agentMessage/delta`. */
 export type AgentMessageDeltaNotification = {
@@ -374,7 +374,7 @@ export type AgentMessageDeltaNotification = {
   readonly turnId: string
 }
 /** Params of the notification `item/agentMessage/delta`. */
-export const AgentMessageDeltaNotification: Schema.Codec<AgentMessageDeltaNotification> = lazy(() => Schema.Struct({
+export const AgentMessageDeltaNotification: Schema.Codec<AgentMessageDeltaNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   delta: Schema.String,
   itemId: Schema.String,
   threadId: Schema.String,
@@ -390,7 +390,7 @@ export type AgentMessageDisplay = {
   readonly cyberTrustedAccess?: boolean | null
 }
 /** A presentation instruction for Chat to apply to this answer when recovering history. */
-export const AgentMessageDisplay: Schema.Codec<AgentMessageDisplay> = lazy(() => Schema.Struct({
+export const AgentMessageDisplay: Schema.Codec<AgentMessageDisplay> = /* @__PURE__ */ lazy(() => Schema.Struct({
   action: Schema.String,
   blockType: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   checkTrustedContacts: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null])),
@@ -406,7 +406,7 @@ export type AgentMessageInputContent = {
   readonly type: "encrypted_content"
 }
 /** `AgentMessageInputContent` of the protocol. */
-export const AgentMessageInputContent: Schema.Codec<AgentMessageInputContent> = lazy(() => Schema.Union([Schema.Struct({
+export const AgentMessageInputContent: Schema.Codec<AgentMessageInputContent> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   text: Schema.String,
   type: Schema.Literal("input_text")
 }), Schema.Struct({
@@ -420,7 +420,7 @@ export type AgentMessageModeration = {
   readonly moderated: boolean
 }
 /** `AgentMessageModeration` of the protocol. */
-export const AgentMessageModeration: Schema.Codec<AgentMessageModeration> = lazy(() => Schema.Struct({
+export const AgentMessageModeration: Schema.Codec<AgentMessageModeration> = /* @__PURE__ */ lazy(() => Schema.Struct({
   display: Schema.optionalKey(Schema.Union([AgentMessageDisplay, Schema.Null])),
   moderated: Schema.Boolean
 }).annotate({ "identifier": "AgentMessageModeration" }))
@@ -428,19 +428,19 @@ export const AgentMessageModeration: Schema.Codec<AgentMessageModeration> = lazy
 /** `AgentPath` of the protocol. */
 export type AgentPath = string
 /** `AgentPath` of the protocol. */
-export const AgentPath: Schema.Codec<AgentPath> = lazy(() => Schema.String.annotate({ "identifier": "AgentPath" }))
+export const AgentPath: Schema.Codec<AgentPath> = /* @__PURE__ */ lazy(() => Schema.String.annotate({ "identifier": "AgentPath" }))
 
 /** `AllowDenyRequirement` of the protocol. */
 export type AllowDenyRequirement = "allow" | "deny" | UnknownMember
 /** `AllowDenyRequirement` of the protocol. */
-export const AllowDenyRequirement: Schema.Codec<AllowDenyRequirement> = lazy(() => Schema.Union([Schema.Literals(["allow", "deny"]), UnknownMember]).annotate({ "identifier": "AllowDenyRequirement" }))
+export const AllowDenyRequirement: Schema.Codec<AllowDenyRequirement> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["allow", "deny"]), UnknownMember]).annotate({ "identifier": "AllowDenyRequirement" }))
 
 /** `AnalyticsConfig` of the protocol. */
 export type AnalyticsConfig = {
   readonly enabled?: boolean | null
 } & { readonly [x: string]: Schema.Json }
 /** `AnalyticsConfig` of the protocol. */
-export const AnalyticsConfig: Schema.Codec<AnalyticsConfig> = lazy(() => Schema.StructWithRest(Schema.Struct({
+export const AnalyticsConfig: Schema.Codec<AnalyticsConfig> = /* @__PURE__ */ lazy(() => Schema.StructWithRest(Schema.Struct({
   enabled: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null]))
 }), [Schema.Record(Schema.String, json)]).annotate({ "identifier": "AnalyticsConfig" }))
 
@@ -454,7 +454,7 @@ export type AppBranding = {
   readonly website?: string | null
 }
 /** EXPERIMENTAL - app metadata returned by app-list APIs. */
-export const AppBranding: Schema.Codec<AppBranding> = lazy(() => Schema.Struct({
+export const AppBranding: Schema.Codec<AppBranding> = /* @__PURE__ */ lazy(() => Schema.Struct({
   category: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   developer: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   isDiscoverableApp: Schema.Boolean,
@@ -479,7 +479,7 @@ export type AppConfig = {
   readonly tools?: AppToolsConfig | null
 }
 /** `AppConfig` of the protocol. */
-export const AppConfig: Schema.Codec<AppConfig> = lazy(() => Schema.Struct({
+export const AppConfig: Schema.Codec<AppConfig> = /* @__PURE__ */ lazy(() => Schema.Struct({
   approvals_reviewer: Schema.optionalKey(Schema.Union([ApprovalsReviewer, Schema.Null])),
   default_tools_approval_mode: Schema.optionalKey(Schema.Union([AppToolApproval, Schema.Null])),
   default_tools_enabled: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null])),
@@ -516,7 +516,7 @@ export type AppInfo = {
   readonly pluginDisplayNames?: ReadonlyArray<string>
 }
 /** EXPERIMENTAL - app metadata returned by app-list APIs. */
-export const AppInfo: Schema.Codec<AppInfo> = lazy(() => Schema.Struct({
+export const AppInfo: Schema.Codec<AppInfo> = /* @__PURE__ */ lazy(() => Schema.Struct({
   appMetadata: Schema.optionalKey(Schema.Union([AppMetadata, Schema.Null])),
   branding: Schema.optionalKey(Schema.Union([AppBranding, Schema.Null])),
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -540,7 +540,7 @@ export type AppLinkConfig = {
   readonly default_tools_approval_mode?: AppToolApproval | null
 }
 /** Approval settings for a connected account within an app. */
-export const AppLinkConfig: Schema.Codec<AppLinkConfig> = lazy(() => Schema.Struct({
+export const AppLinkConfig: Schema.Codec<AppLinkConfig> = /* @__PURE__ */ lazy(() => Schema.Struct({
   approvals_reviewer: Schema.optionalKey(Schema.Union([ApprovalsReviewer, Schema.Null])),
   default_tools_approval_mode: Schema.optionalKey(Schema.Union([AppToolApproval, Schema.Null]))
 }).annotate({ "identifier": "AppLinkConfig" }))
@@ -548,7 +548,7 @@ export const AppLinkConfig: Schema.Codec<AppLinkConfig> = lazy(() => Schema.Stru
 /** Account settings for a single app. */
 export type AppLinksConfig = { readonly [x: string]: Schema.Json }
 /** Account settings for a single app. */
-export const AppLinksConfig: Schema.Codec<AppLinksConfig> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "AppLinksConfig" }))
+export const AppLinksConfig: Schema.Codec<AppLinksConfig> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "AppLinksConfig" }))
 
 /**
  * EXPERIMENTAL - notification emitted when the app list changes.
@@ -563,7 +563,7 @@ export type AppListUpdatedNotification = {
  *
  * Params of the notification `app/list/updated`.
  */
-export const AppListUpdatedNotification: Schema.Codec<AppListUpdatedNotification> = lazy(() => Schema.Struct({
+export const AppListUpdatedNotification: Schema.Codec<AppListUpdatedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(AppInfo)
 }).annotate({ "identifier": "AppListUpdatedNotification" }))
 
@@ -582,7 +582,7 @@ export type AppMetadata = {
   readonly versionNotes?: string | null
 }
 /** `AppMetadata` of the protocol. */
-export const AppMetadata: Schema.Codec<AppMetadata> = lazy(() => Schema.Struct({
+export const AppMetadata: Schema.Codec<AppMetadata> = /* @__PURE__ */ lazy(() => Schema.Struct({
   categories: Schema.optionalKey(Schema.Union([Schema.Array(Schema.String), Schema.Null])),
   developer: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   firstPartyRequiresInstall: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null])),
@@ -601,7 +601,7 @@ export type AppReview = {
   readonly status: string
 }
 /** `AppReview` of the protocol. */
-export const AppReview: Schema.Codec<AppReview> = lazy(() => Schema.Struct({
+export const AppReview: Schema.Codec<AppReview> = /* @__PURE__ */ lazy(() => Schema.Struct({
   status: Schema.String
 }).annotate({ "identifier": "AppReview" }))
 
@@ -612,7 +612,7 @@ export type AppScreenshot = {
   readonly userPrompt: string
 }
 /** `AppScreenshot` of the protocol. */
-export const AppScreenshot: Schema.Codec<AppScreenshot> = lazy(() => Schema.Struct({
+export const AppScreenshot: Schema.Codec<AppScreenshot> = /* @__PURE__ */ lazy(() => Schema.Struct({
   fileId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   url: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   userPrompt: Schema.String
@@ -627,7 +627,7 @@ export type AppSummary = {
   readonly name: string
 }
 /** EXPERIMENTAL - app metadata summary for plugin responses. */
-export const AppSummary: Schema.Codec<AppSummary> = lazy(() => Schema.Struct({
+export const AppSummary: Schema.Codec<AppSummary> = /* @__PURE__ */ lazy(() => Schema.Struct({
   category: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   id: Schema.String,
@@ -648,7 +648,7 @@ export type AppTemplateSummary = {
   readonly templateId: string
 }
 /** `AppTemplateSummary` of the protocol. */
-export const AppTemplateSummary: Schema.Codec<AppTemplateSummary> = lazy(() => Schema.Struct({
+export const AppTemplateSummary: Schema.Codec<AppTemplateSummary> = /* @__PURE__ */ lazy(() => Schema.Struct({
   canonicalConnectorId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   category: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -663,12 +663,12 @@ export const AppTemplateSummary: Schema.Codec<AppTemplateSummary> = lazy(() => S
 /** `AppTemplateUnavailableReason` of the protocol. */
 export type AppTemplateUnavailableReason = "NOT_CONFIGURED_FOR_WORKSPACE" | "NO_ACTIVE_WORKSPACE" | UnknownMember
 /** `AppTemplateUnavailableReason` of the protocol. */
-export const AppTemplateUnavailableReason: Schema.Codec<AppTemplateUnavailableReason> = lazy(() => Schema.Union([Schema.Literals(["NOT_CONFIGURED_FOR_WORKSPACE", "NO_ACTIVE_WORKSPACE"]), UnknownMember]).annotate({ "identifier": "AppTemplateUnavailableReason" }))
+export const AppTemplateUnavailableReason: Schema.Codec<AppTemplateUnavailableReason> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["NOT_CONFIGURED_FOR_WORKSPACE", "NO_ACTIVE_WORKSPACE"]), UnknownMember]).annotate({ "identifier": "AppTemplateUnavailableReason" }))
 
 /** `AppToolApproval` of the protocol. */
 export type AppToolApproval = "auto" | "prompt" | "writes" | "approve" | UnknownMember
 /** `AppToolApproval` of the protocol. */
-export const AppToolApproval: Schema.Codec<AppToolApproval> = lazy(() => Schema.Union([Schema.Literals(["auto", "prompt", "writes", "approve"]), UnknownMember]).annotate({ "identifier": "AppToolApproval" }))
+export const AppToolApproval: Schema.Codec<AppToolApproval> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["auto", "prompt", "writes", "approve"]), UnknownMember]).annotate({ "identifier": "AppToolApproval" }))
 
 /** `AppToolConfig` of the protocol. */
 export type AppToolConfig = {
@@ -676,7 +676,7 @@ export type AppToolConfig = {
   readonly enabled?: boolean | null
 }
 /** `AppToolConfig` of the protocol. */
-export const AppToolConfig: Schema.Codec<AppToolConfig> = lazy(() => Schema.Struct({
+export const AppToolConfig: Schema.Codec<AppToolConfig> = /* @__PURE__ */ lazy(() => Schema.Struct({
   approval_mode: Schema.optionalKey(Schema.Union([AppToolApproval, Schema.Null])),
   enabled: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null]))
 }).annotate({ "identifier": "AppToolConfig" }))
@@ -693,7 +693,7 @@ export type AppToolSummary = {
   readonly title?: string | null
 }
 /** EXPERIMENTAL - metadata returned by app/read. */
-export const AppToolSummary: Schema.Codec<AppToolSummary> = lazy(() => Schema.Struct({
+export const AppToolSummary: Schema.Codec<AppToolSummary> = /* @__PURE__ */ lazy(() => Schema.Struct({
   description: Schema.String,
   disabledReason: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   isEnabled: Schema.optionalKey(Schema.Boolean),
@@ -705,7 +705,7 @@ export const AppToolSummary: Schema.Codec<AppToolSummary> = lazy(() => Schema.St
 /** `AppToolsConfig` of the protocol. */
 export type AppToolsConfig = { readonly [x: string]: Schema.Json }
 /** `AppToolsConfig` of the protocol. */
-export const AppToolsConfig: Schema.Codec<AppToolsConfig> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "AppToolsConfig" }))
+export const AppToolsConfig: Schema.Codec<AppToolsConfig> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "AppToolsConfig" }))
 
 /** `ApplicationNetworkRequirements` of the protocol. */
 export type ApplicationNetworkRequirements = {
@@ -714,7 +714,7 @@ export type ApplicationNetworkRequirements = {
   readonly enabled: boolean
 }
 /** `ApplicationNetworkRequirements` of the protocol. */
-export const ApplicationNetworkRequirements: Schema.Codec<ApplicationNetworkRequirements> = lazy(() => Schema.Struct({
+export const ApplicationNetworkRequirements: Schema.Codec<ApplicationNetworkRequirements> = /* @__PURE__ */ lazy(() => Schema.Struct({
   domains: Schema.Record(Schema.String, NetworkDomainPermission),
   enabled: Schema.Boolean
 }).annotate({ "identifier": "ApplicationNetworkRequirements" }))
@@ -725,7 +725,7 @@ export type ApplicationRequirements = {
   readonly storage?: ApplicationStorageRequirements | null
 }
 /** `ApplicationRequirements` of the protocol. */
-export const ApplicationRequirements: Schema.Codec<ApplicationRequirements> = lazy(() => Schema.Struct({
+export const ApplicationRequirements: Schema.Codec<ApplicationRequirements> = /* @__PURE__ */ lazy(() => Schema.Struct({
   network: Schema.optionalKey(Schema.Union([ApplicationNetworkRequirements, Schema.Null])),
   storage: Schema.optionalKey(Schema.Union([ApplicationStorageRequirements, Schema.Null]))
 }).annotate({ "identifier": "ApplicationRequirements" }))
@@ -736,7 +736,7 @@ export type ApplicationStorageRequirements = {
   readonly projectlessWorkspaceRoot?: LegacyAppPathString | null
 }
 /** Managed storage settings for new Desktop workspaces, not filesystem access restrictions. */
-export const ApplicationStorageRequirements: Schema.Codec<ApplicationStorageRequirements> = lazy(() => Schema.Struct({
+export const ApplicationStorageRequirements: Schema.Codec<ApplicationStorageRequirements> = /* @__PURE__ */ lazy(() => Schema.Struct({
   defaultProjectParent: Schema.optionalKey(Schema.Union([LegacyAppPathString, Schema.Null])),
   projectlessWorkspaceRoot: Schema.optionalKey(Schema.Union([LegacyAppPathString, Schema.Null]))
 }).annotate({ "identifier": "ApplicationStorageRequirements" }))
@@ -753,7 +753,7 @@ export type ApplyPatchApprovalParams = {
   readonly reason?: string | null
 }
 /** Params of `applyPatchApproval`. */
-export const ApplyPatchApprovalParams: Schema.Codec<ApplyPatchApprovalParams> = lazy(() => Schema.Struct({
+export const ApplyPatchApprovalParams: Schema.Codec<ApplyPatchApprovalParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   callId: Schema.String,
   conversationId: ThreadId,
   fileChanges: Schema.Record(Schema.String, FileChange),
@@ -766,14 +766,14 @@ export type ApplyPatchApprovalResponse = {
   readonly decision: ReviewDecision
 }
 /** Result of `applyPatchApproval`. */
-export const ApplyPatchApprovalResponse: Schema.Codec<ApplyPatchApprovalResponse> = lazy(() => Schema.Struct({
+export const ApplyPatchApprovalResponse: Schema.Codec<ApplyPatchApprovalResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   decision: ReviewDecision
 }).annotate({ "identifier": "ApplyPatchApprovalResponse" }))
 
 /** Configures who approval requests are routed to for review. Examples include sandbox escapes, blocked network access, MCP approval prompts, and ARC escalations. Defaults to `user`. `auto_review` uses a carefully prompted subagent to gather relevant context and apply a risk-based decision framework before approving or denying the request. The legacy value `guardian_subagent` is accepted for compatibility. */
 export type ApprovalsReviewer = "user" | "auto_review" | "guardian_subagent" | UnknownMember
 /** Configures who approval requests are routed to for review. Examples include sandbox escapes, blocked network access, MCP approval prompts, and ARC escalations. Defaults to `user`. `auto_review` uses a carefully prompted subagent to gather relevant context and apply a risk-based decision framework before approving or denying the request. The legacy value `guardian_subagent` is accepted for compatibility. */
-export const ApprovalsReviewer: Schema.Codec<ApprovalsReviewer> = lazy(() => Schema.Union([Schema.Literals(["user", "auto_review", "guardian_subagent"]), UnknownMember]).annotate({ "identifier": "ApprovalsReviewer" }))
+export const ApprovalsReviewer: Schema.Codec<ApprovalsReviewer> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["user", "auto_review", "guardian_subagent"]), UnknownMember]).annotate({ "identifier": "ApprovalsReviewer" }))
 
 /**
  * Configures who approval requests are routed to for review. Examples include sandbox escapes, blocked network access, MCP approval prompts, and ARC escalations. Defaults to `user`. `auto_review` uses a carefully prompted subagent to gather relevant context and apply a risk-based decision framework before approving or denying the request. The legacy value `guardian_subagent` is accepted for compatibility.
@@ -786,14 +786,14 @@ export type ApprovalsReviewerParam = "user" | "auto_review" | "guardian_subagent
  *
  * What a caller sends where {@link ApprovalsReviewer} is received.
  */
-export const ApprovalsReviewerParam: Schema.Codec<ApprovalsReviewerParam> = lazy(() => Schema.Literals(["user", "auto_review", "guardian_subagent"]))
+export const ApprovalsReviewerParam: Schema.Codec<ApprovalsReviewerParam> = /* @__PURE__ */ lazy(() => Schema.Literals(["user", "auto_review", "guardian_subagent"]))
 
 /** `AppsConfig` of the protocol. */
 export type AppsConfig = {
   readonly _default?: AppsDefaultConfig | null
 }
 /** `AppsConfig` of the protocol. */
-export const AppsConfig: Schema.Codec<AppsConfig> = lazy(() => Schema.Struct({
+export const AppsConfig: Schema.Codec<AppsConfig> = /* @__PURE__ */ lazy(() => Schema.Struct({
   _default: Schema.optionalKey(Schema.Union([AppsDefaultConfig, Schema.Null]))
 }).annotate({ "identifier": "AppsConfig" }))
 
@@ -809,7 +809,7 @@ export type AppsDefaultConfig = {
   readonly open_world_enabled?: boolean
 }
 /** `AppsDefaultConfig` of the protocol. */
-export const AppsDefaultConfig: Schema.Codec<AppsDefaultConfig> = lazy(() => Schema.Struct({
+export const AppsDefaultConfig: Schema.Codec<AppsDefaultConfig> = /* @__PURE__ */ lazy(() => Schema.Struct({
   approvals_reviewer: Schema.optionalKey(Schema.Union([ApprovalsReviewer, Schema.Null])),
   default_tools_approval_mode: Schema.optionalKey(Schema.Union([AppToolApproval, Schema.Null])),
   destructive_enabled: Schema.optionalKey(Schema.Boolean),
@@ -833,7 +833,7 @@ export type AppsInstalledParams = {
  *
  * Params of `app/installed`.
  */
-export const AppsInstalledParams: Schema.Codec<AppsInstalledParams> = lazy(() => Schema.Struct({
+export const AppsInstalledParams: Schema.Codec<AppsInstalledParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   forceRefresh: Schema.optional(Schema.Boolean),
   threadId: Schema.optional(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "AppsInstalledParams" }))
@@ -851,7 +851,7 @@ export type AppsInstalledResponse = {
  *
  * Result of `app/installed`.
  */
-export const AppsInstalledResponse: Schema.Codec<AppsInstalledResponse> = lazy(() => Schema.Struct({
+export const AppsInstalledResponse: Schema.Codec<AppsInstalledResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   apps: Schema.Array(InstalledApp)
 }).annotate({ "identifier": "AppsInstalledResponse" }))
 
@@ -875,7 +875,7 @@ export type AppsListParams = {
  *
  * Params of `app/list`.
  */
-export const AppsListParams: Schema.Codec<AppsListParams> = lazy(() => Schema.Struct({
+export const AppsListParams: Schema.Codec<AppsListParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cursor: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   forceRefetch: Schema.optional(Schema.Boolean),
   limit: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(4294967295)), Schema.Null])),
@@ -897,7 +897,7 @@ export type AppsListResponse = {
  *
  * Result of `app/list`.
  */
-export const AppsListResponse: Schema.Codec<AppsListResponse> = lazy(() => Schema.Struct({
+export const AppsListResponse: Schema.Codec<AppsListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(AppInfo),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "AppsListResponse" }))
@@ -920,7 +920,7 @@ export type AppsReadParams = {
  *
  * Params of `app/read`.
  */
-export const AppsReadParams: Schema.Codec<AppsReadParams> = lazy(() => Schema.Struct({
+export const AppsReadParams: Schema.Codec<AppsReadParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   appIds: Schema.Array(Schema.String),
   includeTools: Schema.optional(Schema.Boolean),
   threadId: Schema.optional(Schema.Union([Schema.String, Schema.Null]))
@@ -940,7 +940,7 @@ export type AppsReadResponse = {
  *
  * Result of `app/read`.
  */
-export const AppsReadResponse: Schema.Codec<AppsReadResponse> = lazy(() => Schema.Struct({
+export const AppsReadResponse: Schema.Codec<AppsReadResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   apps: Schema.Array(ConnectorMetadata),
   missingAppIds: Schema.Array(Schema.String)
 }).annotate({ "identifier": "AppsReadResponse" }))
@@ -958,7 +958,7 @@ export type AskForApproval = "untrusted" | "on-request" | "never" | UnknownMembe
   }
 } | UnknownAskForApproval
 /** `AskForApproval` of the protocol. */
-export const AskForApproval: Schema.Codec<AskForApproval> = lazy(() => Schema.Union([Schema.Literals(["untrusted", "on-request", "never"]), UnknownMember, Schema.Struct({
+export const AskForApproval: Schema.Codec<AskForApproval> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["untrusted", "on-request", "never"]), UnknownMember, Schema.Struct({
   granular: Schema.Struct({
     mcp_elicitations: Schema.Boolean,
     request_permissions: Schema.optionalKey(Schema.Boolean),
@@ -981,7 +981,7 @@ export type AskForApprovalParam = "untrusted" | "on-request" | "never" | {
   }
 }
 /** What a caller sends where {@link AskForApproval} is received. */
-export const AskForApprovalParam: Schema.Codec<AskForApprovalParam> = lazy(() => Schema.Union([Schema.Literals(["untrusted", "on-request", "never"]), Schema.Struct({
+export const AskForApprovalParam: Schema.Codec<AskForApprovalParam> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["untrusted", "on-request", "never"]), Schema.Struct({
   granular: Schema.Struct({
     mcp_elicitations: Schema.Boolean,
     request_permissions: Schema.optional(Schema.Boolean),
@@ -997,7 +997,7 @@ export type AsyncUserInputQuestion = {
   readonly title: string
 }
 /** `AsyncUserInputQuestion` of the protocol. */
-export const AsyncUserInputQuestion: Schema.Codec<AsyncUserInputQuestion> = lazy(() => Schema.Struct({
+export const AsyncUserInputQuestion: Schema.Codec<AsyncUserInputQuestion> = /* @__PURE__ */ lazy(() => Schema.Struct({
   options: Schema.optionalKey(Schema.Union([Schema.Array(Schema.String), Schema.Null])),
   title: Schema.String
 }).annotate({ "identifier": "AsyncUserInputQuestion" }))
@@ -1005,7 +1005,7 @@ export const AsyncUserInputQuestion: Schema.Codec<AsyncUserInputQuestion> = lazy
 /** Params of `attestation/generate`. */
 export type AttestationGenerateParams = { readonly [x: string]: Schema.Json }
 /** Params of `attestation/generate`. */
-export const AttestationGenerateParams: Schema.Codec<AttestationGenerateParams> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "AttestationGenerateParams" }))
+export const AttestationGenerateParams: Schema.Codec<AttestationGenerateParams> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "AttestationGenerateParams" }))
 
 /** Result of `attestation/generate`. */
 export type AttestationGenerateResponse = {
@@ -1013,7 +1013,7 @@ export type AttestationGenerateResponse = {
   readonly token: string
 }
 /** Result of `attestation/generate`. */
-export const AttestationGenerateResponse: Schema.Codec<AttestationGenerateResponse> = lazy(() => Schema.Struct({
+export const AttestationGenerateResponse: Schema.Codec<AttestationGenerateResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   token: Schema.String
 }).annotate({ "identifier": "AttestationGenerateResponse" }))
 
@@ -1046,7 +1046,7 @@ export type AuthMode = "apikey" | "chatgpt" | "chatgptAuthTokens" | "headers" | 
  * - `bedrockApiKey`: Amazon Bedrock bearer token managed by Codex.
  * - `bedrockAccessKeys`: Amazon Bedrock AWS access keys managed by Codex.
  */
-export const AuthMode: Schema.Codec<AuthMode> = lazy(() => Schema.Union([Schema.Literals(["apikey", "chatgpt", "chatgptAuthTokens", "headers", "agentIdentity", "personalAccessToken", "bedrockApiKey", "bedrockAccessKeys"]), UnknownMember]).annotate({ "identifier": "AuthMode" }))
+export const AuthMode: Schema.Codec<AuthMode> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["apikey", "chatgpt", "chatgptAuthTokens", "headers", "agentIdentity", "personalAccessToken", "bedrockApiKey", "bedrockAccessKeys"]), UnknownMember]).annotate({ "identifier": "AuthMode" }))
 
 /**
  * Params of the notification `modelProvider/authRecoveryCompleted`.
@@ -1064,7 +1064,7 @@ export type AuthRecoveryNotification = {
  *
  * Params of the notification `modelProvider/authRecoveryStarted`.
  */
-export const AuthRecoveryNotification: Schema.Codec<AuthRecoveryNotification> = lazy(() => Schema.Struct({
+export const AuthRecoveryNotification: Schema.Codec<AuthRecoveryNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   message: Schema.String,
   provider: Schema.String,
   threadId: Schema.String,
@@ -1084,12 +1084,12 @@ export type AutoCompactTokenLimitScope = "total" | "body_after_prefix" | Unknown
  * - `total`: Count the full active context against the limit.
  * - `body_after_prefix`: Count sampled output and later growth after the carried window prefix.
  */
-export const AutoCompactTokenLimitScope: Schema.Codec<AutoCompactTokenLimitScope> = lazy(() => Schema.Union([Schema.Literals(["total", "body_after_prefix"]), UnknownMember]).annotate({ "identifier": "AutoCompactTokenLimitScope" }))
+export const AutoCompactTokenLimitScope: Schema.Codec<AutoCompactTokenLimitScope> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["total", "body_after_prefix"]), UnknownMember]).annotate({ "identifier": "AutoCompactTokenLimitScope" }))
 
 /** [UNSTABLE] Source that produced a terminal approval auto-review decision. */
 export type AutoReviewDecisionSource = "agent" | UnknownMember
 /** [UNSTABLE] Source that produced a terminal approval auto-review decision. */
-export const AutoReviewDecisionSource: Schema.Codec<AutoReviewDecisionSource> = lazy(() => Schema.Union([Schema.Literal("agent"), UnknownMember]).annotate({ "identifier": "AutoReviewDecisionSource" }))
+export const AutoReviewDecisionSource: Schema.Codec<AutoReviewDecisionSource> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literal("agent"), UnknownMember]).annotate({ "identifier": "AutoReviewDecisionSource" }))
 
 /** `AutoReviewRequirements` of the protocol. */
 export type AutoReviewRequirements = {
@@ -1097,7 +1097,7 @@ export type AutoReviewRequirements = {
   readonly requiredOnModels?: ReadonlyArray<string> | null
 }
 /** `AutoReviewRequirements` of the protocol. */
-export const AutoReviewRequirements: Schema.Codec<AutoReviewRequirements> = lazy(() => Schema.Struct({
+export const AutoReviewRequirements: Schema.Codec<AutoReviewRequirements> = /* @__PURE__ */ lazy(() => Schema.Struct({
   ignoreRules: Schema.optionalKey(Schema.Union([Schema.Array(Schema.String), Schema.Null])),
   requiredOnModels: Schema.optionalKey(Schema.Union([Schema.Array(Schema.String), Schema.Null]))
 }).annotate({ "identifier": "AutoReviewRequirements" }))
@@ -1105,7 +1105,7 @@ export const AutoReviewRequirements: Schema.Codec<AutoReviewRequirements> = lazy
 /** `AwsCredentialType` of the protocol. */
 export type AwsCredentialType = "accessKeys" | "bedrockApiKey" | UnknownMember
 /** `AwsCredentialType` of the protocol. */
-export const AwsCredentialType: Schema.Codec<AwsCredentialType> = lazy(() => Schema.Union([Schema.Literals(["accessKeys", "bedrockApiKey"]), UnknownMember]).annotate({ "identifier": "AwsCredentialType" }))
+export const AwsCredentialType: Schema.Codec<AwsCredentialType> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["accessKeys", "bedrockApiKey"]), UnknownMember]).annotate({ "identifier": "AwsCredentialType" }))
 
 /** `BedrockAwsProfile` of the protocol. */
 export type BedrockAwsProfile = {
@@ -1113,7 +1113,7 @@ export type BedrockAwsProfile = {
   readonly region?: string | null
 }
 /** `BedrockAwsProfile` of the protocol. */
-export const BedrockAwsProfile: Schema.Codec<BedrockAwsProfile> = lazy(() => Schema.Struct({
+export const BedrockAwsProfile: Schema.Codec<BedrockAwsProfile> = /* @__PURE__ */ lazy(() => Schema.Struct({
   name: Schema.String,
   region: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "BedrockAwsProfile" }))
@@ -1121,7 +1121,7 @@ export const BedrockAwsProfile: Schema.Codec<BedrockAwsProfile> = lazy(() => Sch
 /** Params of `account/bedrock/checkGovCloudRequirements`. */
 export type BedrockCheckGovCloudRequirementsParams = { readonly [x: string]: never }
 /** Params of `account/bedrock/checkGovCloudRequirements`. */
-export const BedrockCheckGovCloudRequirementsParams: Schema.Codec<BedrockCheckGovCloudRequirementsParams> = lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "BedrockCheckGovCloudRequirementsParams" }))
+export const BedrockCheckGovCloudRequirementsParams: Schema.Codec<BedrockCheckGovCloudRequirementsParams> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "BedrockCheckGovCloudRequirementsParams" }))
 
 /**
  * Advisory check of the current Bedrock configuration after login or setup.
@@ -1139,7 +1139,7 @@ export type BedrockCheckGovCloudRequirementsResponse = {
  *
  * Result of `account/bedrock/checkGovCloudRequirements`.
  */
-export const BedrockCheckGovCloudRequirementsResponse: Schema.Codec<BedrockCheckGovCloudRequirementsResponse> = lazy(() => Schema.Struct({
+export const BedrockCheckGovCloudRequirementsResponse: Schema.Codec<BedrockCheckGovCloudRequirementsResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   isGovCloud: Schema.Boolean,
   shouldWarn: Schema.Boolean
 }).annotate({ "identifier": "BedrockCheckGovCloudRequirementsResponse" }))
@@ -1147,7 +1147,7 @@ export const BedrockCheckGovCloudRequirementsResponse: Schema.Codec<BedrockCheck
 /** Params of `account/bedrock/discover`. */
 export type BedrockDiscoverParams = { readonly [x: string]: never }
 /** Params of `account/bedrock/discover`. */
-export const BedrockDiscoverParams: Schema.Codec<BedrockDiscoverParams> = lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "BedrockDiscoverParams" }))
+export const BedrockDiscoverParams: Schema.Codec<BedrockDiscoverParams> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "BedrockDiscoverParams" }))
 
 /** Result of `account/bedrock/discover`. */
 export type BedrockDiscoverResponse = {
@@ -1155,7 +1155,7 @@ export type BedrockDiscoverResponse = {
   readonly profiles: ReadonlyArray<BedrockAwsProfile>
 }
 /** Result of `account/bedrock/discover`. */
-export const BedrockDiscoverResponse: Schema.Codec<BedrockDiscoverResponse> = lazy(() => Schema.Struct({
+export const BedrockDiscoverResponse: Schema.Codec<BedrockDiscoverResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   environmentCredentials: Schema.Array(BedrockEnvironmentCredential),
   profiles: Schema.Array(BedrockAwsProfile)
 }).annotate({ "identifier": "BedrockDiscoverResponse" }))
@@ -1166,7 +1166,7 @@ export type BedrockEnvironmentCredential = {
   readonly type: AwsCredentialType
 }
 /** `BedrockEnvironmentCredential` of the protocol. */
-export const BedrockEnvironmentCredential: Schema.Codec<BedrockEnvironmentCredential> = lazy(() => Schema.Struct({
+export const BedrockEnvironmentCredential: Schema.Codec<BedrockEnvironmentCredential> = /* @__PURE__ */ lazy(() => Schema.Struct({
   region: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   type: AwsCredentialType
 }).annotate({ "identifier": "BedrockEnvironmentCredential" }))
@@ -1174,7 +1174,7 @@ export const BedrockEnvironmentCredential: Schema.Codec<BedrockEnvironmentCreden
 /** `BedrockProviderId` of the protocol. */
 export type BedrockProviderId = "amazon-bedrock" | "amazon-bedrock-runtime"
 /** `BedrockProviderId` of the protocol. */
-export const BedrockProviderId: Schema.Codec<BedrockProviderId> = lazy(() => Schema.Literals(["amazon-bedrock", "amazon-bedrock-runtime"]))
+export const BedrockProviderId: Schema.Codec<BedrockProviderId> = /* @__PURE__ */ lazy(() => Schema.Literals(["amazon-bedrock", "amazon-bedrock-runtime"]))
 
 /** Params of `account/bedrock/setup`. */
 export type BedrockSetupParams = {
@@ -1186,7 +1186,7 @@ export type BedrockSetupParams = {
   readonly type: "environment"
 }
 /** Params of `account/bedrock/setup`. */
-export const BedrockSetupParams: Schema.Codec<BedrockSetupParams> = lazy(() => Schema.Union([Schema.Struct({
+export const BedrockSetupParams: Schema.Codec<BedrockSetupParams> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   profile: Schema.String,
   region: Schema.String,
   type: Schema.Literal("profile")
@@ -1198,12 +1198,12 @@ export const BedrockSetupParams: Schema.Codec<BedrockSetupParams> = lazy(() => S
 /** Result of `account/bedrock/setup`. */
 export type BedrockSetupResponse = { readonly [x: string]: Schema.Json }
 /** Result of `account/bedrock/setup`. */
-export const BedrockSetupResponse: Schema.Codec<BedrockSetupResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "BedrockSetupResponse" }))
+export const BedrockSetupResponse: Schema.Codec<BedrockSetupResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "BedrockSetupResponse" }))
 
 /** `BrowserUseAccessApprovalLifetime` of the protocol. */
 export type BrowserUseAccessApprovalLifetime = "turn" | "thread" | UnknownMember
 /** `BrowserUseAccessApprovalLifetime` of the protocol. */
-export const BrowserUseAccessApprovalLifetime: Schema.Codec<BrowserUseAccessApprovalLifetime> = lazy(() => Schema.Union([Schema.Literals(["turn", "thread"]), UnknownMember]).annotate({ "identifier": "BrowserUseAccessApprovalLifetime" }))
+export const BrowserUseAccessApprovalLifetime: Schema.Codec<BrowserUseAccessApprovalLifetime> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["turn", "thread"]), UnknownMember]).annotate({ "identifier": "BrowserUseAccessApprovalLifetime" }))
 
 /** `BrowserUseConfig` of the protocol. */
 export type BrowserUseConfig = {
@@ -1212,7 +1212,7 @@ export type BrowserUseConfig = {
   readonly origins?: { readonly [x: string]: BrowserUseOriginPolicyConfig } | null
 }
 /** `BrowserUseConfig` of the protocol. */
-export const BrowserUseConfig: Schema.Codec<BrowserUseConfig> = lazy(() => Schema.Struct({
+export const BrowserUseConfig: Schema.Codec<BrowserUseConfig> = /* @__PURE__ */ lazy(() => Schema.Struct({
   allow_history_access: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null])),
   default_origin_policy: Schema.optionalKey(Schema.Union([BrowserUseOriginPolicyConfig, Schema.Null])),
   origins: Schema.optionalKey(Schema.Union([Schema.Record(Schema.String, BrowserUseOriginPolicyConfig), Schema.Null]))
@@ -1223,7 +1223,7 @@ export type BrowserUseExtensionRequirements = {
   readonly requestHeaders?: ReadonlyArray<RequestHeader> | null
 }
 /** `BrowserUseExtensionRequirements` of the protocol. */
-export const BrowserUseExtensionRequirements: Schema.Codec<BrowserUseExtensionRequirements> = lazy(() => Schema.Struct({
+export const BrowserUseExtensionRequirements: Schema.Codec<BrowserUseExtensionRequirements> = /* @__PURE__ */ lazy(() => Schema.Struct({
   requestHeaders: Schema.optionalKey(Schema.Union([Schema.Array(RequestHeader), Schema.Null]))
 }).annotate({ "identifier": "BrowserUseExtensionRequirements" }))
 
@@ -1238,7 +1238,7 @@ export type BrowserUseOriginPolicy = {
   readonly uploads?: AllowDenyRequirement | null
 }
 /** `BrowserUseOriginPolicy` of the protocol. */
-export const BrowserUseOriginPolicy: Schema.Codec<BrowserUseOriginPolicy> = lazy(() => Schema.Struct({
+export const BrowserUseOriginPolicy: Schema.Codec<BrowserUseOriginPolicy> = /* @__PURE__ */ lazy(() => Schema.Struct({
   access: Schema.optionalKey(Schema.Union([AllowDenyRequirement, Schema.Null])),
   accessApprovalLifetime: Schema.optionalKey(Schema.Union([BrowserUseAccessApprovalLifetime, Schema.Null])),
   autoReview: Schema.optionalKey(Schema.Union([AllowDenyRequirement, Schema.Null])),
@@ -1256,7 +1256,7 @@ export type BrowserUseOriginPolicyConfig = {
   readonly uploads?: AllowDenyRequirement | null
 }
 /** `BrowserUseOriginPolicyConfig` of the protocol. */
-export const BrowserUseOriginPolicyConfig: Schema.Codec<BrowserUseOriginPolicyConfig> = lazy(() => Schema.Struct({
+export const BrowserUseOriginPolicyConfig: Schema.Codec<BrowserUseOriginPolicyConfig> = /* @__PURE__ */ lazy(() => Schema.Struct({
   access: Schema.optionalKey(Schema.Union([AllowDenyRequirement, Schema.Null])),
   downloads: Schema.optionalKey(Schema.Union([AllowDenyRequirement, Schema.Null])),
   full_cdp_access: Schema.optionalKey(Schema.Union([AllowDenyRequirement, Schema.Null])),
@@ -1274,7 +1274,7 @@ export type BrowserUseRequirements = {
   readonly origins?: { readonly [x: string]: BrowserUseOriginPolicy } | null
 }
 /** `BrowserUseRequirements` of the protocol. */
-export const BrowserUseRequirements: Schema.Codec<BrowserUseRequirements> = lazy(() => Schema.Struct({
+export const BrowserUseRequirements: Schema.Codec<BrowserUseRequirements> = /* @__PURE__ */ lazy(() => Schema.Struct({
   allowGlobalPersistentApproval: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null])),
   allowHistoryAccess: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null])),
   allowWebmcp: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null])),
@@ -1290,7 +1290,7 @@ export type ByteRange = {
   readonly start: number
 }
 /** `ByteRange` of the protocol. */
-export const ByteRange: Schema.Codec<ByteRange> = lazy(() => Schema.Struct({
+export const ByteRange: Schema.Codec<ByteRange> = /* @__PURE__ */ lazy(() => Schema.Struct({
   end: Schema.Finite,
   start: Schema.Finite
 }).annotate({ "identifier": "ByteRange" }))
@@ -1301,7 +1301,7 @@ export type ByteRangeParam = {
   readonly start: number
 }
 /** What a caller sends where {@link ByteRange} is received. */
-export const ByteRangeParam: Schema.Codec<ByteRangeParam> = lazy(() => Schema.Struct({
+export const ByteRangeParam: Schema.Codec<ByteRangeParam> = /* @__PURE__ */ lazy(() => Schema.Struct({
   end: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)),
   start: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
 }).annotate({ "identifier": "ByteRangeParam" }))
@@ -1311,7 +1311,7 @@ export type CancelLoginAccountParams = {
   readonly loginId: string
 }
 /** Params of `account/login/cancel`. */
-export const CancelLoginAccountParams: Schema.Codec<CancelLoginAccountParams> = lazy(() => Schema.Struct({
+export const CancelLoginAccountParams: Schema.Codec<CancelLoginAccountParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   loginId: Schema.String
 }).annotate({ "identifier": "CancelLoginAccountParams" }))
 
@@ -1320,14 +1320,14 @@ export type CancelLoginAccountResponse = {
   readonly status: CancelLoginAccountStatus
 }
 /** Result of `account/login/cancel`. */
-export const CancelLoginAccountResponse: Schema.Codec<CancelLoginAccountResponse> = lazy(() => Schema.Struct({
+export const CancelLoginAccountResponse: Schema.Codec<CancelLoginAccountResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   status: CancelLoginAccountStatus
 }).annotate({ "identifier": "CancelLoginAccountResponse" }))
 
 /** `CancelLoginAccountStatus` of the protocol. */
 export type CancelLoginAccountStatus = "canceled" | "notFound" | UnknownMember
 /** `CancelLoginAccountStatus` of the protocol. */
-export const CancelLoginAccountStatus: Schema.Codec<CancelLoginAccountStatus> = lazy(() => Schema.Union([Schema.Literals(["canceled", "notFound"]), UnknownMember]).annotate({ "identifier": "CancelLoginAccountStatus" }))
+export const CancelLoginAccountStatus: Schema.Codec<CancelLoginAccountStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["canceled", "notFound"]), UnknownMember]).annotate({ "identifier": "CancelLoginAccountStatus" }))
 
 /** Location used to resolve a selected capability root. */
 export type CapabilityRootLocation = {
@@ -1338,7 +1338,7 @@ export type CapabilityRootLocation = {
   readonly type: "environment"
 }
 /** Location used to resolve a selected capability root. */
-export const CapabilityRootLocation: Schema.Codec<CapabilityRootLocation> = lazy(() => Schema.Union([Schema.Struct({
+export const CapabilityRootLocation: Schema.Codec<CapabilityRootLocation> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   environmentId: Schema.String,
   path: Schema.String,
   type: Schema.Literal("environment")
@@ -1357,7 +1357,7 @@ export type ChatgptAuthTokensRefreshParams = {
   readonly reason: ChatgptAuthTokensRefreshReason
 }
 /** Params of `account/chatgptAuthTokens/refresh`. */
-export const ChatgptAuthTokensRefreshParams: Schema.Codec<ChatgptAuthTokensRefreshParams> = lazy(() => Schema.Struct({
+export const ChatgptAuthTokensRefreshParams: Schema.Codec<ChatgptAuthTokensRefreshParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   previousAccountId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   reason: ChatgptAuthTokensRefreshReason
 }).annotate({ "identifier": "ChatgptAuthTokensRefreshParams" }))
@@ -1365,7 +1365,7 @@ export const ChatgptAuthTokensRefreshParams: Schema.Codec<ChatgptAuthTokensRefre
 /** - `unauthorized`: Codex attempted a backend request and received `401 Unauthorized`. */
 export type ChatgptAuthTokensRefreshReason = "unauthorized" | UnknownMember
 /** - `unauthorized`: Codex attempted a backend request and received `401 Unauthorized`. */
-export const ChatgptAuthTokensRefreshReason: Schema.Codec<ChatgptAuthTokensRefreshReason> = lazy(() => Schema.Union([Schema.Literal("unauthorized"), UnknownMember]).annotate({ "identifier": "ChatgptAuthTokensRefreshReason" }))
+export const ChatgptAuthTokensRefreshReason: Schema.Codec<ChatgptAuthTokensRefreshReason> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literal("unauthorized"), UnknownMember]).annotate({ "identifier": "ChatgptAuthTokensRefreshReason" }))
 
 /** Result of `account/chatgptAuthTokens/refresh`. */
 export type ChatgptAuthTokensRefreshResponse = {
@@ -1374,7 +1374,7 @@ export type ChatgptAuthTokensRefreshResponse = {
   readonly chatgptPlanType?: undefined | string | null
 }
 /** Result of `account/chatgptAuthTokens/refresh`. */
-export const ChatgptAuthTokensRefreshResponse: Schema.Codec<ChatgptAuthTokensRefreshResponse> = lazy(() => Schema.Struct({
+export const ChatgptAuthTokensRefreshResponse: Schema.Codec<ChatgptAuthTokensRefreshResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   accessToken: Schema.String,
   chatgptAccountId: Schema.String,
   chatgptPlanType: Schema.optional(Schema.Union([Schema.String, Schema.Null]))
@@ -1383,7 +1383,7 @@ export const ChatgptAuthTokensRefreshResponse: Schema.Codec<ChatgptAuthTokensRef
 /** `CliAuthCredentialsStoreMode` of the protocol. */
 export type CliAuthCredentialsStoreMode = "file" | "keyring" | "auto" | "ephemeral" | UnknownMember
 /** `CliAuthCredentialsStoreMode` of the protocol. */
-export const CliAuthCredentialsStoreMode: Schema.Codec<CliAuthCredentialsStoreMode> = lazy(() => Schema.Union([Schema.Literals(["file", "keyring", "auto", "ephemeral"]), UnknownMember]).annotate({ "identifier": "CliAuthCredentialsStoreMode" }))
+export const CliAuthCredentialsStoreMode: Schema.Codec<CliAuthCredentialsStoreMode> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["file", "keyring", "auto", "ephemeral"]), UnknownMember]).annotate({ "identifier": "CliAuthCredentialsStoreMode" }))
 
 /** `ClientInfo` of the protocol. */
 export type ClientInfo = {
@@ -1392,7 +1392,7 @@ export type ClientInfo = {
   readonly version: string
 }
 /** `ClientInfo` of the protocol. */
-export const ClientInfo: Schema.Codec<ClientInfo> = lazy(() => Schema.Struct({
+export const ClientInfo: Schema.Codec<ClientInfo> = /* @__PURE__ */ lazy(() => Schema.Struct({
   name: Schema.String,
   title: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   version: Schema.String
@@ -1403,7 +1403,7 @@ export type ClientNotification = {
   readonly method: "initialized"
 }
 /** `ClientNotification` of the protocol. */
-export const ClientNotification: Schema.Codec<ClientNotification> = lazy(() => Schema.Union([Schema.Struct({
+export const ClientNotification: Schema.Codec<ClientNotification> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   method: Schema.Literal("initialized")
 })]).annotate({ "identifier": "ClientNotification" }))
 
@@ -2173,7 +2173,7 @@ export type ClientRequest = {
   readonly params: FuzzyFileSearchSessionStopParams
 }
 /** Request from the client to the server. */
-export const ClientRequest: Schema.Codec<ClientRequest> = lazy(() => Schema.Union([Schema.Struct({
+export const ClientRequest: Schema.Codec<ClientRequest> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   id: RequestIdParam,
   method: Schema.Literal("initialize"),
   params: InitializeParams
@@ -2950,7 +2950,7 @@ export type CodexErrorInfo = "contextWindowExceeded" | "sessionBudgetExceeded" |
  *
  * - `inferenceHookDenied`: The workspace's inference hook explicitly denied this request.
  */
-export const CodexErrorInfo: Schema.Codec<CodexErrorInfo> = lazy(() => Schema.Union([Schema.Literals(["contextWindowExceeded", "sessionBudgetExceeded", "usageLimitExceeded", "rateLimitExceeded", "flexUnavailable", "serverOverloaded", "modelNotFound", "policyCapacityUnavailable", "cyberPolicy", "misalignmentPolicyViolation", "tooManyDenials", "internalServerError", "unauthorized", "badRequest", "threadRollbackFailed", "sandboxError", "other", "inferenceHookDenied"]), UnknownMember, Schema.Struct({
+export const CodexErrorInfo: Schema.Codec<CodexErrorInfo> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["contextWindowExceeded", "sessionBudgetExceeded", "usageLimitExceeded", "rateLimitExceeded", "flexUnavailable", "serverOverloaded", "modelNotFound", "policyCapacityUnavailable", "cyberPolicy", "misalignmentPolicyViolation", "tooManyDenials", "internalServerError", "unauthorized", "badRequest", "threadRollbackFailed", "sandboxError", "other", "inferenceHookDenied"]), UnknownMember, Schema.Struct({
   httpConnectionFailed: Schema.Struct({
     httpStatusCode: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null]))
   })
@@ -2975,7 +2975,7 @@ export const CodexErrorInfo: Schema.Codec<CodexErrorInfo> = lazy(() => Schema.Un
 /** `CodexResponseHandoffMode` of the protocol. */
 export type CodexResponseHandoffMode = "thinking" | "commentary" | "bemTags"
 /** `CodexResponseHandoffMode` of the protocol. */
-export const CodexResponseHandoffMode: Schema.Codec<CodexResponseHandoffMode> = lazy(() => Schema.Literals(["thinking", "commentary", "bemTags"]))
+export const CodexResponseHandoffMode: Schema.Codec<CodexResponseHandoffMode> = /* @__PURE__ */ lazy(() => Schema.Literals(["thinking", "commentary", "bemTags"]))
 
 /** `CollabAgentState` of the protocol. */
 export type CollabAgentState = {
@@ -2983,7 +2983,7 @@ export type CollabAgentState = {
   readonly status: CollabAgentStatus
 }
 /** `CollabAgentState` of the protocol. */
-export const CollabAgentState: Schema.Codec<CollabAgentState> = lazy(() => Schema.Struct({
+export const CollabAgentState: Schema.Codec<CollabAgentState> = /* @__PURE__ */ lazy(() => Schema.Struct({
   message: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   status: CollabAgentStatus
 }).annotate({ "identifier": "CollabAgentState" }))
@@ -2991,17 +2991,17 @@ export const CollabAgentState: Schema.Codec<CollabAgentState> = lazy(() => Schem
 /** `CollabAgentStatus` of the protocol. */
 export type CollabAgentStatus = "pendingInit" | "running" | "interrupted" | "completed" | "errored" | "shutdown" | "notFound" | UnknownMember
 /** `CollabAgentStatus` of the protocol. */
-export const CollabAgentStatus: Schema.Codec<CollabAgentStatus> = lazy(() => Schema.Union([Schema.Literals(["pendingInit", "running", "interrupted", "completed", "errored", "shutdown", "notFound"]), UnknownMember]).annotate({ "identifier": "CollabAgentStatus" }))
+export const CollabAgentStatus: Schema.Codec<CollabAgentStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["pendingInit", "running", "interrupted", "completed", "errored", "shutdown", "notFound"]), UnknownMember]).annotate({ "identifier": "CollabAgentStatus" }))
 
 /** `CollabAgentTool` of the protocol. */
 export type CollabAgentTool = "spawnAgent" | "sendInput" | "resumeAgent" | "wait" | "closeAgent" | "sendMessage" | "followupTask" | "interruptAgent" | "listAgents" | UnknownMember
 /** `CollabAgentTool` of the protocol. */
-export const CollabAgentTool: Schema.Codec<CollabAgentTool> = lazy(() => Schema.Union([Schema.Literals(["spawnAgent", "sendInput", "resumeAgent", "wait", "closeAgent", "sendMessage", "followupTask", "interruptAgent", "listAgents"]), UnknownMember]).annotate({ "identifier": "CollabAgentTool" }))
+export const CollabAgentTool: Schema.Codec<CollabAgentTool> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["spawnAgent", "sendInput", "resumeAgent", "wait", "closeAgent", "sendMessage", "followupTask", "interruptAgent", "listAgents"]), UnknownMember]).annotate({ "identifier": "CollabAgentTool" }))
 
 /** `CollabAgentToolCallStatus` of the protocol. */
 export type CollabAgentToolCallStatus = "inProgress" | "completed" | "failed" | "interrupted" | UnknownMember
 /** `CollabAgentToolCallStatus` of the protocol. */
-export const CollabAgentToolCallStatus: Schema.Codec<CollabAgentToolCallStatus> = lazy(() => Schema.Union([Schema.Literals(["inProgress", "completed", "failed", "interrupted"]), UnknownMember]).annotate({ "identifier": "CollabAgentToolCallStatus" }))
+export const CollabAgentToolCallStatus: Schema.Codec<CollabAgentToolCallStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["inProgress", "completed", "failed", "interrupted"]), UnknownMember]).annotate({ "identifier": "CollabAgentToolCallStatus" }))
 
 /** Collaboration mode for a Codex session. */
 export type CollaborationMode = {
@@ -3009,7 +3009,7 @@ export type CollaborationMode = {
   readonly settings: Settings
 }
 /** Collaboration mode for a Codex session. */
-export const CollaborationMode: Schema.Codec<CollaborationMode> = lazy(() => Schema.Struct({
+export const CollaborationMode: Schema.Codec<CollaborationMode> = /* @__PURE__ */ lazy(() => Schema.Struct({
   mode: ModeKind,
   settings: Settings
 }).annotate({ "identifier": "CollaborationMode" }))
@@ -3025,7 +3025,7 @@ export type CollaborationModeListParams = { readonly [x: string]: never }
  *
  * Params of `collaborationMode/list`.
  */
-export const CollaborationModeListParams: Schema.Codec<CollaborationModeListParams> = lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "CollaborationModeListParams" }))
+export const CollaborationModeListParams: Schema.Codec<CollaborationModeListParams> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "CollaborationModeListParams" }))
 
 /**
  * EXPERIMENTAL - collaboration mode presets response.
@@ -3040,7 +3040,7 @@ export type CollaborationModeListResponse = {
  *
  * Result of `collaborationMode/list`.
  */
-export const CollaborationModeListResponse: Schema.Codec<CollaborationModeListResponse> = lazy(() => Schema.Struct({
+export const CollaborationModeListResponse: Schema.Codec<CollaborationModeListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(CollaborationModeMask)
 }).annotate({ "identifier": "CollaborationModeListResponse" }))
 
@@ -3052,7 +3052,7 @@ export type CollaborationModeMask = {
   readonly reasoning_effort?: ReasoningEffort | null | null
 }
 /** EXPERIMENTAL - collaboration mode preset metadata for clients. */
-export const CollaborationModeMask: Schema.Codec<CollaborationModeMask> = lazy(() => Schema.Struct({
+export const CollaborationModeMask: Schema.Codec<CollaborationModeMask> = /* @__PURE__ */ lazy(() => Schema.Struct({
   mode: Schema.optionalKey(Schema.Union([ModeKind, Schema.Null])),
   model: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   name: Schema.String,
@@ -3073,7 +3073,7 @@ export type CollaborationModeParam = {
  *
  * What a caller sends where {@link CollaborationMode} is received.
  */
-export const CollaborationModeParam: Schema.Codec<CollaborationModeParam> = lazy(() => Schema.Struct({
+export const CollaborationModeParam: Schema.Codec<CollaborationModeParam> = /* @__PURE__ */ lazy(() => Schema.Struct({
   mode: ModeKindParam,
   settings: SettingsParam
 }).annotate({ "identifier": "CollaborationModeParam" }))
@@ -3098,7 +3098,7 @@ export type CommandAction = {
   readonly type: "unknown"
 } | UnknownCommandAction
 /** `CommandAction` of the protocol. */
-export const CommandAction: Schema.Codec<CommandAction> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const CommandAction: Schema.Codec<CommandAction> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   command: Schema.String,
   name: Schema.String,
   path: LegacyAppPathString,
@@ -3141,7 +3141,7 @@ export type CommandExecOutputDeltaNotification = {
  *
  * Params of the notification `command/exec/outputDelta`.
  */
-export const CommandExecOutputDeltaNotification: Schema.Codec<CommandExecOutputDeltaNotification> = lazy(() => Schema.Struct({
+export const CommandExecOutputDeltaNotification: Schema.Codec<CommandExecOutputDeltaNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   capReached: Schema.Boolean,
   deltaBase64: Schema.String,
   processId: Schema.String,
@@ -3161,7 +3161,7 @@ export type CommandExecOutputStream = "stdout" | "stderr" | UnknownMember
  * - `stdout`: stdout stream. PTY mode multiplexes terminal output here.
  * - `stderr`: stderr stream.
  */
-export const CommandExecOutputStream: Schema.Codec<CommandExecOutputStream> = lazy(() => Schema.Union([Schema.Literals(["stdout", "stderr"]), UnknownMember]).annotate({ "identifier": "CommandExecOutputStream" }))
+export const CommandExecOutputStream: Schema.Codec<CommandExecOutputStream> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["stdout", "stderr"]), UnknownMember]).annotate({ "identifier": "CommandExecOutputStream" }))
 
 /**
  * Run a standalone command (argv vector) in the server sandbox without creating a thread or turn.
@@ -3251,7 +3251,7 @@ export type CommandExecParams = {
  *
  * Params of `command/exec`.
  */
-export const CommandExecParams: Schema.Codec<CommandExecParams> = lazy(() => Schema.Struct({
+export const CommandExecParams: Schema.Codec<CommandExecParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   command: Schema.Array(Schema.String),
   cwd: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   disableOutputCap: Schema.optional(Schema.Boolean),
@@ -3284,7 +3284,7 @@ export type CommandExecResizeParams = {
  *
  * Params of `command/exec/resize`.
  */
-export const CommandExecResizeParams: Schema.Codec<CommandExecResizeParams> = lazy(() => Schema.Struct({
+export const CommandExecResizeParams: Schema.Codec<CommandExecResizeParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   processId: Schema.String,
   size: CommandExecTerminalSize
 }).annotate({ "identifier": "CommandExecResizeParams" }))
@@ -3300,7 +3300,7 @@ export type CommandExecResizeResponse = { readonly [x: string]: Schema.Json }
  *
  * Result of `command/exec/resize`.
  */
-export const CommandExecResizeResponse: Schema.Codec<CommandExecResizeResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "CommandExecResizeResponse" }))
+export const CommandExecResizeResponse: Schema.Codec<CommandExecResizeResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "CommandExecResizeResponse" }))
 
 /**
  * Final buffered result for `command/exec`.
@@ -3328,7 +3328,7 @@ export type CommandExecResponse = {
  *
  * Result of `command/exec`.
  */
-export const CommandExecResponse: Schema.Codec<CommandExecResponse> = lazy(() => Schema.Struct({
+export const CommandExecResponse: Schema.Codec<CommandExecResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   exitCode: Schema.Finite,
   stderr: Schema.String,
   stdout: Schema.String
@@ -3342,7 +3342,7 @@ export type CommandExecTerminalSize = {
   readonly rows: number
 }
 /** PTY size in character cells for `command/exec` PTY sessions. */
-export const CommandExecTerminalSize: Schema.Codec<CommandExecTerminalSize> = lazy(() => Schema.Struct({
+export const CommandExecTerminalSize: Schema.Codec<CommandExecTerminalSize> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cols: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(65535)),
   rows: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(65535))
 }).annotate({ "identifier": "CommandExecTerminalSize" }))
@@ -3361,7 +3361,7 @@ export type CommandExecTerminateParams = {
  *
  * Params of `command/exec/terminate`.
  */
-export const CommandExecTerminateParams: Schema.Codec<CommandExecTerminateParams> = lazy(() => Schema.Struct({
+export const CommandExecTerminateParams: Schema.Codec<CommandExecTerminateParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   processId: Schema.String
 }).annotate({ "identifier": "CommandExecTerminateParams" }))
 
@@ -3376,7 +3376,7 @@ export type CommandExecTerminateResponse = { readonly [x: string]: Schema.Json }
  *
  * Result of `command/exec/terminate`.
  */
-export const CommandExecTerminateResponse: Schema.Codec<CommandExecTerminateResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "CommandExecTerminateResponse" }))
+export const CommandExecTerminateResponse: Schema.Codec<CommandExecTerminateResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "CommandExecTerminateResponse" }))
 
 /**
  * Write stdin bytes to a running `command/exec` session, close stdin, or both.
@@ -3396,7 +3396,7 @@ export type CommandExecWriteParams = {
  *
  * Params of `command/exec/write`.
  */
-export const CommandExecWriteParams: Schema.Codec<CommandExecWriteParams> = lazy(() => Schema.Struct({
+export const CommandExecWriteParams: Schema.Codec<CommandExecWriteParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   closeStdin: Schema.optional(Schema.Boolean),
   deltaBase64: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   processId: Schema.String
@@ -3413,7 +3413,7 @@ export type CommandExecWriteResponse = { readonly [x: string]: Schema.Json }
  *
  * Result of `command/exec/write`.
  */
-export const CommandExecWriteResponse: Schema.Codec<CommandExecWriteResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "CommandExecWriteResponse" }))
+export const CommandExecWriteResponse: Schema.Codec<CommandExecWriteResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "CommandExecWriteResponse" }))
 
 /**
  * - `accept`: User approved the command.
@@ -3438,7 +3438,7 @@ export type CommandExecutionApprovalDecision = "accept" | "acceptForSession" | "
  * - `decline`: User denied the command. The agent will continue the turn.
  * - `cancel`: User denied the command. The turn will also be immediately interrupted.
  */
-export const CommandExecutionApprovalDecision: Schema.Codec<CommandExecutionApprovalDecision> = lazy(() => Schema.Union([Schema.Literals(["accept", "acceptForSession", "decline", "cancel"]), UnknownMember, Schema.Struct({
+export const CommandExecutionApprovalDecision: Schema.Codec<CommandExecutionApprovalDecision> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["accept", "acceptForSession", "decline", "cancel"]), UnknownMember, Schema.Struct({
   acceptWithExecpolicyAmendment: Schema.Struct({
     execpolicy_amendment: Schema.Array(Schema.String)
   })
@@ -3475,7 +3475,7 @@ export type CommandExecutionApprovalDecisionParam = "accept" | "acceptForSession
  *
  * What a caller sends where {@link CommandExecutionApprovalDecision} is received.
  */
-export const CommandExecutionApprovalDecisionParam: Schema.Codec<CommandExecutionApprovalDecisionParam> = lazy(() => Schema.Union([Schema.Literals(["accept", "acceptForSession", "decline", "cancel"]), Schema.Struct({
+export const CommandExecutionApprovalDecisionParam: Schema.Codec<CommandExecutionApprovalDecisionParam> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["accept", "acceptForSession", "decline", "cancel"]), Schema.Struct({
   acceptWithExecpolicyAmendment: Schema.Struct({
     execpolicy_amendment: Schema.Array(Schema.String)
   })
@@ -3496,7 +3496,7 @@ export type CommandExecutionApprovalKind = "command" | "writeStdin" | "humanComm
  *
  * - `humanCommand`: A managed checkpoint requiring a fresh human decision. Only `accept`, `decline`, and `cancel` are valid. Requires the `requiredHumanApproval` initialize capability. This prompt does not itself start a command execution item.
  */
-export const CommandExecutionApprovalKind: Schema.Codec<CommandExecutionApprovalKind> = lazy(() => Schema.Union([Schema.Literals(["command", "writeStdin", "humanCommand"]), UnknownMember]).annotate({ "identifier": "CommandExecutionApprovalKind" }))
+export const CommandExecutionApprovalKind: Schema.Codec<CommandExecutionApprovalKind> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["command", "writeStdin", "humanCommand"]), UnknownMember]).annotate({ "identifier": "CommandExecutionApprovalKind" }))
 
 /** Params of the notification `item/commandExecution/outputDelta`. */
 export type CommandExecutionOutputDeltaNotification = {
@@ -3506,7 +3506,7 @@ export type CommandExecutionOutputDeltaNotification = {
   readonly turnId: string
 }
 /** Params of the notification `item/commandExecution/outputDelta`. */
-export const CommandExecutionOutputDeltaNotification: Schema.Codec<CommandExecutionOutputDeltaNotification> = lazy(() => Schema.Struct({
+export const CommandExecutionOutputDeltaNotification: Schema.Codec<CommandExecutionOutputDeltaNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   delta: Schema.String,
   itemId: Schema.String,
   threadId: Schema.String,
@@ -3556,7 +3556,7 @@ export type CommandExecutionRequestApprovalParams = {
   readonly turnId: string
 }
 /** Params of `item/commandExecution/requestApproval`. */
-export const CommandExecutionRequestApprovalParams: Schema.Codec<CommandExecutionRequestApprovalParams> = lazy(() => Schema.Struct({
+export const CommandExecutionRequestApprovalParams: Schema.Codec<CommandExecutionRequestApprovalParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   additionalPermissions: Schema.optionalKey(Schema.Union([AdditionalPermissionProfile, Schema.Null])),
   approvalId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   availableDecisions: Schema.optionalKey(Schema.Union([Schema.Array(CommandExecutionApprovalDecision), Schema.Null])),
@@ -3580,26 +3580,26 @@ export type CommandExecutionRequestApprovalResponse = {
   readonly decision: CommandExecutionApprovalDecisionParam
 }
 /** Result of `item/commandExecution/requestApproval`. */
-export const CommandExecutionRequestApprovalResponse: Schema.Codec<CommandExecutionRequestApprovalResponse> = lazy(() => Schema.Struct({
+export const CommandExecutionRequestApprovalResponse: Schema.Codec<CommandExecutionRequestApprovalResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   decision: CommandExecutionApprovalDecisionParam
 }).annotate({ "identifier": "CommandExecutionRequestApprovalResponse" }))
 
 /** `CommandExecutionSource` of the protocol. */
 export type CommandExecutionSource = "agent" | "userShell" | "unifiedExecStartup" | "unifiedExecInteraction" | UnknownMember
 /** `CommandExecutionSource` of the protocol. */
-export const CommandExecutionSource: Schema.Codec<CommandExecutionSource> = lazy(() => Schema.Union([Schema.Literals(["agent", "userShell", "unifiedExecStartup", "unifiedExecInteraction"]), UnknownMember]).annotate({ "identifier": "CommandExecutionSource" }))
+export const CommandExecutionSource: Schema.Codec<CommandExecutionSource> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["agent", "userShell", "unifiedExecStartup", "unifiedExecInteraction"]), UnknownMember]).annotate({ "identifier": "CommandExecutionSource" }))
 
 /** `CommandExecutionStatus` of the protocol. */
 export type CommandExecutionStatus = "inProgress" | "completed" | "failed" | "declined" | UnknownMember
 /** `CommandExecutionStatus` of the protocol. */
-export const CommandExecutionStatus: Schema.Codec<CommandExecutionStatus> = lazy(() => Schema.Union([Schema.Literals(["inProgress", "completed", "failed", "declined"]), UnknownMember]).annotate({ "identifier": "CommandExecutionStatus" }))
+export const CommandExecutionStatus: Schema.Codec<CommandExecutionStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["inProgress", "completed", "failed", "declined"]), UnknownMember]).annotate({ "identifier": "CommandExecutionStatus" }))
 
 /** `CommandMigration` of the protocol. */
 export type CommandMigration = {
   readonly name: string
 }
 /** `CommandMigration` of the protocol. */
-export const CommandMigration: Schema.Codec<CommandMigration> = lazy(() => Schema.Struct({
+export const CommandMigration: Schema.Codec<CommandMigration> = /* @__PURE__ */ lazy(() => Schema.Struct({
   name: Schema.String
 }).annotate({ "identifier": "CommandMigration" }))
 
@@ -3610,7 +3610,7 @@ export type ComputerUseConfig = {
   readonly windows?: ComputerUseWindowsConfig | null
 }
 /** `ComputerUseConfig` of the protocol. */
-export const ComputerUseConfig: Schema.Codec<ComputerUseConfig> = lazy(() => Schema.Struct({
+export const ComputerUseConfig: Schema.Codec<ComputerUseConfig> = /* @__PURE__ */ lazy(() => Schema.Struct({
   default_app_access: Schema.optionalKey(Schema.Union([AllowDenyRequirement, Schema.Null])),
   macos: Schema.optionalKey(Schema.Union([ComputerUseMacosConfig, Schema.Null])),
   windows: Schema.optionalKey(Schema.Union([ComputerUseWindowsConfig, Schema.Null]))
@@ -3621,7 +3621,7 @@ export type ComputerUseMacosConfig = {
   readonly bundle_ids?: { readonly [x: string]: AllowDenyRequirement } | null
 }
 /** `ComputerUseMacosConfig` of the protocol. */
-export const ComputerUseMacosConfig: Schema.Codec<ComputerUseMacosConfig> = lazy(() => Schema.Struct({
+export const ComputerUseMacosConfig: Schema.Codec<ComputerUseMacosConfig> = /* @__PURE__ */ lazy(() => Schema.Struct({
   bundle_ids: Schema.optionalKey(Schema.Union([Schema.Record(Schema.String, AllowDenyRequirement), Schema.Null]))
 }).annotate({ "identifier": "ComputerUseMacosConfig" }))
 
@@ -3630,7 +3630,7 @@ export type ComputerUseMacosRequirements = {
   readonly bundleIds?: { readonly [x: string]: AllowDenyRequirement } | null
 }
 /** `ComputerUseMacosRequirements` of the protocol. */
-export const ComputerUseMacosRequirements: Schema.Codec<ComputerUseMacosRequirements> = lazy(() => Schema.Struct({
+export const ComputerUseMacosRequirements: Schema.Codec<ComputerUseMacosRequirements> = /* @__PURE__ */ lazy(() => Schema.Struct({
   bundleIds: Schema.optionalKey(Schema.Union([Schema.Record(Schema.String, AllowDenyRequirement), Schema.Null]))
 }).annotate({ "identifier": "ComputerUseMacosRequirements" }))
 
@@ -3643,7 +3643,7 @@ export type ComputerUseRequirements = {
   readonly windows?: ComputerUseWindowsRequirements | null
 }
 /** `ComputerUseRequirements` of the protocol. */
-export const ComputerUseRequirements: Schema.Codec<ComputerUseRequirements> = lazy(() => Schema.Struct({
+export const ComputerUseRequirements: Schema.Codec<ComputerUseRequirements> = /* @__PURE__ */ lazy(() => Schema.Struct({
   allowLockedComputerUse: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null])),
   allowPersistentApproval: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null])),
   defaultAppAccess: Schema.optionalKey(Schema.Union([AllowDenyRequirement, Schema.Null])),
@@ -3657,7 +3657,7 @@ export type ComputerUseWindowsConfig = {
   readonly exes?: ReadonlyArray<ComputerUseWindowsExeConfig> | null
 }
 /** `ComputerUseWindowsConfig` of the protocol. */
-export const ComputerUseWindowsConfig: Schema.Codec<ComputerUseWindowsConfig> = lazy(() => Schema.Struct({
+export const ComputerUseWindowsConfig: Schema.Codec<ComputerUseWindowsConfig> = /* @__PURE__ */ lazy(() => Schema.Struct({
   aumids: Schema.optionalKey(Schema.Union([Schema.Record(Schema.String, AllowDenyRequirement), Schema.Null])),
   exes: Schema.optionalKey(Schema.Union([Schema.Array(ComputerUseWindowsExeConfig), Schema.Null]))
 }).annotate({ "identifier": "ComputerUseWindowsConfig" }))
@@ -3670,7 +3670,7 @@ export type ComputerUseWindowsExeConfig = {
   readonly publisher_name: string
 }
 /** `ComputerUseWindowsExeConfig` of the protocol. */
-export const ComputerUseWindowsExeConfig: Schema.Codec<ComputerUseWindowsExeConfig> = lazy(() => Schema.Struct({
+export const ComputerUseWindowsExeConfig: Schema.Codec<ComputerUseWindowsExeConfig> = /* @__PURE__ */ lazy(() => Schema.Struct({
   access: AllowDenyRequirement,
   binary_name: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   product_name: Schema.String,
@@ -3685,7 +3685,7 @@ export type ComputerUseWindowsExeRequirement = {
   readonly publisherName: string
 }
 /** `ComputerUseWindowsExeRequirement` of the protocol. */
-export const ComputerUseWindowsExeRequirement: Schema.Codec<ComputerUseWindowsExeRequirement> = lazy(() => Schema.Struct({
+export const ComputerUseWindowsExeRequirement: Schema.Codec<ComputerUseWindowsExeRequirement> = /* @__PURE__ */ lazy(() => Schema.Struct({
   access: AllowDenyRequirement,
   binaryName: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   productName: Schema.String,
@@ -3698,7 +3698,7 @@ export type ComputerUseWindowsRequirements = {
   readonly exes?: ReadonlyArray<ComputerUseWindowsExeRequirement> | null
 }
 /** `ComputerUseWindowsRequirements` of the protocol. */
-export const ComputerUseWindowsRequirements: Schema.Codec<ComputerUseWindowsRequirements> = lazy(() => Schema.Struct({
+export const ComputerUseWindowsRequirements: Schema.Codec<ComputerUseWindowsRequirements> = /* @__PURE__ */ lazy(() => Schema.Struct({
   aumids: Schema.optionalKey(Schema.Union([Schema.Record(Schema.String, AllowDenyRequirement), Schema.Null])),
   exes: Schema.optionalKey(Schema.Union([Schema.Array(ComputerUseWindowsExeRequirement), Schema.Null]))
 }).annotate({ "identifier": "ComputerUseWindowsRequirements" }))
@@ -3736,7 +3736,7 @@ export type Config = {
   readonly web_search?: WebSearchMode | null
 } & { readonly [x: string]: Schema.Json }
 /** `Config` of the protocol. */
-export const Config: Schema.Codec<Config> = lazy(() => Schema.StructWithRest(Schema.Struct({
+export const Config: Schema.Codec<Config> = /* @__PURE__ */ lazy(() => Schema.StructWithRest(Schema.Struct({
   analytics: Schema.optionalKey(Schema.Union([AnalyticsConfig, Schema.Null])),
   approval_policy: Schema.optionalKey(Schema.Union([AskForApproval, Schema.Null])),
   approvals_reviewer: Schema.optionalKey(Schema.Union([ApprovalsReviewer, Schema.Null])),
@@ -3776,7 +3776,7 @@ export type ConfigBatchWriteParams = {
   readonly reloadUserConfig?: undefined | boolean
 }
 /** Params of `config/batchWrite`. */
-export const ConfigBatchWriteParams: Schema.Codec<ConfigBatchWriteParams> = lazy(() => Schema.Struct({
+export const ConfigBatchWriteParams: Schema.Codec<ConfigBatchWriteParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   edits: Schema.Array(ConfigEdit),
   expectedVersion: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   filePath: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
@@ -3790,7 +3790,7 @@ export type ConfigEdit = {
   readonly value: Schema.Json
 }
 /** `ConfigEdit` of the protocol. */
-export const ConfigEdit: Schema.Codec<ConfigEdit> = lazy(() => Schema.Struct({
+export const ConfigEdit: Schema.Codec<ConfigEdit> = /* @__PURE__ */ lazy(() => Schema.Struct({
   keyPath: Schema.String,
   mergeStrategy: MergeStrategy,
   value: json
@@ -3804,7 +3804,7 @@ export type ConfigLayer = {
   readonly version: string
 }
 /** `ConfigLayer` of the protocol. */
-export const ConfigLayer: Schema.Codec<ConfigLayer> = lazy(() => Schema.Struct({
+export const ConfigLayer: Schema.Codec<ConfigLayer> = /* @__PURE__ */ lazy(() => Schema.Struct({
   config: json,
   disabledReason: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   name: ConfigLayerSource,
@@ -3817,7 +3817,7 @@ export type ConfigLayerMetadata = {
   readonly version: string
 }
 /** `ConfigLayerMetadata` of the protocol. */
-export const ConfigLayerMetadata: Schema.Codec<ConfigLayerMetadata> = lazy(() => Schema.Struct({
+export const ConfigLayerMetadata: Schema.Codec<ConfigLayerMetadata> = /* @__PURE__ */ lazy(() => Schema.Struct({
   name: ConfigLayerSource,
   version: Schema.String
 }).annotate({ "identifier": "ConfigLayerMetadata" }))
@@ -3867,7 +3867,7 @@ export type ConfigLayerSource = {
   readonly type: "legacyManagedConfigTomlFromMdm"
 } | UnknownConfigLayerSource
 /** `ConfigLayerSource` of the protocol. */
-export const ConfigLayerSource: Schema.Codec<ConfigLayerSource> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const ConfigLayerSource: Schema.Codec<ConfigLayerSource> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   file: AbsolutePathBuf,
   type: Schema.Literal("packagedDefaults")
 }), Schema.Struct({
@@ -3904,7 +3904,7 @@ export type ConfigReadParams = {
   readonly includeLayers?: undefined | boolean
 }
 /** Params of `config/read`. */
-export const ConfigReadParams: Schema.Codec<ConfigReadParams> = lazy(() => Schema.Struct({
+export const ConfigReadParams: Schema.Codec<ConfigReadParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwd: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   includeLayers: Schema.optional(Schema.Boolean)
 }).annotate({ "identifier": "ConfigReadParams" }))
@@ -3916,7 +3916,7 @@ export type ConfigReadResponse = {
   readonly origins: { readonly [x: string]: ConfigLayerMetadata }
 }
 /** Result of `config/read`. */
-export const ConfigReadResponse: Schema.Codec<ConfigReadResponse> = lazy(() => Schema.Struct({
+export const ConfigReadResponse: Schema.Codec<ConfigReadResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   config: Config,
   layers: Schema.optionalKey(Schema.Union([Schema.Array(ConfigLayer), Schema.Null])),
   origins: Schema.Record(Schema.String, ConfigLayerMetadata)
@@ -3963,7 +3963,7 @@ export type ConfigRequirements = {
   readonly sqliteHome?: string | null
 }
 /** `ConfigRequirements` of the protocol. */
-export const ConfigRequirements: Schema.Codec<ConfigRequirements> = lazy(() => Schema.Struct({
+export const ConfigRequirements: Schema.Codec<ConfigRequirements> = /* @__PURE__ */ lazy(() => Schema.Struct({
   additionalDeveloperInstructions: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   allowAppshots: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null])),
   allowBrowserAndComputerUse: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null])),
@@ -4008,7 +4008,7 @@ export type ConfigRequirementsReadResponse = {
   readonly supportsIndependentSpeedModes?: boolean | null
 }
 /** Result of `configRequirements/read`. */
-export const ConfigRequirementsReadResponse: Schema.Codec<ConfigRequirementsReadResponse> = lazy(() => Schema.Struct({
+export const ConfigRequirementsReadResponse: Schema.Codec<ConfigRequirementsReadResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   requirements: Schema.optionalKey(Schema.Union([ConfigRequirements, Schema.Null])),
   supportsIndependentSpeedModes: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null]))
 }).annotate({ "identifier": "ConfigRequirementsReadResponse" }))
@@ -4023,7 +4023,7 @@ export type ConfigValueWriteParams = {
   readonly value: Schema.Json
 }
 /** Params of `config/value/write`. */
-export const ConfigValueWriteParams: Schema.Codec<ConfigValueWriteParams> = lazy(() => Schema.Struct({
+export const ConfigValueWriteParams: Schema.Codec<ConfigValueWriteParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   expectedVersion: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   filePath: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   keyPath: Schema.String,
@@ -4043,7 +4043,7 @@ export type ConfigWarningNotification = {
   readonly summary: string
 }
 /** Params of the notification `configWarning`. */
-export const ConfigWarningNotification: Schema.Codec<ConfigWarningNotification> = lazy(() => Schema.Struct({
+export const ConfigWarningNotification: Schema.Codec<ConfigWarningNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   details: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   path: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   range: Schema.optionalKey(Schema.Union([TextRange, Schema.Null])),
@@ -4067,7 +4067,7 @@ export type ConfigWriteResponse = {
  *
  * Result of `config/value/write`.
  */
-export const ConfigWriteResponse: Schema.Codec<ConfigWriteResponse> = lazy(() => Schema.Struct({
+export const ConfigWriteResponse: Schema.Codec<ConfigWriteResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   filePath: AbsolutePathBuf,
   overriddenMetadata: Schema.optionalKey(Schema.Union([OverriddenMetadata, Schema.Null])),
   status: WriteStatus,
@@ -4079,7 +4079,7 @@ export type ConfigurationReasoning = {
   readonly effort: ReasoningEffort
 }
 /** Reasoning settings interpreted by the backend for the routed model. */
-export const ConfigurationReasoning: Schema.Codec<ConfigurationReasoning> = lazy(() => Schema.Struct({
+export const ConfigurationReasoning: Schema.Codec<ConfigurationReasoning> = /* @__PURE__ */ lazy(() => Schema.Struct({
   effort: ReasoningEffort
 }).annotate({ "identifier": "ConfigurationReasoning" }))
 
@@ -4106,7 +4106,7 @@ export type ConfiguredHookHandler = {
   readonly type: "agent"
 } | UnknownConfiguredHookHandler
 /** `ConfiguredHookHandler` of the protocol. */
-export const ConfiguredHookHandler: Schema.Codec<ConfiguredHookHandler> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const ConfiguredHookHandler: Schema.Codec<ConfiguredHookHandler> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   additionalContextLimit: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   async: Schema.Boolean,
   command: Schema.String,
@@ -4133,7 +4133,7 @@ export type ConfiguredHookMatcherGroup = {
   readonly matcher?: string | null
 }
 /** `ConfiguredHookMatcherGroup` of the protocol. */
-export const ConfiguredHookMatcherGroup: Schema.Codec<ConfiguredHookMatcherGroup> = lazy(() => Schema.Struct({
+export const ConfiguredHookMatcherGroup: Schema.Codec<ConfiguredHookMatcherGroup> = /* @__PURE__ */ lazy(() => Schema.Struct({
   hooks: Schema.Array(ConfiguredHookHandler),
   matcher: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "ConfiguredHookMatcherGroup" }))
@@ -4151,7 +4151,7 @@ export type ConnectorMetadata = {
   readonly toolSummaries?: ReadonlyArray<AppToolSummary> | null
 }
 /** EXPERIMENTAL - metadata returned by app/read. */
-export const ConnectorMetadata: Schema.Codec<ConnectorMetadata> = lazy(() => Schema.Struct({
+export const ConnectorMetadata: Schema.Codec<ConnectorMetadata> = /* @__PURE__ */ lazy(() => Schema.Struct({
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   distributionChannel: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   iconUrl: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -4176,7 +4176,7 @@ export type ConsumeAccountRateLimitResetCreditOutcome = "reset" | "nothingToRese
  * - `noCredit`: The account has no earned reset credits available.
  * - `alreadyRedeemed`: The same idempotency key already completed a reset successfully.
  */
-export const ConsumeAccountRateLimitResetCreditOutcome: Schema.Codec<ConsumeAccountRateLimitResetCreditOutcome> = lazy(() => Schema.Union([Schema.Literals(["reset", "nothingToReset", "noCredit", "alreadyRedeemed"]), UnknownMember]).annotate({ "identifier": "ConsumeAccountRateLimitResetCreditOutcome" }))
+export const ConsumeAccountRateLimitResetCreditOutcome: Schema.Codec<ConsumeAccountRateLimitResetCreditOutcome> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["reset", "nothingToReset", "noCredit", "alreadyRedeemed"]), UnknownMember]).annotate({ "identifier": "ConsumeAccountRateLimitResetCreditOutcome" }))
 
 /** Params of `account/rateLimitResetCredit/consume`. */
 export type ConsumeAccountRateLimitResetCreditParams = {
@@ -4186,7 +4186,7 @@ export type ConsumeAccountRateLimitResetCreditParams = {
   readonly idempotencyKey: string
 }
 /** Params of `account/rateLimitResetCredit/consume`. */
-export const ConsumeAccountRateLimitResetCreditParams: Schema.Codec<ConsumeAccountRateLimitResetCreditParams> = lazy(() => Schema.Struct({
+export const ConsumeAccountRateLimitResetCreditParams: Schema.Codec<ConsumeAccountRateLimitResetCreditParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   creditId: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   idempotencyKey: Schema.String
 }).annotate({ "identifier": "ConsumeAccountRateLimitResetCreditParams" }))
@@ -4196,7 +4196,7 @@ export type ConsumeAccountRateLimitResetCreditResponse = {
   readonly outcome: ConsumeAccountRateLimitResetCreditOutcome
 }
 /** Result of `account/rateLimitResetCredit/consume`. */
-export const ConsumeAccountRateLimitResetCreditResponse: Schema.Codec<ConsumeAccountRateLimitResetCreditResponse> = lazy(() => Schema.Struct({
+export const ConsumeAccountRateLimitResetCreditResponse: Schema.Codec<ConsumeAccountRateLimitResetCreditResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   outcome: ConsumeAccountRateLimitResetCreditOutcome
 }).annotate({ "identifier": "ConsumeAccountRateLimitResetCreditResponse" }))
 
@@ -4227,7 +4227,7 @@ export type ContentItem = {
   readonly type: "output_text"
 }
 /** `ContentItem` of the protocol. */
-export const ContentItem: Schema.Codec<ContentItem> = lazy(() => Schema.Union([Schema.Struct({
+export const ContentItem: Schema.Codec<ContentItem> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   text: Schema.String,
   type: Schema.Literal("input_text")
 }), Schema.Struct({
@@ -4265,7 +4265,7 @@ export type ContextCompactedNotification = {
  *
  * Params of the notification `thread/compacted`.
  */
-export const ContextCompactedNotification: Schema.Codec<ContextCompactedNotification> = lazy(() => Schema.Struct({
+export const ContextCompactedNotification: Schema.Codec<ContextCompactedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String,
   turnId: Schema.String
 }).annotate({ "identifier": "ContextCompactedNotification" }))
@@ -4273,7 +4273,7 @@ export const ContextCompactedNotification: Schema.Codec<ContextCompactedNotifica
 /** `ConversationTextRole` of the protocol. */
 export type ConversationTextRole = "user" | "developer" | "assistant"
 /** `ConversationTextRole` of the protocol. */
-export const ConversationTextRole: Schema.Codec<ConversationTextRole> = lazy(() => Schema.Literals(["user", "developer", "assistant"]))
+export const ConversationTextRole: Schema.Codec<ConversationTextRole> = /* @__PURE__ */ lazy(() => Schema.Literals(["user", "developer", "assistant"]))
 
 /** `CreditsSnapshot` of the protocol. */
 export type CreditsSnapshot = {
@@ -4282,7 +4282,7 @@ export type CreditsSnapshot = {
   readonly unlimited: boolean
 }
 /** `CreditsSnapshot` of the protocol. */
-export const CreditsSnapshot: Schema.Codec<CreditsSnapshot> = lazy(() => Schema.Struct({
+export const CreditsSnapshot: Schema.Codec<CreditsSnapshot> = /* @__PURE__ */ lazy(() => Schema.Struct({
   balance: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   hasCredits: Schema.Boolean,
   unlimited: Schema.Boolean
@@ -4293,7 +4293,7 @@ export type CurrentTimeReadParams = {
   readonly threadId: string
 }
 /** Params of `currentTime/read`. */
-export const CurrentTimeReadParams: Schema.Codec<CurrentTimeReadParams> = lazy(() => Schema.Struct({
+export const CurrentTimeReadParams: Schema.Codec<CurrentTimeReadParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String
 }).annotate({ "identifier": "CurrentTimeReadParams" }))
 
@@ -4303,14 +4303,14 @@ export type CurrentTimeReadResponse = {
   readonly currentTimeAt: number
 }
 /** Result of `currentTime/read`. */
-export const CurrentTimeReadResponse: Schema.Codec<CurrentTimeReadResponse> = lazy(() => Schema.Struct({
+export const CurrentTimeReadResponse: Schema.Codec<CurrentTimeReadResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   currentTimeAt: Schema.Int
 }).annotate({ "identifier": "CurrentTimeReadResponse" }))
 
 /** Requested cyber treatment for an OpenAI model turn. Authorization and model-tier restrictions remain server-owned. */
 export type CyberAccessProgram = "standard" | "daybreakBlue" | "daybreakRed" | UnknownMember
 /** Requested cyber treatment for an OpenAI model turn. Authorization and model-tier restrictions remain server-owned. */
-export const CyberAccessProgram: Schema.Codec<CyberAccessProgram> = lazy(() => Schema.Union([Schema.Literals(["standard", "daybreakBlue", "daybreakRed"]), UnknownMember]).annotate({ "identifier": "CyberAccessProgram" }))
+export const CyberAccessProgram: Schema.Codec<CyberAccessProgram> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["standard", "daybreakBlue", "daybreakRed"]), UnknownMember]).annotate({ "identifier": "CyberAccessProgram" }))
 
 /**
  * Requested cyber treatment for an OpenAI model turn. Authorization and model-tier restrictions remain server-owned.
@@ -4323,7 +4323,7 @@ export type CyberAccessProgramParam = "standard" | "daybreakBlue" | "daybreakRed
  *
  * What a caller sends where {@link CyberAccessProgram} is received.
  */
-export const CyberAccessProgramParam: Schema.Codec<CyberAccessProgramParam> = lazy(() => Schema.Literals(["standard", "daybreakBlue", "daybreakRed"]))
+export const CyberAccessProgramParam: Schema.Codec<CyberAccessProgramParam> = /* @__PURE__ */ lazy(() => Schema.Literals(["standard", "daybreakBlue", "daybreakRed"]))
 
 /** Params of the notification `deprecationNotice`. */
 export type DeprecationNoticeNotification = {
@@ -4333,7 +4333,7 @@ export type DeprecationNoticeNotification = {
   readonly summary: string
 }
 /** Params of the notification `deprecationNotice`. */
-export const DeprecationNoticeNotification: Schema.Codec<DeprecationNoticeNotification> = lazy(() => Schema.Struct({
+export const DeprecationNoticeNotification: Schema.Codec<DeprecationNoticeNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   details: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   summary: Schema.String
 }).annotate({ "identifier": "DeprecationNoticeNotification" }))
@@ -4341,7 +4341,7 @@ export const DeprecationNoticeNotification: Schema.Codec<DeprecationNoticeNotifi
 /** `DesktopOnboardingEntrypoint` of the protocol. */
 export type DesktopOnboardingEntrypoint = "life_sciences" | UnknownMember
 /** `DesktopOnboardingEntrypoint` of the protocol. */
-export const DesktopOnboardingEntrypoint: Schema.Codec<DesktopOnboardingEntrypoint> = lazy(() => Schema.Union([Schema.Literal("life_sciences"), UnknownMember]).annotate({ "identifier": "DesktopOnboardingEntrypoint" }))
+export const DesktopOnboardingEntrypoint: Schema.Codec<DesktopOnboardingEntrypoint> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literal("life_sciences"), UnknownMember]).annotate({ "identifier": "DesktopOnboardingEntrypoint" }))
 
 /** `DynamicToolCallOutputContentItem` of the protocol. */
 export type DynamicToolCallOutputContentItem = {
@@ -4355,7 +4355,7 @@ export type DynamicToolCallOutputContentItem = {
   readonly type: "inputAudio"
 } | UnknownDynamicToolCallOutputContentItem
 /** `DynamicToolCallOutputContentItem` of the protocol. */
-export const DynamicToolCallOutputContentItem: Schema.Codec<DynamicToolCallOutputContentItem> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const DynamicToolCallOutputContentItem: Schema.Codec<DynamicToolCallOutputContentItem> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   text: Schema.String,
   type: Schema.Literal("inputText")
 }), Schema.Struct({
@@ -4378,7 +4378,7 @@ export type DynamicToolCallOutputContentItemParam = {
   readonly type: "inputAudio"
 }
 /** What a caller sends where {@link DynamicToolCallOutputContentItem} is received. */
-export const DynamicToolCallOutputContentItemParam: Schema.Codec<DynamicToolCallOutputContentItemParam> = lazy(() => Schema.Union([Schema.Struct({
+export const DynamicToolCallOutputContentItemParam: Schema.Codec<DynamicToolCallOutputContentItemParam> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   text: Schema.String,
   type: Schema.Literal("inputText")
 }), Schema.Struct({
@@ -4399,7 +4399,7 @@ export type DynamicToolCallParams = {
   readonly turnId: string
 }
 /** Params of `item/tool/call`. */
-export const DynamicToolCallParams: Schema.Codec<DynamicToolCallParams> = lazy(() => Schema.Struct({
+export const DynamicToolCallParams: Schema.Codec<DynamicToolCallParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   arguments: json,
   callId: Schema.String,
   namespace: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -4414,7 +4414,7 @@ export type DynamicToolCallResponse = {
   readonly success: boolean
 }
 /** Result of `item/tool/call`. */
-export const DynamicToolCallResponse: Schema.Codec<DynamicToolCallResponse> = lazy(() => Schema.Struct({
+export const DynamicToolCallResponse: Schema.Codec<DynamicToolCallResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   contentItems: Schema.Array(DynamicToolCallOutputContentItemParam),
   success: Schema.Boolean
 }).annotate({ "identifier": "DynamicToolCallResponse" }))
@@ -4422,7 +4422,7 @@ export const DynamicToolCallResponse: Schema.Codec<DynamicToolCallResponse> = la
 /** `DynamicToolCallStatus` of the protocol. */
 export type DynamicToolCallStatus = "inProgress" | "completed" | "failed" | UnknownMember
 /** `DynamicToolCallStatus` of the protocol. */
-export const DynamicToolCallStatus: Schema.Codec<DynamicToolCallStatus> = lazy(() => Schema.Union([Schema.Literals(["inProgress", "completed", "failed"]), UnknownMember]).annotate({ "identifier": "DynamicToolCallStatus" }))
+export const DynamicToolCallStatus: Schema.Codec<DynamicToolCallStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["inProgress", "completed", "failed"]), UnknownMember]).annotate({ "identifier": "DynamicToolCallStatus" }))
 
 /** `DynamicToolNamespaceTool` of the protocol. */
 export type DynamicToolNamespaceTool = {
@@ -4433,7 +4433,7 @@ export type DynamicToolNamespaceTool = {
   readonly type: "function"
 }
 /** `DynamicToolNamespaceTool` of the protocol. */
-export const DynamicToolNamespaceTool: Schema.Codec<DynamicToolNamespaceTool> = lazy(() => Schema.Union([Schema.Struct({
+export const DynamicToolNamespaceTool: Schema.Codec<DynamicToolNamespaceTool> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   deferLoading: Schema.optional(Schema.Boolean),
   description: Schema.String,
   inputSchema: json,
@@ -4455,7 +4455,7 @@ export type DynamicToolSpec = {
   readonly type: "namespace"
 }
 /** `DynamicToolSpec` of the protocol. */
-export const DynamicToolSpec: Schema.Codec<DynamicToolSpec> = lazy(() => Schema.Union([Schema.Struct({
+export const DynamicToolSpec: Schema.Codec<DynamicToolSpec> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   deferLoading: Schema.optional(Schema.Boolean),
   description: Schema.String,
   inputSchema: json,
@@ -4482,7 +4482,7 @@ export type EnvironmentAddParams = {
   readonly websocketRequestId?: undefined | string | null
 }
 /** Params of `environment/add`. */
-export const EnvironmentAddParams: Schema.Codec<EnvironmentAddParams> = lazy(() => Schema.Struct({
+export const EnvironmentAddParams: Schema.Codec<EnvironmentAddParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   authBearerToken: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   connectTimeoutMs: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)), Schema.Null])),
   environmentId: Schema.String,
@@ -4494,7 +4494,7 @@ export const EnvironmentAddParams: Schema.Codec<EnvironmentAddParams> = lazy(() 
 /** Result of `environment/add`. */
 export type EnvironmentAddResponse = { readonly [x: string]: Schema.Json }
 /** Result of `environment/add`. */
-export const EnvironmentAddResponse: Schema.Codec<EnvironmentAddResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "EnvironmentAddResponse" }))
+export const EnvironmentAddResponse: Schema.Codec<EnvironmentAddResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "EnvironmentAddResponse" }))
 
 /**
  * Params of the notification `thread/environment/connected`.
@@ -4510,7 +4510,7 @@ export type EnvironmentConnectionNotification = {
  *
  * Params of the notification `thread/environment/disconnected`.
  */
-export const EnvironmentConnectionNotification: Schema.Codec<EnvironmentConnectionNotification> = lazy(() => Schema.Struct({
+export const EnvironmentConnectionNotification: Schema.Codec<EnvironmentConnectionNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   environmentId: Schema.String,
   threadId: Schema.String
 }).annotate({ "identifier": "EnvironmentConnectionNotification" }))
@@ -4520,7 +4520,7 @@ export type EnvironmentInfoParams = {
   readonly environmentId: string
 }
 /** Params of `environment/info`. */
-export const EnvironmentInfoParams: Schema.Codec<EnvironmentInfoParams> = lazy(() => Schema.Struct({
+export const EnvironmentInfoParams: Schema.Codec<EnvironmentInfoParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   environmentId: Schema.String
 }).annotate({ "identifier": "EnvironmentInfoParams" }))
 
@@ -4531,7 +4531,7 @@ export type EnvironmentInfoResponse = {
   readonly shell: EnvironmentShellInfo
 }
 /** Result of `environment/info`. */
-export const EnvironmentInfoResponse: Schema.Codec<EnvironmentInfoResponse> = lazy(() => Schema.Struct({
+export const EnvironmentInfoResponse: Schema.Codec<EnvironmentInfoResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwd: Schema.optionalKey(Schema.Union([PathUri, Schema.Null])),
   shell: EnvironmentShellInfo
 }).annotate({ "identifier": "EnvironmentInfoResponse" }))
@@ -4544,7 +4544,7 @@ export type EnvironmentShellInfo = {
   readonly path: string
 }
 /** `EnvironmentShellInfo` of the protocol. */
-export const EnvironmentShellInfo: Schema.Codec<EnvironmentShellInfo> = lazy(() => Schema.Struct({
+export const EnvironmentShellInfo: Schema.Codec<EnvironmentShellInfo> = /* @__PURE__ */ lazy(() => Schema.Struct({
   name: Schema.String,
   path: Schema.String
 }).annotate({ "identifier": "EnvironmentShellInfo" }))
@@ -4555,7 +4555,7 @@ export type EnvironmentSkillsParams = {
   readonly required?: undefined | ReadonlyArray<string> | null
 }
 /** `EnvironmentSkillsParams` of the protocol. */
-export const EnvironmentSkillsParams: Schema.Codec<EnvironmentSkillsParams> = lazy(() => Schema.Struct({
+export const EnvironmentSkillsParams: Schema.Codec<EnvironmentSkillsParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   required: Schema.optional(Schema.Union([Schema.Array(Schema.String), Schema.Null]))
 }).annotate({ "identifier": "EnvironmentSkillsParams" }))
 
@@ -4580,7 +4580,7 @@ export type EnvironmentStatusKind = "ready" | "pending" | "disconnected" | "unkn
  * - `disconnected`: A connection attempt, prior connection, or fail-fast `environment/status` probe observed a failure. This does not promise the failure is terminal: later normal environment use may recover it. This call does not trigger recovery; `error` contains the observed reason.
  * - `unknown`: The requested environment id is not configured in app-server.
  */
-export const EnvironmentStatusKind: Schema.Codec<EnvironmentStatusKind> = lazy(() => Schema.Union([Schema.Literals(["ready", "pending", "disconnected", "unknown"]), UnknownMember]).annotate({ "identifier": "EnvironmentStatusKind" }))
+export const EnvironmentStatusKind: Schema.Codec<EnvironmentStatusKind> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["ready", "pending", "disconnected", "unknown"]), UnknownMember]).annotate({ "identifier": "EnvironmentStatusKind" }))
 
 /**
  * Parameters for reading the current status of one configured environment.
@@ -4596,7 +4596,7 @@ export type EnvironmentStatusParams = {
  *
  * Params of `environment/status`.
  */
-export const EnvironmentStatusParams: Schema.Codec<EnvironmentStatusParams> = lazy(() => Schema.Struct({
+export const EnvironmentStatusParams: Schema.Codec<EnvironmentStatusParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   environmentId: Schema.String
 }).annotate({ "identifier": "EnvironmentStatusParams" }))
 
@@ -4616,7 +4616,7 @@ export type EnvironmentStatusResponse = {
  *
  * Result of `environment/status`.
  */
-export const EnvironmentStatusResponse: Schema.Codec<EnvironmentStatusResponse> = lazy(() => Schema.Struct({
+export const EnvironmentStatusResponse: Schema.Codec<EnvironmentStatusResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   error: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   status: EnvironmentStatusKind
 }).annotate({ "identifier": "EnvironmentStatusResponse" }))
@@ -4629,7 +4629,7 @@ export type ErrorNotification = {
   readonly willRetry: boolean
 }
 /** Params of the notification `error`. */
-export const ErrorNotification: Schema.Codec<ErrorNotification> = lazy(() => Schema.Struct({
+export const ErrorNotification: Schema.Codec<ErrorNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   error: TurnError,
   threadId: Schema.String,
   turnId: Schema.String,
@@ -4649,7 +4649,7 @@ export type ExecCommandApprovalParams = {
   readonly reason?: string | null
 }
 /** Params of `execCommandApproval`. */
-export const ExecCommandApprovalParams: Schema.Codec<ExecCommandApprovalParams> = lazy(() => Schema.Struct({
+export const ExecCommandApprovalParams: Schema.Codec<ExecCommandApprovalParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   approvalId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   callId: Schema.String,
   command: Schema.Array(Schema.String),
@@ -4664,7 +4664,7 @@ export type ExecCommandApprovalResponse = {
   readonly decision: ReviewDecision
 }
 /** Result of `execCommandApproval`. */
-export const ExecCommandApprovalResponse: Schema.Codec<ExecCommandApprovalResponse> = lazy(() => Schema.Struct({
+export const ExecCommandApprovalResponse: Schema.Codec<ExecCommandApprovalResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   decision: ReviewDecision
 }).annotate({ "identifier": "ExecCommandApprovalResponse" }))
 
@@ -4686,7 +4686,7 @@ export type ExperimentalFeature = {
   readonly stage: ExperimentalFeatureStage
 }
 /** `ExperimentalFeature` of the protocol. */
-export const ExperimentalFeature: Schema.Codec<ExperimentalFeature> = lazy(() => Schema.Struct({
+export const ExperimentalFeature: Schema.Codec<ExperimentalFeature> = /* @__PURE__ */ lazy(() => Schema.Struct({
   announcement: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   defaultEnabled: Schema.Boolean,
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -4706,7 +4706,7 @@ export type ExperimentalFeatureEnablementSetParams = {
   readonly enablement: { readonly [x: string]: boolean }
 }
 /** Params of `experimentalFeature/enablement/set`. */
-export const ExperimentalFeatureEnablementSetParams: Schema.Codec<ExperimentalFeatureEnablementSetParams> = lazy(() => Schema.Struct({
+export const ExperimentalFeatureEnablementSetParams: Schema.Codec<ExperimentalFeatureEnablementSetParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   enablement: Schema.Record(Schema.String, Schema.Boolean)
 }).annotate({ "identifier": "ExperimentalFeatureEnablementSetParams" }))
 
@@ -4716,7 +4716,7 @@ export type ExperimentalFeatureEnablementSetResponse = {
   readonly enablement: { readonly [x: string]: boolean }
 }
 /** Result of `experimentalFeature/enablement/set`. */
-export const ExperimentalFeatureEnablementSetResponse: Schema.Codec<ExperimentalFeatureEnablementSetResponse> = lazy(() => Schema.Struct({
+export const ExperimentalFeatureEnablementSetResponse: Schema.Codec<ExperimentalFeatureEnablementSetResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   enablement: Schema.Record(Schema.String, Schema.Boolean)
 }).annotate({ "identifier": "ExperimentalFeatureEnablementSetResponse" }))
 
@@ -4730,7 +4730,7 @@ export type ExperimentalFeatureListParams = {
   readonly threadId?: undefined | string | null
 }
 /** Params of `experimentalFeature/list`. */
-export const ExperimentalFeatureListParams: Schema.Codec<ExperimentalFeatureListParams> = lazy(() => Schema.Struct({
+export const ExperimentalFeatureListParams: Schema.Codec<ExperimentalFeatureListParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cursor: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   limit: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(4294967295)), Schema.Null])),
   threadId: Schema.optional(Schema.Union([Schema.String, Schema.Null]))
@@ -4743,7 +4743,7 @@ export type ExperimentalFeatureListResponse = {
   readonly nextCursor?: string | null
 }
 /** Result of `experimentalFeature/list`. */
-export const ExperimentalFeatureListResponse: Schema.Codec<ExperimentalFeatureListResponse> = lazy(() => Schema.Struct({
+export const ExperimentalFeatureListResponse: Schema.Codec<ExperimentalFeatureListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(ExperimentalFeature),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "ExperimentalFeatureListResponse" }))
@@ -4763,7 +4763,7 @@ export type ExperimentalFeatureStage = "beta" | "underDevelopment" | "stable" | 
  * - `deprecated`: Feature is deprecated and should be avoided.
  * - `removed`: Feature flag is retained only for backwards compatibility.
  */
-export const ExperimentalFeatureStage: Schema.Codec<ExperimentalFeatureStage> = lazy(() => Schema.Union([Schema.Literals(["beta", "underDevelopment", "stable", "deprecated", "removed"]), UnknownMember]).annotate({ "identifier": "ExperimentalFeatureStage" }))
+export const ExperimentalFeatureStage: Schema.Codec<ExperimentalFeatureStage> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["beta", "underDevelopment", "stable", "deprecated", "removed"]), UnknownMember]).annotate({ "identifier": "ExperimentalFeatureStage" }))
 
 /** Params of `externalAgentConfig/detect`. */
 export type ExternalAgentConfigDetectParams = {
@@ -4781,7 +4781,7 @@ export type ExternalAgentConfigDetectParams = {
   readonly source?: undefined | string | null
 }
 /** Params of `externalAgentConfig/detect`. */
-export const ExternalAgentConfigDetectParams: Schema.Codec<ExternalAgentConfigDetectParams> = lazy(() => Schema.Struct({
+export const ExternalAgentConfigDetectParams: Schema.Codec<ExternalAgentConfigDetectParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwds: Schema.optional(Schema.Union([Schema.Array(Schema.String), Schema.Null])),
   includeHome: Schema.optional(Schema.Boolean),
   maxSessionAgeDays: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(4294967295)), Schema.Null])),
@@ -4796,7 +4796,7 @@ export type ExternalAgentConfigDetectResponse = {
   readonly items: ReadonlyArray<ExternalAgentConfigMigrationItem>
 }
 /** Result of `externalAgentConfig/detect`. */
-export const ExternalAgentConfigDetectResponse: Schema.Codec<ExternalAgentConfigDetectResponse> = lazy(() => Schema.Struct({
+export const ExternalAgentConfigDetectResponse: Schema.Codec<ExternalAgentConfigDetectResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   connectors: Schema.optionalKey(Schema.Array(ExternalAgentDetectedConnectorCandidate)),
   items: Schema.Array(ExternalAgentConfigMigrationItem)
 }).annotate({ "identifier": "ExternalAgentConfigDetectResponse" }))
@@ -4807,7 +4807,7 @@ export type ExternalAgentConfigImportCompletedNotification = {
   readonly itemTypeResults: ReadonlyArray<ExternalAgentConfigImportTypeResult>
 }
 /** Params of the notification `externalAgentConfig/import/completed`. */
-export const ExternalAgentConfigImportCompletedNotification: Schema.Codec<ExternalAgentConfigImportCompletedNotification> = lazy(() => Schema.Struct({
+export const ExternalAgentConfigImportCompletedNotification: Schema.Codec<ExternalAgentConfigImportCompletedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   importId: Schema.String,
   itemTypeResults: Schema.Array(ExternalAgentConfigImportTypeResult)
 }).annotate({ "identifier": "ExternalAgentConfigImportCompletedNotification" }))
@@ -4818,7 +4818,7 @@ export type ExternalAgentConfigImportHistoriesReadResponse = {
   readonly data: ReadonlyArray<ExternalAgentConfigImportHistory>
 }
 /** Result of `externalAgentConfig/import/readHistories`. */
-export const ExternalAgentConfigImportHistoriesReadResponse: Schema.Codec<ExternalAgentConfigImportHistoriesReadResponse> = lazy(() => Schema.Struct({
+export const ExternalAgentConfigImportHistoriesReadResponse: Schema.Codec<ExternalAgentConfigImportHistoriesReadResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   connectors: Schema.Array(ExternalAgentImportedConnectorCandidate),
   data: Schema.Array(ExternalAgentConfigImportHistory)
 }).annotate({ "identifier": "ExternalAgentConfigImportHistoriesReadResponse" }))
@@ -4832,7 +4832,7 @@ export type ExternalAgentConfigImportHistory = {
   readonly successes: ReadonlyArray<ExternalAgentConfigImportItemTypeSuccess>
 }
 /** `ExternalAgentConfigImportHistory` of the protocol. */
-export const ExternalAgentConfigImportHistory: Schema.Codec<ExternalAgentConfigImportHistory> = lazy(() => Schema.Struct({
+export const ExternalAgentConfigImportHistory: Schema.Codec<ExternalAgentConfigImportHistory> = /* @__PURE__ */ lazy(() => Schema.Struct({
   completedAtMs: Schema.Finite,
   failures: Schema.Array(ExternalAgentConfigImportItemTypeFailure),
   importId: Schema.String,
@@ -4848,7 +4848,7 @@ export type ExternalAgentConfigImportHistoryRecordParams = {
   readonly providerId: string
 }
 /** Params of `externalAgentConfig/import/recordHistory`. */
-export const ExternalAgentConfigImportHistoryRecordParams: Schema.Codec<ExternalAgentConfigImportHistoryRecordParams> = lazy(() => Schema.Struct({
+export const ExternalAgentConfigImportHistoryRecordParams: Schema.Codec<ExternalAgentConfigImportHistoryRecordParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   itemTypeResults: Schema.Array(ExternalAgentConfigImportHistoryRecordTypeResultParams),
   providerId: Schema.String
 }).annotate({ "identifier": "ExternalAgentConfigImportHistoryRecordParams" }))
@@ -4858,7 +4858,7 @@ export type ExternalAgentConfigImportHistoryRecordResponse = {
   readonly importId: string
 }
 /** Result of `externalAgentConfig/import/recordHistory`. */
-export const ExternalAgentConfigImportHistoryRecordResponse: Schema.Codec<ExternalAgentConfigImportHistoryRecordResponse> = lazy(() => Schema.Struct({
+export const ExternalAgentConfigImportHistoryRecordResponse: Schema.Codec<ExternalAgentConfigImportHistoryRecordResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   importId: Schema.String
 }).annotate({ "identifier": "ExternalAgentConfigImportHistoryRecordResponse" }))
 
@@ -4872,7 +4872,7 @@ export type ExternalAgentConfigImportHistoryRecordSuccessParams = {
   readonly title?: undefined | string | null
 }
 /** `ExternalAgentConfigImportHistoryRecordSuccessParams` of the protocol. */
-export const ExternalAgentConfigImportHistoryRecordSuccessParams: Schema.Codec<ExternalAgentConfigImportHistoryRecordSuccessParams> = lazy(() => Schema.Struct({
+export const ExternalAgentConfigImportHistoryRecordSuccessParams: Schema.Codec<ExternalAgentConfigImportHistoryRecordSuccessParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwd: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   itemType: ExternalAgentConfigMigrationItemTypeParam,
   source: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
@@ -4887,7 +4887,7 @@ export type ExternalAgentConfigImportHistoryRecordTypeResultParams = {
   readonly successes: ReadonlyArray<ExternalAgentConfigImportHistoryRecordSuccessParams>
 }
 /** `ExternalAgentConfigImportHistoryRecordTypeResultParams` of the protocol. */
-export const ExternalAgentConfigImportHistoryRecordTypeResultParams: Schema.Codec<ExternalAgentConfigImportHistoryRecordTypeResultParams> = lazy(() => Schema.Struct({
+export const ExternalAgentConfigImportHistoryRecordTypeResultParams: Schema.Codec<ExternalAgentConfigImportHistoryRecordTypeResultParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   failures: Schema.Array(ExternalAgentConfigImportItemTypeFailureParam),
   itemType: ExternalAgentConfigMigrationItemTypeParam,
   successes: Schema.Array(ExternalAgentConfigImportHistoryRecordSuccessParams)
@@ -4904,7 +4904,7 @@ export type ExternalAgentConfigImportItemTypeFailure = {
   readonly subErrorType?: string | null
 }
 /** `ExternalAgentConfigImportItemTypeFailure` of the protocol. */
-export const ExternalAgentConfigImportItemTypeFailure: Schema.Codec<ExternalAgentConfigImportItemTypeFailure> = lazy(() => Schema.Struct({
+export const ExternalAgentConfigImportItemTypeFailure: Schema.Codec<ExternalAgentConfigImportItemTypeFailure> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwd: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   errorType: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   failureStage: Schema.String,
@@ -4925,7 +4925,7 @@ export type ExternalAgentConfigImportItemTypeFailureParam = {
   readonly subErrorType?: undefined | string | null
 }
 /** What a caller sends where {@link ExternalAgentConfigImportItemTypeFailure} is received. */
-export const ExternalAgentConfigImportItemTypeFailureParam: Schema.Codec<ExternalAgentConfigImportItemTypeFailureParam> = lazy(() => Schema.Struct({
+export const ExternalAgentConfigImportItemTypeFailureParam: Schema.Codec<ExternalAgentConfigImportItemTypeFailureParam> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwd: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   errorType: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   failureStage: Schema.String,
@@ -4945,7 +4945,7 @@ export type ExternalAgentConfigImportItemTypeSuccess = {
   readonly title?: string | null
 }
 /** `ExternalAgentConfigImportItemTypeSuccess` of the protocol. */
-export const ExternalAgentConfigImportItemTypeSuccess: Schema.Codec<ExternalAgentConfigImportItemTypeSuccess> = lazy(() => Schema.Struct({
+export const ExternalAgentConfigImportItemTypeSuccess: Schema.Codec<ExternalAgentConfigImportItemTypeSuccess> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwd: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   itemType: ExternalAgentConfigMigrationItemType,
   source: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -4964,7 +4964,7 @@ export type ExternalAgentConfigImportParams = {
   readonly source?: undefined | string | null
 }
 /** Params of `externalAgentConfig/import`. */
-export const ExternalAgentConfigImportParams: Schema.Codec<ExternalAgentConfigImportParams> = lazy(() => Schema.Struct({
+export const ExternalAgentConfigImportParams: Schema.Codec<ExternalAgentConfigImportParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   migrationItems: Schema.Array(ExternalAgentConfigMigrationItemParam),
   migrationSource: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   providerId: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
@@ -4977,7 +4977,7 @@ export type ExternalAgentConfigImportProgressNotification = {
   readonly itemTypeResults: ReadonlyArray<ExternalAgentConfigImportTypeResult>
 }
 /** Params of the notification `externalAgentConfig/import/progress`. */
-export const ExternalAgentConfigImportProgressNotification: Schema.Codec<ExternalAgentConfigImportProgressNotification> = lazy(() => Schema.Struct({
+export const ExternalAgentConfigImportProgressNotification: Schema.Codec<ExternalAgentConfigImportProgressNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   importId: Schema.String,
   itemTypeResults: Schema.Array(ExternalAgentConfigImportTypeResult)
 }).annotate({ "identifier": "ExternalAgentConfigImportProgressNotification" }))
@@ -4987,7 +4987,7 @@ export type ExternalAgentConfigImportResponse = {
   readonly importId: string
 }
 /** Result of `externalAgentConfig/import`. */
-export const ExternalAgentConfigImportResponse: Schema.Codec<ExternalAgentConfigImportResponse> = lazy(() => Schema.Struct({
+export const ExternalAgentConfigImportResponse: Schema.Codec<ExternalAgentConfigImportResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   importId: Schema.String
 }).annotate({ "identifier": "ExternalAgentConfigImportResponse" }))
 
@@ -4998,7 +4998,7 @@ export type ExternalAgentConfigImportTypeResult = {
   readonly successes: ReadonlyArray<ExternalAgentConfigImportItemTypeSuccess>
 }
 /** `ExternalAgentConfigImportTypeResult` of the protocol. */
-export const ExternalAgentConfigImportTypeResult: Schema.Codec<ExternalAgentConfigImportTypeResult> = lazy(() => Schema.Struct({
+export const ExternalAgentConfigImportTypeResult: Schema.Codec<ExternalAgentConfigImportTypeResult> = /* @__PURE__ */ lazy(() => Schema.Struct({
   failures: Schema.Array(ExternalAgentConfigImportItemTypeFailure),
   itemType: ExternalAgentConfigMigrationItemType,
   successes: Schema.Array(ExternalAgentConfigImportItemTypeSuccess)
@@ -5013,7 +5013,7 @@ export type ExternalAgentConfigMigrationItem = {
   readonly itemType: ExternalAgentConfigMigrationItemType
 }
 /** `ExternalAgentConfigMigrationItem` of the protocol. */
-export const ExternalAgentConfigMigrationItem: Schema.Codec<ExternalAgentConfigMigrationItem> = lazy(() => Schema.Struct({
+export const ExternalAgentConfigMigrationItem: Schema.Codec<ExternalAgentConfigMigrationItem> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwd: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   description: Schema.String,
   details: Schema.optionalKey(Schema.Union([MigrationDetails, Schema.Null])),
@@ -5029,7 +5029,7 @@ export type ExternalAgentConfigMigrationItemParam = {
   readonly itemType: ExternalAgentConfigMigrationItemTypeParam
 }
 /** What a caller sends where {@link ExternalAgentConfigMigrationItem} is received. */
-export const ExternalAgentConfigMigrationItemParam: Schema.Codec<ExternalAgentConfigMigrationItemParam> = lazy(() => Schema.Struct({
+export const ExternalAgentConfigMigrationItemParam: Schema.Codec<ExternalAgentConfigMigrationItemParam> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwd: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   description: Schema.String,
   details: Schema.optional(Schema.Union([MigrationDetailsParam, Schema.Null])),
@@ -5039,12 +5039,12 @@ export const ExternalAgentConfigMigrationItemParam: Schema.Codec<ExternalAgentCo
 /** `ExternalAgentConfigMigrationItemType` of the protocol. */
 export type ExternalAgentConfigMigrationItemType = "AGENTS_MD" | "CONFIG" | "SKILLS" | "PLUGINS" | "MCP_SERVER_CONFIG" | "SUBAGENTS" | "HOOKS" | "COMMANDS" | "MEMORY" | "SESSIONS" | UnknownMember
 /** `ExternalAgentConfigMigrationItemType` of the protocol. */
-export const ExternalAgentConfigMigrationItemType: Schema.Codec<ExternalAgentConfigMigrationItemType> = lazy(() => Schema.Union([Schema.Literals(["AGENTS_MD", "CONFIG", "SKILLS", "PLUGINS", "MCP_SERVER_CONFIG", "SUBAGENTS", "HOOKS", "COMMANDS", "MEMORY", "SESSIONS"]), UnknownMember]).annotate({ "identifier": "ExternalAgentConfigMigrationItemType" }))
+export const ExternalAgentConfigMigrationItemType: Schema.Codec<ExternalAgentConfigMigrationItemType> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["AGENTS_MD", "CONFIG", "SKILLS", "PLUGINS", "MCP_SERVER_CONFIG", "SUBAGENTS", "HOOKS", "COMMANDS", "MEMORY", "SESSIONS"]), UnknownMember]).annotate({ "identifier": "ExternalAgentConfigMigrationItemType" }))
 
 /** What a caller sends where {@link ExternalAgentConfigMigrationItemType} is received. */
 export type ExternalAgentConfigMigrationItemTypeParam = "AGENTS_MD" | "CONFIG" | "SKILLS" | "PLUGINS" | "MCP_SERVER_CONFIG" | "SUBAGENTS" | "HOOKS" | "COMMANDS" | "MEMORY" | "SESSIONS"
 /** What a caller sends where {@link ExternalAgentConfigMigrationItemType} is received. */
-export const ExternalAgentConfigMigrationItemTypeParam: Schema.Codec<ExternalAgentConfigMigrationItemTypeParam> = lazy(() => Schema.Literals(["AGENTS_MD", "CONFIG", "SKILLS", "PLUGINS", "MCP_SERVER_CONFIG", "SUBAGENTS", "HOOKS", "COMMANDS", "MEMORY", "SESSIONS"]))
+export const ExternalAgentConfigMigrationItemTypeParam: Schema.Codec<ExternalAgentConfigMigrationItemTypeParam> = /* @__PURE__ */ lazy(() => Schema.Literals(["AGENTS_MD", "CONFIG", "SKILLS", "PLUGINS", "MCP_SERVER_CONFIG", "SUBAGENTS", "HOOKS", "COMMANDS", "MEMORY", "SESSIONS"]))
 
 /** `ExternalAgentDetectedConnectorCandidate` of the protocol. */
 export type ExternalAgentDetectedConnectorCandidate = {
@@ -5053,7 +5053,7 @@ export type ExternalAgentDetectedConnectorCandidate = {
   readonly source: ExternalAgentDetectedConnectorSource
 }
 /** `ExternalAgentDetectedConnectorCandidate` of the protocol. */
-export const ExternalAgentDetectedConnectorCandidate: Schema.Codec<ExternalAgentDetectedConnectorCandidate> = lazy(() => Schema.Struct({
+export const ExternalAgentDetectedConnectorCandidate: Schema.Codec<ExternalAgentDetectedConnectorCandidate> = /* @__PURE__ */ lazy(() => Schema.Struct({
   name: Schema.String,
   sessionCount: Schema.Finite,
   source: ExternalAgentDetectedConnectorSource
@@ -5062,7 +5062,7 @@ export const ExternalAgentDetectedConnectorCandidate: Schema.Codec<ExternalAgent
 /** `ExternalAgentDetectedConnectorSource` of the protocol. */
 export type ExternalAgentDetectedConnectorSource = "remoteMcpServersConfig" | "sessionToolUse" | UnknownMember
 /** `ExternalAgentDetectedConnectorSource` of the protocol. */
-export const ExternalAgentDetectedConnectorSource: Schema.Codec<ExternalAgentDetectedConnectorSource> = lazy(() => Schema.Union([Schema.Literals(["remoteMcpServersConfig", "sessionToolUse"]), UnknownMember]).annotate({ "identifier": "ExternalAgentDetectedConnectorSource" }))
+export const ExternalAgentDetectedConnectorSource: Schema.Codec<ExternalAgentDetectedConnectorSource> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["remoteMcpServersConfig", "sessionToolUse"]), UnknownMember]).annotate({ "identifier": "ExternalAgentDetectedConnectorSource" }))
 
 /** `ExternalAgentImportedConnectorCandidate` of the protocol. */
 export type ExternalAgentImportedConnectorCandidate = {
@@ -5071,7 +5071,7 @@ export type ExternalAgentImportedConnectorCandidate = {
   readonly source: ExternalAgentImportedConnectorSource
 }
 /** `ExternalAgentImportedConnectorCandidate` of the protocol. */
-export const ExternalAgentImportedConnectorCandidate: Schema.Codec<ExternalAgentImportedConnectorCandidate> = lazy(() => Schema.Struct({
+export const ExternalAgentImportedConnectorCandidate: Schema.Codec<ExternalAgentImportedConnectorCandidate> = /* @__PURE__ */ lazy(() => Schema.Struct({
   name: Schema.String,
   sessionCount: Schema.Finite,
   source: ExternalAgentImportedConnectorSource
@@ -5080,14 +5080,14 @@ export const ExternalAgentImportedConnectorCandidate: Schema.Codec<ExternalAgent
 /** `ExternalAgentImportedConnectorSource` of the protocol. */
 export type ExternalAgentImportedConnectorSource = "remoteMcpServersConfig" | UnknownMember
 /** `ExternalAgentImportedConnectorSource` of the protocol. */
-export const ExternalAgentImportedConnectorSource: Schema.Codec<ExternalAgentImportedConnectorSource> = lazy(() => Schema.Union([Schema.Literal("remoteMcpServersConfig"), UnknownMember]).annotate({ "identifier": "ExternalAgentImportedConnectorSource" }))
+export const ExternalAgentImportedConnectorSource: Schema.Codec<ExternalAgentImportedConnectorSource> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literal("remoteMcpServersConfig"), UnknownMember]).annotate({ "identifier": "ExternalAgentImportedConnectorSource" }))
 
 /** `FeedbackRequirements` of the protocol. */
 export type FeedbackRequirements = {
   readonly enabled?: boolean | null
 }
 /** `FeedbackRequirements` of the protocol. */
-export const FeedbackRequirements: Schema.Codec<FeedbackRequirements> = lazy(() => Schema.Struct({
+export const FeedbackRequirements: Schema.Codec<FeedbackRequirements> = /* @__PURE__ */ lazy(() => Schema.Struct({
   enabled: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null]))
 }).annotate({ "identifier": "FeedbackRequirements" }))
 
@@ -5103,7 +5103,7 @@ export type FeedbackSaveParams = {
   readonly threadId?: undefined | string | null
 }
 /** Params of `feedback/save`. */
-export const FeedbackSaveParams: Schema.Codec<FeedbackSaveParams> = lazy(() => Schema.Struct({
+export const FeedbackSaveParams: Schema.Codec<FeedbackSaveParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   classification: Schema.String,
   extraLogFiles: Schema.optional(Schema.Union([Schema.Array(Schema.String), Schema.Null])),
   includeLogs: Schema.optional(Schema.Boolean),
@@ -5121,7 +5121,7 @@ export type FeedbackSaveResponse = {
   readonly threadId: string
 }
 /** Result of `feedback/save`. */
-export const FeedbackSaveResponse: Schema.Codec<FeedbackSaveResponse> = lazy(() => Schema.Struct({
+export const FeedbackSaveResponse: Schema.Codec<FeedbackSaveResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   promptHash: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   savedPath: LegacyAppPathString,
   threadId: Schema.String
@@ -5137,7 +5137,7 @@ export type FeedbackUploadParams = {
   readonly threadId?: undefined | string | null
 }
 /** Params of `feedback/upload`. */
-export const FeedbackUploadParams: Schema.Codec<FeedbackUploadParams> = lazy(() => Schema.Struct({
+export const FeedbackUploadParams: Schema.Codec<FeedbackUploadParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   classification: Schema.String,
   extraLogFiles: Schema.optional(Schema.Union([Schema.Array(Schema.String), Schema.Null])),
   includeLogs: Schema.optional(Schema.Boolean),
@@ -5153,7 +5153,7 @@ export type FeedbackUploadResponse = {
   readonly threadId: string
 }
 /** Result of `feedback/upload`. */
-export const FeedbackUploadResponse: Schema.Codec<FeedbackUploadResponse> = lazy(() => Schema.Struct({
+export const FeedbackUploadResponse: Schema.Codec<FeedbackUploadResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   promptHash: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   threadId: Schema.String
 }).annotate({ "identifier": "FeedbackUploadResponse" }))
@@ -5171,7 +5171,7 @@ export type FileChange = {
   readonly unified_diff: string
 } | UnknownFileChange
 /** `FileChange` of the protocol. */
-export const FileChange: Schema.Codec<FileChange> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const FileChange: Schema.Codec<FileChange> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   content: Schema.String,
   type: Schema.Literal("add")
 }), Schema.Struct({
@@ -5196,7 +5196,7 @@ export type FileChangeApprovalDecision = "accept" | "acceptForSession" | "declin
  * - `decline`: User denied the file changes. The agent will continue the turn.
  * - `cancel`: User denied the file changes. The turn will also be immediately interrupted.
  */
-export const FileChangeApprovalDecision: Schema.Codec<FileChangeApprovalDecision> = lazy(() => Schema.Literals(["accept", "acceptForSession", "decline", "cancel"]))
+export const FileChangeApprovalDecision: Schema.Codec<FileChangeApprovalDecision> = /* @__PURE__ */ lazy(() => Schema.Literals(["accept", "acceptForSession", "decline", "cancel"]))
 
 /**
  * Deprecated legacy notification for `apply_patch` textual output.
@@ -5218,7 +5218,7 @@ export type FileChangeOutputDeltaNotification = {
  *
  * Params of the notification `item/fileChange/outputDelta`.
  */
-export const FileChangeOutputDeltaNotification: Schema.Codec<FileChangeOutputDeltaNotification> = lazy(() => Schema.Struct({
+export const FileChangeOutputDeltaNotification: Schema.Codec<FileChangeOutputDeltaNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   delta: Schema.String,
   itemId: Schema.String,
   threadId: Schema.String,
@@ -5233,7 +5233,7 @@ export type FileChangePatchUpdatedNotification = {
   readonly turnId: string
 }
 /** Params of the notification `item/fileChange/patchUpdated`. */
-export const FileChangePatchUpdatedNotification: Schema.Codec<FileChangePatchUpdatedNotification> = lazy(() => Schema.Struct({
+export const FileChangePatchUpdatedNotification: Schema.Codec<FileChangePatchUpdatedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   changes: Schema.Array(FileUpdateChange),
   itemId: Schema.String,
   threadId: Schema.String,
@@ -5253,7 +5253,7 @@ export type FileChangeRequestApprovalParams = {
   readonly turnId: string
 }
 /** Params of `item/fileChange/requestApproval`. */
-export const FileChangeRequestApprovalParams: Schema.Codec<FileChangeRequestApprovalParams> = lazy(() => Schema.Struct({
+export const FileChangeRequestApprovalParams: Schema.Codec<FileChangeRequestApprovalParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   grantRoot: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   itemId: Schema.String,
   reason: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -5267,19 +5267,19 @@ export type FileChangeRequestApprovalResponse = {
   readonly decision: FileChangeApprovalDecision
 }
 /** Result of `item/fileChange/requestApproval`. */
-export const FileChangeRequestApprovalResponse: Schema.Codec<FileChangeRequestApprovalResponse> = lazy(() => Schema.Struct({
+export const FileChangeRequestApprovalResponse: Schema.Codec<FileChangeRequestApprovalResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   decision: FileChangeApprovalDecision
 }).annotate({ "identifier": "FileChangeRequestApprovalResponse" }))
 
 /** `FileSystemAccessMode` of the protocol. */
 export type FileSystemAccessMode = "read" | "write" | "deny" | UnknownMember
 /** `FileSystemAccessMode` of the protocol. */
-export const FileSystemAccessMode: Schema.Codec<FileSystemAccessMode> = lazy(() => Schema.Union([Schema.Literals(["read", "write", "deny"]), UnknownMember]).annotate({ "identifier": "FileSystemAccessMode" }))
+export const FileSystemAccessMode: Schema.Codec<FileSystemAccessMode> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["read", "write", "deny"]), UnknownMember]).annotate({ "identifier": "FileSystemAccessMode" }))
 
 /** What a caller sends where {@link FileSystemAccessMode} is received. */
 export type FileSystemAccessModeParam = "read" | "write" | "deny"
 /** What a caller sends where {@link FileSystemAccessMode} is received. */
-export const FileSystemAccessModeParam: Schema.Codec<FileSystemAccessModeParam> = lazy(() => Schema.Literals(["read", "write", "deny"]))
+export const FileSystemAccessModeParam: Schema.Codec<FileSystemAccessModeParam> = /* @__PURE__ */ lazy(() => Schema.Literals(["read", "write", "deny"]))
 
 /** `FileSystemPath` of the protocol. */
 export type FileSystemPath = {
@@ -5293,7 +5293,7 @@ export type FileSystemPath = {
   readonly value: FileSystemSpecialPath
 } | UnknownFileSystemPath
 /** `FileSystemPath` of the protocol. */
-export const FileSystemPath: Schema.Codec<FileSystemPath> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const FileSystemPath: Schema.Codec<FileSystemPath> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   path: LegacyAppPathString,
   type: Schema.Literal("path")
 }), Schema.Struct({
@@ -5316,7 +5316,7 @@ export type FileSystemPathParam = {
   readonly value: FileSystemSpecialPathParam
 }
 /** What a caller sends where {@link FileSystemPath} is received. */
-export const FileSystemPathParam: Schema.Codec<FileSystemPathParam> = lazy(() => Schema.Union([Schema.Struct({
+export const FileSystemPathParam: Schema.Codec<FileSystemPathParam> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   path: LegacyAppPathString,
   type: Schema.Literal("path")
 }), Schema.Struct({
@@ -5333,7 +5333,7 @@ export type FileSystemSandboxEntry = {
   readonly path: FileSystemPath
 }
 /** `FileSystemSandboxEntry` of the protocol. */
-export const FileSystemSandboxEntry: Schema.Codec<FileSystemSandboxEntry> = lazy(() => Schema.Struct({
+export const FileSystemSandboxEntry: Schema.Codec<FileSystemSandboxEntry> = /* @__PURE__ */ lazy(() => Schema.Struct({
   access: FileSystemAccessMode,
   path: FileSystemPath
 }).annotate({ "identifier": "FileSystemSandboxEntry" }))
@@ -5344,7 +5344,7 @@ export type FileSystemSandboxEntryParam = {
   readonly path: FileSystemPathParam
 }
 /** What a caller sends where {@link FileSystemSandboxEntry} is received. */
-export const FileSystemSandboxEntryParam: Schema.Codec<FileSystemSandboxEntryParam> = lazy(() => Schema.Struct({
+export const FileSystemSandboxEntryParam: Schema.Codec<FileSystemSandboxEntryParam> = /* @__PURE__ */ lazy(() => Schema.Struct({
   access: FileSystemAccessModeParam,
   path: FileSystemPathParam
 }).annotate({ "identifier": "FileSystemSandboxEntryParam" }))
@@ -5367,7 +5367,7 @@ export type FileSystemSpecialPath = {
   readonly subpath?: LegacyAppPathString | null
 } | UnknownFileSystemSpecialPath
 /** `FileSystemSpecialPath` of the protocol. */
-export const FileSystemSpecialPath: Schema.Codec<FileSystemSpecialPath> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const FileSystemSpecialPath: Schema.Codec<FileSystemSpecialPath> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   kind: Schema.Literal("root")
 }), Schema.Struct({
   kind: Schema.Literal("minimal")
@@ -5402,7 +5402,7 @@ export type FileSystemSpecialPathParam = {
   readonly subpath?: undefined | LegacyAppPathString | null
 }
 /** What a caller sends where {@link FileSystemSpecialPath} is received. */
-export const FileSystemSpecialPathParam: Schema.Codec<FileSystemSpecialPathParam> = lazy(() => Schema.Union([Schema.Struct({
+export const FileSystemSpecialPathParam: Schema.Codec<FileSystemSpecialPathParam> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   kind: Schema.Literal("root")
 }), Schema.Struct({
   kind: Schema.Literal("minimal")
@@ -5426,7 +5426,7 @@ export type FileUpdateChange = {
   readonly path: string
 }
 /** `FileUpdateChange` of the protocol. */
-export const FileUpdateChange: Schema.Codec<FileUpdateChange> = lazy(() => Schema.Struct({
+export const FileUpdateChange: Schema.Codec<FileUpdateChange> = /* @__PURE__ */ lazy(() => Schema.Struct({
   diff: Schema.String,
   kind: PatchChangeKind,
   path: Schema.String
@@ -5435,12 +5435,12 @@ export const FileUpdateChange: Schema.Codec<FileUpdateChange> = lazy(() => Schem
 /** Backward-compatible API shape for ChatGPT workspace login restrictions. */
 export type ForcedChatgptWorkspaceIds = string | ReadonlyArray<string>
 /** Backward-compatible API shape for ChatGPT workspace login restrictions. */
-export const ForcedChatgptWorkspaceIds: Schema.Codec<ForcedChatgptWorkspaceIds> = lazy(() => Schema.Union([Schema.String, Schema.Array(Schema.String)]).annotate({ "identifier": "ForcedChatgptWorkspaceIds" }))
+export const ForcedChatgptWorkspaceIds: Schema.Codec<ForcedChatgptWorkspaceIds> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.String, Schema.Array(Schema.String)]).annotate({ "identifier": "ForcedChatgptWorkspaceIds" }))
 
 /** `ForcedLoginMethod` of the protocol. */
 export type ForcedLoginMethod = "chatgpt" | "api" | UnknownMember
 /** `ForcedLoginMethod` of the protocol. */
-export const ForcedLoginMethod: Schema.Codec<ForcedLoginMethod> = lazy(() => Schema.Union([Schema.Literals(["chatgpt", "api"]), UnknownMember]).annotate({ "identifier": "ForcedLoginMethod" }))
+export const ForcedLoginMethod: Schema.Codec<ForcedLoginMethod> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["chatgpt", "api"]), UnknownMember]).annotate({ "identifier": "ForcedLoginMethod" }))
 
 /**
  * Filesystem watch notification emitted for `fs/watch` subscribers.
@@ -5458,7 +5458,7 @@ export type FsChangedNotification = {
  *
  * Params of the notification `fs/changed`.
  */
-export const FsChangedNotification: Schema.Codec<FsChangedNotification> = lazy(() => Schema.Struct({
+export const FsChangedNotification: Schema.Codec<FsChangedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   changedPaths: Schema.Array(AbsolutePathBuf),
   watchId: Schema.String
 }).annotate({ "identifier": "FsChangedNotification" }))
@@ -5481,7 +5481,7 @@ export type FsCopyParams = {
  *
  * Params of `fs/copy`.
  */
-export const FsCopyParams: Schema.Codec<FsCopyParams> = lazy(() => Schema.Struct({
+export const FsCopyParams: Schema.Codec<FsCopyParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   destinationPath: AbsolutePathBuf,
   recursive: Schema.optional(Schema.Boolean),
   sourcePath: AbsolutePathBuf
@@ -5498,7 +5498,7 @@ export type FsCopyResponse = { readonly [x: string]: Schema.Json }
  *
  * Result of `fs/copy`.
  */
-export const FsCopyResponse: Schema.Codec<FsCopyResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "FsCopyResponse" }))
+export const FsCopyResponse: Schema.Codec<FsCopyResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "FsCopyResponse" }))
 
 /**
  * Create a directory on the host filesystem.
@@ -5516,7 +5516,7 @@ export type FsCreateDirectoryParams = {
  *
  * Params of `fs/createDirectory`.
  */
-export const FsCreateDirectoryParams: Schema.Codec<FsCreateDirectoryParams> = lazy(() => Schema.Struct({
+export const FsCreateDirectoryParams: Schema.Codec<FsCreateDirectoryParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   path: AbsolutePathBuf,
   recursive: Schema.optional(Schema.Union([Schema.Boolean, Schema.Null]))
 }).annotate({ "identifier": "FsCreateDirectoryParams" }))
@@ -5532,7 +5532,7 @@ export type FsCreateDirectoryResponse = { readonly [x: string]: Schema.Json }
  *
  * Result of `fs/createDirectory`.
  */
-export const FsCreateDirectoryResponse: Schema.Codec<FsCreateDirectoryResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "FsCreateDirectoryResponse" }))
+export const FsCreateDirectoryResponse: Schema.Codec<FsCreateDirectoryResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "FsCreateDirectoryResponse" }))
 
 /**
  * Request metadata for an absolute path.
@@ -5548,7 +5548,7 @@ export type FsGetMetadataParams = {
  *
  * Params of `fs/getMetadata`.
  */
-export const FsGetMetadataParams: Schema.Codec<FsGetMetadataParams> = lazy(() => Schema.Struct({
+export const FsGetMetadataParams: Schema.Codec<FsGetMetadataParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   path: AbsolutePathBuf
 }).annotate({ "identifier": "FsGetMetadataParams" }))
 
@@ -5574,7 +5574,7 @@ export type FsGetMetadataResponse = {
  *
  * Result of `fs/getMetadata`.
  */
-export const FsGetMetadataResponse: Schema.Codec<FsGetMetadataResponse> = lazy(() => Schema.Struct({
+export const FsGetMetadataResponse: Schema.Codec<FsGetMetadataResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   createdAtMs: Schema.Finite,
   isDirectory: Schema.Boolean,
   isFile: Schema.Boolean,
@@ -5592,7 +5592,7 @@ export type FsReadDirectoryEntry = {
   readonly isFile: boolean
 }
 /** A directory entry returned by `fs/readDirectory`. */
-export const FsReadDirectoryEntry: Schema.Codec<FsReadDirectoryEntry> = lazy(() => Schema.Struct({
+export const FsReadDirectoryEntry: Schema.Codec<FsReadDirectoryEntry> = /* @__PURE__ */ lazy(() => Schema.Struct({
   fileName: Schema.String,
   isDirectory: Schema.Boolean,
   isFile: Schema.Boolean
@@ -5612,7 +5612,7 @@ export type FsReadDirectoryParams = {
  *
  * Params of `fs/readDirectory`.
  */
-export const FsReadDirectoryParams: Schema.Codec<FsReadDirectoryParams> = lazy(() => Schema.Struct({
+export const FsReadDirectoryParams: Schema.Codec<FsReadDirectoryParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   path: AbsolutePathBuf
 }).annotate({ "identifier": "FsReadDirectoryParams" }))
 
@@ -5630,7 +5630,7 @@ export type FsReadDirectoryResponse = {
  *
  * Result of `fs/readDirectory`.
  */
-export const FsReadDirectoryResponse: Schema.Codec<FsReadDirectoryResponse> = lazy(() => Schema.Struct({
+export const FsReadDirectoryResponse: Schema.Codec<FsReadDirectoryResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   entries: Schema.Array(FsReadDirectoryEntry)
 }).annotate({ "identifier": "FsReadDirectoryResponse" }))
 
@@ -5648,7 +5648,7 @@ export type FsReadFileParams = {
  *
  * Params of `fs/readFile`.
  */
-export const FsReadFileParams: Schema.Codec<FsReadFileParams> = lazy(() => Schema.Struct({
+export const FsReadFileParams: Schema.Codec<FsReadFileParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   path: AbsolutePathBuf
 }).annotate({ "identifier": "FsReadFileParams" }))
 
@@ -5666,7 +5666,7 @@ export type FsReadFileResponse = {
  *
  * Result of `fs/readFile`.
  */
-export const FsReadFileResponse: Schema.Codec<FsReadFileResponse> = lazy(() => Schema.Struct({
+export const FsReadFileResponse: Schema.Codec<FsReadFileResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   dataBase64: Schema.String
 }).annotate({ "identifier": "FsReadFileResponse" }))
 
@@ -5688,7 +5688,7 @@ export type FsRemoveParams = {
  *
  * Params of `fs/remove`.
  */
-export const FsRemoveParams: Schema.Codec<FsRemoveParams> = lazy(() => Schema.Struct({
+export const FsRemoveParams: Schema.Codec<FsRemoveParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   force: Schema.optional(Schema.Union([Schema.Boolean, Schema.Null])),
   path: AbsolutePathBuf,
   recursive: Schema.optional(Schema.Union([Schema.Boolean, Schema.Null]))
@@ -5705,7 +5705,7 @@ export type FsRemoveResponse = { readonly [x: string]: Schema.Json }
  *
  * Result of `fs/remove`.
  */
-export const FsRemoveResponse: Schema.Codec<FsRemoveResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "FsRemoveResponse" }))
+export const FsRemoveResponse: Schema.Codec<FsRemoveResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "FsRemoveResponse" }))
 
 /**
  * Stop filesystem watch notifications for a prior `fs/watch`.
@@ -5721,7 +5721,7 @@ export type FsUnwatchParams = {
  *
  * Params of `fs/unwatch`.
  */
-export const FsUnwatchParams: Schema.Codec<FsUnwatchParams> = lazy(() => Schema.Struct({
+export const FsUnwatchParams: Schema.Codec<FsUnwatchParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   watchId: Schema.String
 }).annotate({ "identifier": "FsUnwatchParams" }))
 
@@ -5736,7 +5736,7 @@ export type FsUnwatchResponse = { readonly [x: string]: Schema.Json }
  *
  * Result of `fs/unwatch`.
  */
-export const FsUnwatchResponse: Schema.Codec<FsUnwatchResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "FsUnwatchResponse" }))
+export const FsUnwatchResponse: Schema.Codec<FsUnwatchResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "FsUnwatchResponse" }))
 
 /**
  * Start filesystem watch notifications for an absolute path.
@@ -5754,7 +5754,7 @@ export type FsWatchParams = {
  *
  * Params of `fs/watch`.
  */
-export const FsWatchParams: Schema.Codec<FsWatchParams> = lazy(() => Schema.Struct({
+export const FsWatchParams: Schema.Codec<FsWatchParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   path: AbsolutePathBuf,
   watchId: Schema.String
 }).annotate({ "identifier": "FsWatchParams" }))
@@ -5773,7 +5773,7 @@ export type FsWatchResponse = {
  *
  * Result of `fs/watch`.
  */
-export const FsWatchResponse: Schema.Codec<FsWatchResponse> = lazy(() => Schema.Struct({
+export const FsWatchResponse: Schema.Codec<FsWatchResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   path: AbsolutePathBuf
 }).annotate({ "identifier": "FsWatchResponse" }))
 
@@ -5793,7 +5793,7 @@ export type FsWriteFileParams = {
  *
  * Params of `fs/writeFile`.
  */
-export const FsWriteFileParams: Schema.Codec<FsWriteFileParams> = lazy(() => Schema.Struct({
+export const FsWriteFileParams: Schema.Codec<FsWriteFileParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   dataBase64: Schema.String,
   path: AbsolutePathBuf
 }).annotate({ "identifier": "FsWriteFileParams" }))
@@ -5809,17 +5809,17 @@ export type FsWriteFileResponse = { readonly [x: string]: Schema.Json }
  *
  * Result of `fs/writeFile`.
  */
-export const FsWriteFileResponse: Schema.Codec<FsWriteFileResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "FsWriteFileResponse" }))
+export const FsWriteFileResponse: Schema.Codec<FsWriteFileResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "FsWriteFileResponse" }))
 
 /** `FunctionCallOutputBody` of the protocol. */
 export type FunctionCallOutputBody = string | ReadonlyArray<FunctionCallOutputContentItem>
 /** `FunctionCallOutputBody` of the protocol. */
-export const FunctionCallOutputBody: Schema.Codec<FunctionCallOutputBody> = lazy(() => Schema.Union([Schema.String, Schema.Array(FunctionCallOutputContentItem)]).annotate({ "identifier": "FunctionCallOutputBody" }))
+export const FunctionCallOutputBody: Schema.Codec<FunctionCallOutputBody> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.String, Schema.Array(FunctionCallOutputContentItem)]).annotate({ "identifier": "FunctionCallOutputBody" }))
 
 /** What a caller sends where {@link FunctionCallOutputBody} is received. */
 export type FunctionCallOutputBodyParam = string | ReadonlyArray<FunctionCallOutputContentItemParam>
 /** What a caller sends where {@link FunctionCallOutputBody} is received. */
-export const FunctionCallOutputBodyParam: Schema.Codec<FunctionCallOutputBodyParam> = lazy(() => Schema.Union([Schema.String, Schema.Array(FunctionCallOutputContentItemParam)]).annotate({ "identifier": "FunctionCallOutputBodyParam" }))
+export const FunctionCallOutputBodyParam: Schema.Codec<FunctionCallOutputBodyParam> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.String, Schema.Array(FunctionCallOutputContentItemParam)]).annotate({ "identifier": "FunctionCallOutputBodyParam" }))
 
 /** Responses API compatible content items that can be returned by a tool call. This is a subset of ContentItem with the types we support as function call outputs. */
 export type FunctionCallOutputContentItem = {
@@ -5846,7 +5846,7 @@ export type FunctionCallOutputContentItem = {
   readonly type: "encrypted_content"
 } | UnknownFunctionCallOutputContentItem
 /** Responses API compatible content items that can be returned by a tool call. This is a subset of ContentItem with the types we support as function call outputs. */
-export const FunctionCallOutputContentItem: Schema.Codec<FunctionCallOutputContentItem> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const FunctionCallOutputContentItem: Schema.Codec<FunctionCallOutputContentItem> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   text: Schema.String,
   type: Schema.Literal("input_text")
 }), Schema.Struct({
@@ -5901,7 +5901,7 @@ export type FunctionCallOutputContentItemParam = {
  *
  * What a caller sends where {@link FunctionCallOutputContentItem} is received.
  */
-export const FunctionCallOutputContentItemParam: Schema.Codec<FunctionCallOutputContentItemParam> = lazy(() => Schema.Union([Schema.Struct({
+export const FunctionCallOutputContentItemParam: Schema.Codec<FunctionCallOutputContentItemParam> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   text: Schema.String,
   type: Schema.Literal("input_text")
 }), Schema.Struct({
@@ -5926,7 +5926,7 @@ export const FunctionCallOutputContentItemParam: Schema.Codec<FunctionCallOutput
 /** `FuzzyFileSearchMatchType` of the protocol. */
 export type FuzzyFileSearchMatchType = "file" | "directory" | UnknownMember
 /** `FuzzyFileSearchMatchType` of the protocol. */
-export const FuzzyFileSearchMatchType: Schema.Codec<FuzzyFileSearchMatchType> = lazy(() => Schema.Union([Schema.Literals(["file", "directory"]), UnknownMember]).annotate({ "identifier": "FuzzyFileSearchMatchType" }))
+export const FuzzyFileSearchMatchType: Schema.Codec<FuzzyFileSearchMatchType> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["file", "directory"]), UnknownMember]).annotate({ "identifier": "FuzzyFileSearchMatchType" }))
 
 /** Params of `fuzzyFileSearch`. */
 export type FuzzyFileSearchParams = {
@@ -5935,7 +5935,7 @@ export type FuzzyFileSearchParams = {
   readonly roots: ReadonlyArray<string>
 }
 /** Params of `fuzzyFileSearch`. */
-export const FuzzyFileSearchParams: Schema.Codec<FuzzyFileSearchParams> = lazy(() => Schema.Struct({
+export const FuzzyFileSearchParams: Schema.Codec<FuzzyFileSearchParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cancellationToken: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   query: Schema.String,
   roots: Schema.Array(Schema.String)
@@ -5946,7 +5946,7 @@ export type FuzzyFileSearchResponse = {
   readonly files: ReadonlyArray<FuzzyFileSearchResult>
 }
 /** Result of `fuzzyFileSearch`. */
-export const FuzzyFileSearchResponse: Schema.Codec<FuzzyFileSearchResponse> = lazy(() => Schema.Struct({
+export const FuzzyFileSearchResponse: Schema.Codec<FuzzyFileSearchResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   files: Schema.Array(FuzzyFileSearchResult)
 }).annotate({ "identifier": "FuzzyFileSearchResponse" }))
 
@@ -5960,7 +5960,7 @@ export type FuzzyFileSearchResult = {
   readonly score: number
 }
 /** Superset of [`codex_file_search::FileMatch`] */
-export const FuzzyFileSearchResult: Schema.Codec<FuzzyFileSearchResult> = lazy(() => Schema.Struct({
+export const FuzzyFileSearchResult: Schema.Codec<FuzzyFileSearchResult> = /* @__PURE__ */ lazy(() => Schema.Struct({
   file_name: Schema.String,
   indices: Schema.optionalKey(Schema.Union([Schema.Array(Schema.Finite), Schema.Null])),
   match_type: FuzzyFileSearchMatchType,
@@ -5974,7 +5974,7 @@ export type FuzzyFileSearchSessionCompletedNotification = {
   readonly sessionId: string
 }
 /** Params of the notification `fuzzyFileSearch/sessionCompleted`. */
-export const FuzzyFileSearchSessionCompletedNotification: Schema.Codec<FuzzyFileSearchSessionCompletedNotification> = lazy(() => Schema.Struct({
+export const FuzzyFileSearchSessionCompletedNotification: Schema.Codec<FuzzyFileSearchSessionCompletedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   sessionId: Schema.String
 }).annotate({ "identifier": "FuzzyFileSearchSessionCompletedNotification" }))
 
@@ -5984,7 +5984,7 @@ export type FuzzyFileSearchSessionStartParams = {
   readonly sessionId: string
 }
 /** Params of `fuzzyFileSearch/sessionStart`. */
-export const FuzzyFileSearchSessionStartParams: Schema.Codec<FuzzyFileSearchSessionStartParams> = lazy(() => Schema.Struct({
+export const FuzzyFileSearchSessionStartParams: Schema.Codec<FuzzyFileSearchSessionStartParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   roots: Schema.Array(Schema.String),
   sessionId: Schema.String
 }).annotate({ "identifier": "FuzzyFileSearchSessionStartParams" }))
@@ -5992,21 +5992,21 @@ export const FuzzyFileSearchSessionStartParams: Schema.Codec<FuzzyFileSearchSess
 /** Result of `fuzzyFileSearch/sessionStart`. */
 export type FuzzyFileSearchSessionStartResponse = { readonly [x: string]: Schema.Json }
 /** Result of `fuzzyFileSearch/sessionStart`. */
-export const FuzzyFileSearchSessionStartResponse: Schema.Codec<FuzzyFileSearchSessionStartResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "FuzzyFileSearchSessionStartResponse" }))
+export const FuzzyFileSearchSessionStartResponse: Schema.Codec<FuzzyFileSearchSessionStartResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "FuzzyFileSearchSessionStartResponse" }))
 
 /** Params of `fuzzyFileSearch/sessionStop`. */
 export type FuzzyFileSearchSessionStopParams = {
   readonly sessionId: string
 }
 /** Params of `fuzzyFileSearch/sessionStop`. */
-export const FuzzyFileSearchSessionStopParams: Schema.Codec<FuzzyFileSearchSessionStopParams> = lazy(() => Schema.Struct({
+export const FuzzyFileSearchSessionStopParams: Schema.Codec<FuzzyFileSearchSessionStopParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   sessionId: Schema.String
 }).annotate({ "identifier": "FuzzyFileSearchSessionStopParams" }))
 
 /** Result of `fuzzyFileSearch/sessionStop`. */
 export type FuzzyFileSearchSessionStopResponse = { readonly [x: string]: Schema.Json }
 /** Result of `fuzzyFileSearch/sessionStop`. */
-export const FuzzyFileSearchSessionStopResponse: Schema.Codec<FuzzyFileSearchSessionStopResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "FuzzyFileSearchSessionStopResponse" }))
+export const FuzzyFileSearchSessionStopResponse: Schema.Codec<FuzzyFileSearchSessionStopResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "FuzzyFileSearchSessionStopResponse" }))
 
 /** Params of `fuzzyFileSearch/sessionUpdate`. */
 export type FuzzyFileSearchSessionUpdateParams = {
@@ -6014,7 +6014,7 @@ export type FuzzyFileSearchSessionUpdateParams = {
   readonly sessionId: string
 }
 /** Params of `fuzzyFileSearch/sessionUpdate`. */
-export const FuzzyFileSearchSessionUpdateParams: Schema.Codec<FuzzyFileSearchSessionUpdateParams> = lazy(() => Schema.Struct({
+export const FuzzyFileSearchSessionUpdateParams: Schema.Codec<FuzzyFileSearchSessionUpdateParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   query: Schema.String,
   sessionId: Schema.String
 }).annotate({ "identifier": "FuzzyFileSearchSessionUpdateParams" }))
@@ -6022,7 +6022,7 @@ export const FuzzyFileSearchSessionUpdateParams: Schema.Codec<FuzzyFileSearchSes
 /** Result of `fuzzyFileSearch/sessionUpdate`. */
 export type FuzzyFileSearchSessionUpdateResponse = { readonly [x: string]: Schema.Json }
 /** Result of `fuzzyFileSearch/sessionUpdate`. */
-export const FuzzyFileSearchSessionUpdateResponse: Schema.Codec<FuzzyFileSearchSessionUpdateResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "FuzzyFileSearchSessionUpdateResponse" }))
+export const FuzzyFileSearchSessionUpdateResponse: Schema.Codec<FuzzyFileSearchSessionUpdateResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "FuzzyFileSearchSessionUpdateResponse" }))
 
 /** Params of the notification `fuzzyFileSearch/sessionUpdated`. */
 export type FuzzyFileSearchSessionUpdatedNotification = {
@@ -6031,7 +6031,7 @@ export type FuzzyFileSearchSessionUpdatedNotification = {
   readonly sessionId: string
 }
 /** Params of the notification `fuzzyFileSearch/sessionUpdated`. */
-export const FuzzyFileSearchSessionUpdatedNotification: Schema.Codec<FuzzyFileSearchSessionUpdatedNotification> = lazy(() => Schema.Struct({
+export const FuzzyFileSearchSessionUpdatedNotification: Schema.Codec<FuzzyFileSearchSessionUpdatedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   files: Schema.Array(FuzzyFileSearchResult),
   query: Schema.String,
   sessionId: Schema.String
@@ -6049,7 +6049,7 @@ export type GatewayAuth = {
   readonly mode: "externallyConfigured"
 } | UnknownGatewayAuth
 /** `GatewayAuth` of the protocol. */
-export const GatewayAuth: Schema.Codec<GatewayAuth> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const GatewayAuth: Schema.Codec<GatewayAuth> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   mode: Schema.Literal("none")
 }), Schema.Struct({
   envKey: Schema.String,
@@ -6062,7 +6062,7 @@ export const GatewayAuth: Schema.Codec<GatewayAuth> = lazy(() => Schema.Union([S
 /** Result of `account/gatewayOAuth/cancel`. */
 export type GatewayOAuthCancelResponse = { readonly [x: string]: Schema.Json }
 /** Result of `account/gatewayOAuth/cancel`. */
-export const GatewayOAuthCancelResponse: Schema.Codec<GatewayOAuthCancelResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "GatewayOAuthCancelResponse" }))
+export const GatewayOAuthCancelResponse: Schema.Codec<GatewayOAuthCancelResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "GatewayOAuthCancelResponse" }))
 
 /** Params of the notification `account/gatewayOAuth/changed`. */
 export type GatewayOAuthChangedNotification = {
@@ -6075,7 +6075,7 @@ export type GatewayOAuthChangedNotification = {
   readonly status: GatewayOAuthStatus
 }
 /** Params of the notification `account/gatewayOAuth/changed`. */
-export const GatewayOAuthChangedNotification: Schema.Codec<GatewayOAuthChangedNotification> = lazy(() => Schema.Struct({
+export const GatewayOAuthChangedNotification: Schema.Codec<GatewayOAuthChangedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   authUrl: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   error: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   loginId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -6099,7 +6099,7 @@ export type GatewayOAuthLoginParams = {
  *
  * Params of `account/gatewayOAuth/login`.
  */
-export const GatewayOAuthLoginParams: Schema.Codec<GatewayOAuthLoginParams> = lazy(() => Schema.Struct({
+export const GatewayOAuthLoginParams: Schema.Codec<GatewayOAuthLoginParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   deviceAuth: Schema.optional(Schema.Boolean),
   modelProvider: Schema.optional(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "GatewayOAuthLoginParams" }))
@@ -6109,7 +6109,7 @@ export type GatewayOAuthLoginResponse = {
   readonly prompt?: GatewayOAuthPrompt | null
 }
 /** Result of `account/gatewayOAuth/login`. */
-export const GatewayOAuthLoginResponse: Schema.Codec<GatewayOAuthLoginResponse> = lazy(() => Schema.Struct({
+export const GatewayOAuthLoginResponse: Schema.Codec<GatewayOAuthLoginResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   prompt: Schema.optionalKey(Schema.Union([GatewayOAuthPrompt, Schema.Null]))
 }).annotate({ "identifier": "GatewayOAuthLoginResponse" }))
 
@@ -6120,7 +6120,7 @@ export type GatewayOAuthPrompt = {
   readonly verificationUrl: string
 }
 /** `GatewayOAuthPrompt` of the protocol. */
-export const GatewayOAuthPrompt: Schema.Codec<GatewayOAuthPrompt> = lazy(() => Schema.Struct({
+export const GatewayOAuthPrompt: Schema.Codec<GatewayOAuthPrompt> = /* @__PURE__ */ lazy(() => Schema.Struct({
   loginId: Schema.String,
   userCode: Schema.String,
   verificationUrl: Schema.String
@@ -6140,7 +6140,7 @@ export type GatewayOAuthReadParams = {
  *
  * Params of `account/gatewayOAuth/read`.
  */
-export const GatewayOAuthReadParams: Schema.Codec<GatewayOAuthReadParams> = lazy(() => Schema.Struct({
+export const GatewayOAuthReadParams: Schema.Codec<GatewayOAuthReadParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   modelProvider: Schema.optional(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "GatewayOAuthReadParams" }))
 
@@ -6169,7 +6169,7 @@ export type GatewayOAuthReadResponse = {
  *
  * Result of `account/gatewayOAuth/read`.
  */
-export const GatewayOAuthReadResponse: Schema.Codec<GatewayOAuthReadResponse> = lazy(() => Schema.Struct({
+export const GatewayOAuthReadResponse: Schema.Codec<GatewayOAuthReadResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   error: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   providerId: Schema.String,
   providerName: Schema.String,
@@ -6181,12 +6181,12 @@ export const GatewayOAuthReadResponse: Schema.Codec<GatewayOAuthReadResponse> = 
 /** `GatewayOAuthStatus` of the protocol. */
 export type GatewayOAuthStatus = "notReady" | "started" | "succeeded" | "failed" | UnknownMember
 /** `GatewayOAuthStatus` of the protocol. */
-export const GatewayOAuthStatus: Schema.Codec<GatewayOAuthStatus> = lazy(() => Schema.Union([Schema.Literals(["notReady", "started", "succeeded", "failed"]), UnknownMember]).annotate({ "identifier": "GatewayOAuthStatus" }))
+export const GatewayOAuthStatus: Schema.Codec<GatewayOAuthStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["notReady", "started", "succeeded", "failed"]), UnknownMember]).annotate({ "identifier": "GatewayOAuthStatus" }))
 
 /** `GcpProviderId` of the protocol. */
 export type GcpProviderId = "gcp"
 /** `GcpProviderId` of the protocol. */
-export const GcpProviderId: Schema.Codec<GcpProviderId> = lazy(() => Schema.Literal("gcp"))
+export const GcpProviderId: Schema.Codec<GcpProviderId> = /* @__PURE__ */ lazy(() => Schema.Literal("gcp"))
 
 /** Params of `account/gcp/setup`. */
 export type GcpSetupParams = {
@@ -6197,7 +6197,7 @@ export type GcpSetupParams = {
   readonly projectId: string
 }
 /** Params of `account/gcp/setup`. */
-export const GcpSetupParams: Schema.Codec<GcpSetupParams> = lazy(() => Schema.Struct({
+export const GcpSetupParams: Schema.Codec<GcpSetupParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   credentialFile: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   location: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   projectId: Schema.String
@@ -6206,7 +6206,7 @@ export const GcpSetupParams: Schema.Codec<GcpSetupParams> = lazy(() => Schema.St
 /** Result of `account/gcp/setup`. */
 export type GcpSetupResponse = { readonly [x: string]: Schema.Json }
 /** Result of `account/gcp/setup`. */
-export const GcpSetupResponse: Schema.Codec<GcpSetupResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "GcpSetupResponse" }))
+export const GcpSetupResponse: Schema.Codec<GcpSetupResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "GcpSetupResponse" }))
 
 /** Params of `account/read`. */
 export type GetAccountParams = {
@@ -6218,7 +6218,7 @@ export type GetAccountParams = {
   readonly refreshToken?: undefined | boolean
 }
 /** Params of `account/read`. */
-export const GetAccountParams: Schema.Codec<GetAccountParams> = lazy(() => Schema.Struct({
+export const GetAccountParams: Schema.Codec<GetAccountParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   refreshToken: Schema.optional(Schema.Boolean)
 }).annotate({ "identifier": "GetAccountParams" }))
 
@@ -6238,7 +6238,7 @@ export type GetAccountRateLimitsParams = {
  *
  * Params of `account/rateLimits/read`.
  */
-export const GetAccountRateLimitsParams: Schema.Codec<GetAccountRateLimitsParams> = lazy(() => Schema.Struct({
+export const GetAccountRateLimitsParams: Schema.Codec<GetAccountRateLimitsParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   excludeResetCreditDetails: Schema.optional(Schema.Boolean),
   supportsLunaReserve: Schema.optional(Schema.Boolean)
 }).annotate({ "identifier": "GetAccountRateLimitsParams" }))
@@ -6258,7 +6258,7 @@ export type GetAccountRateLimitsResponse = {
   readonly rateLimitsByLimitId?: { readonly [x: string]: RateLimitSnapshot } | null
 }
 /** Result of `account/rateLimits/read`. */
-export const GetAccountRateLimitsResponse: Schema.Codec<GetAccountRateLimitsResponse> = lazy(() => Schema.Struct({
+export const GetAccountRateLimitsResponse: Schema.Codec<GetAccountRateLimitsResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   accountId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   ordinaryUsageAllowed: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null])),
   rateLimitResetCredits: Schema.optionalKey(Schema.Union([RateLimitResetCreditsSummary, Schema.Null])),
@@ -6276,7 +6276,7 @@ export type GetAccountResponse = {
   readonly workspaceRouting?: WorkspaceRouting | null
 }
 /** Result of `account/read`. */
-export const GetAccountResponse: Schema.Codec<GetAccountResponse> = lazy(() => Schema.Struct({
+export const GetAccountResponse: Schema.Codec<GetAccountResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   account: Schema.optionalKey(Schema.Union([Account, Schema.Null])),
   requiresOpenaiAuth: Schema.Boolean,
   userId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -6296,7 +6296,7 @@ export type GetAccountSecuritySetupResponse = {
  *
  * Result of `account/securitySetup/read`.
  */
-export const GetAccountSecuritySetupResponse: Schema.Codec<GetAccountSecuritySetupResponse> = lazy(() => Schema.Struct({
+export const GetAccountSecuritySetupResponse: Schema.Codec<GetAccountSecuritySetupResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   notice: Schema.optionalKey(Schema.Union([AccountSecuritySetupNotice, Schema.Null]))
 }).annotate({ "identifier": "GetAccountSecuritySetupResponse" }))
 
@@ -6306,7 +6306,7 @@ export type GetAccountTokenUsageParams = {
   readonly threadId?: undefined | string | null
 }
 /** Params of `account/usage/read`. */
-export const GetAccountTokenUsageParams: Schema.Codec<GetAccountTokenUsageParams> = lazy(() => Schema.Struct({
+export const GetAccountTokenUsageParams: Schema.Codec<GetAccountTokenUsageParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.optional(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "GetAccountTokenUsageParams" }))
 
@@ -6318,7 +6318,7 @@ export type GetAccountTokenUsageResponse = {
   readonly threadUsage?: ThreadUsage | null
 }
 /** Result of `account/usage/read`. */
-export const GetAccountTokenUsageResponse: Schema.Codec<GetAccountTokenUsageResponse> = lazy(() => Schema.Struct({
+export const GetAccountTokenUsageResponse: Schema.Codec<GetAccountTokenUsageResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   dailyUsageBuckets: Schema.optionalKey(Schema.Union([Schema.Array(AccountTokenUsageDailyBucket), Schema.Null])),
   summary: AccountTokenUsageSummary,
   threadUsage: Schema.optionalKey(Schema.Union([ThreadUsage, Schema.Null]))
@@ -6332,7 +6332,7 @@ export type GetWorkspaceMessagesResponse = {
   readonly messages: ReadonlyArray<WorkspaceMessage>
 }
 /** Result of `account/workspaceMessages/read`. */
-export const GetWorkspaceMessagesResponse: Schema.Codec<GetWorkspaceMessagesResponse> = lazy(() => Schema.Struct({
+export const GetWorkspaceMessagesResponse: Schema.Codec<GetWorkspaceMessagesResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   featureEnabled: Schema.Boolean,
   messages: Schema.Array(WorkspaceMessage)
 }).annotate({ "identifier": "GetWorkspaceMessagesResponse" }))
@@ -6344,7 +6344,7 @@ export type GitInfo = {
   readonly sha?: string | null
 }
 /** `GitInfo` of the protocol. */
-export const GitInfo: Schema.Codec<GitInfo> = lazy(() => Schema.Struct({
+export const GitInfo: Schema.Codec<GitInfo> = /* @__PURE__ */ lazy(() => Schema.Struct({
   branch: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   originUrl: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   sha: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
@@ -6356,7 +6356,7 @@ export type GrantedPermissionProfile = {
   readonly network?: undefined | AdditionalNetworkPermissionsParam | null
 }
 /** `GrantedPermissionProfile` of the protocol. */
-export const GrantedPermissionProfile: Schema.Codec<GrantedPermissionProfile> = lazy(() => Schema.Struct({
+export const GrantedPermissionProfile: Schema.Codec<GrantedPermissionProfile> = /* @__PURE__ */ lazy(() => Schema.Struct({
   fileSystem: Schema.optional(Schema.Union([AdditionalFileSystemPermissionsParam, Schema.Null])),
   network: Schema.optional(Schema.Union([AdditionalNetworkPermissionsParam, Schema.Null]))
 }).annotate({ "identifier": "GrantedPermissionProfile" }))
@@ -6369,7 +6369,7 @@ export type GuardianApprovalReview = {
   readonly userAuthorization?: GuardianUserAuthorization | null
 }
 /** [UNSTABLE] Temporary approval auto-review payload used by `item/autoApprovalReview/*` notifications. This shape is expected to change soon. */
-export const GuardianApprovalReview: Schema.Codec<GuardianApprovalReview> = lazy(() => Schema.Struct({
+export const GuardianApprovalReview: Schema.Codec<GuardianApprovalReview> = /* @__PURE__ */ lazy(() => Schema.Struct({
   rationale: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   riskLevel: Schema.optionalKey(Schema.Union([GuardianRiskLevel, Schema.Null])),
   status: GuardianApprovalReviewStatus,
@@ -6418,7 +6418,7 @@ export type GuardianApprovalReviewAction = {
   readonly type: "requestPermissions"
 } | UnknownGuardianApprovalReviewAction
 /** `GuardianApprovalReviewAction` of the protocol. */
-export const GuardianApprovalReviewAction: Schema.Codec<GuardianApprovalReviewAction> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const GuardianApprovalReviewAction: Schema.Codec<GuardianApprovalReviewAction> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   command: Schema.String,
   cwd: LegacyAppPathString,
   source: GuardianCommandSource,
@@ -6461,27 +6461,27 @@ export const GuardianApprovalReviewAction: Schema.Codec<GuardianApprovalReviewAc
 /** [UNSTABLE] Lifecycle state for an approval auto-review. */
 export type GuardianApprovalReviewStatus = "inProgress" | "approved" | "denied" | "timedOut" | "aborted" | UnknownMember
 /** [UNSTABLE] Lifecycle state for an approval auto-review. */
-export const GuardianApprovalReviewStatus: Schema.Codec<GuardianApprovalReviewStatus> = lazy(() => Schema.Union([Schema.Literals(["inProgress", "approved", "denied", "timedOut", "aborted"]), UnknownMember]).annotate({ "identifier": "GuardianApprovalReviewStatus" }))
+export const GuardianApprovalReviewStatus: Schema.Codec<GuardianApprovalReviewStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["inProgress", "approved", "denied", "timedOut", "aborted"]), UnknownMember]).annotate({ "identifier": "GuardianApprovalReviewStatus" }))
 
 /** Final allow/deny outcome returned by the guardian reviewer. */
 export type GuardianAssessmentOutcome = "allow" | "deny" | UnknownMember
 /** Final allow/deny outcome returned by the guardian reviewer. */
-export const GuardianAssessmentOutcome: Schema.Codec<GuardianAssessmentOutcome> = lazy(() => Schema.Union([Schema.Literals(["allow", "deny"]), UnknownMember]).annotate({ "identifier": "GuardianAssessmentOutcome" }))
+export const GuardianAssessmentOutcome: Schema.Codec<GuardianAssessmentOutcome> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["allow", "deny"]), UnknownMember]).annotate({ "identifier": "GuardianAssessmentOutcome" }))
 
 /** `GuardianCommandSource` of the protocol. */
 export type GuardianCommandSource = "shell" | "unifiedExec" | UnknownMember
 /** `GuardianCommandSource` of the protocol. */
-export const GuardianCommandSource: Schema.Codec<GuardianCommandSource> = lazy(() => Schema.Union([Schema.Literals(["shell", "unifiedExec"]), UnknownMember]).annotate({ "identifier": "GuardianCommandSource" }))
+export const GuardianCommandSource: Schema.Codec<GuardianCommandSource> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["shell", "unifiedExec"]), UnknownMember]).annotate({ "identifier": "GuardianCommandSource" }))
 
 /** [UNSTABLE] Risk level assigned by approval auto-review. */
 export type GuardianRiskLevel = "low" | "medium" | "high" | "critical" | UnknownMember
 /** [UNSTABLE] Risk level assigned by approval auto-review. */
-export const GuardianRiskLevel: Schema.Codec<GuardianRiskLevel> = lazy(() => Schema.Union([Schema.Literals(["low", "medium", "high", "critical"]), UnknownMember]).annotate({ "identifier": "GuardianRiskLevel" }))
+export const GuardianRiskLevel: Schema.Codec<GuardianRiskLevel> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["low", "medium", "high", "critical"]), UnknownMember]).annotate({ "identifier": "GuardianRiskLevel" }))
 
 /** [UNSTABLE] Authorization level assigned by approval auto-review. */
 export type GuardianUserAuthorization = "unknown" | "low" | "medium" | "high" | UnknownMember
 /** [UNSTABLE] Authorization level assigned by approval auto-review. */
-export const GuardianUserAuthorization: Schema.Codec<GuardianUserAuthorization> = lazy(() => Schema.Union([Schema.Literals(["unknown", "low", "medium", "high"]), UnknownMember]).annotate({ "identifier": "GuardianUserAuthorization" }))
+export const GuardianUserAuthorization: Schema.Codec<GuardianUserAuthorization> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["unknown", "low", "medium", "high"]), UnknownMember]).annotate({ "identifier": "GuardianUserAuthorization" }))
 
 /** Params of the notification `guardianWarning`. */
 export type GuardianWarningNotification = {
@@ -6491,7 +6491,7 @@ export type GuardianWarningNotification = {
   readonly threadId: string
 }
 /** Params of the notification `guardianWarning`. */
-export const GuardianWarningNotification: Schema.Codec<GuardianWarningNotification> = lazy(() => Schema.Struct({
+export const GuardianWarningNotification: Schema.Codec<GuardianWarningNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   message: Schema.String,
   threadId: Schema.String
 }).annotate({ "identifier": "GuardianWarningNotification" }))
@@ -6503,7 +6503,7 @@ export type HookCompletedNotification = {
   readonly turnId?: string | null
 }
 /** Params of the notification `hook/completed`. */
-export const HookCompletedNotification: Schema.Codec<HookCompletedNotification> = lazy(() => Schema.Struct({
+export const HookCompletedNotification: Schema.Codec<HookCompletedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   run: HookRunSummary,
   threadId: Schema.String,
   turnId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
@@ -6515,7 +6515,7 @@ export type HookErrorInfo = {
   readonly path: string
 }
 /** `HookErrorInfo` of the protocol. */
-export const HookErrorInfo: Schema.Codec<HookErrorInfo> = lazy(() => Schema.Struct({
+export const HookErrorInfo: Schema.Codec<HookErrorInfo> = /* @__PURE__ */ lazy(() => Schema.Struct({
   message: Schema.String,
   path: Schema.String
 }).annotate({ "identifier": "HookErrorInfo" }))
@@ -6523,17 +6523,17 @@ export const HookErrorInfo: Schema.Codec<HookErrorInfo> = lazy(() => Schema.Stru
 /** `HookEventName` of the protocol. */
 export type HookEventName = "preModelRequest" | "postModelRequest" | "preToolUse" | "permissionRequest" | "postToolUse" | "preCompact" | "postCompact" | "sessionStart" | "sessionEnd" | "userPromptSubmit" | "subagentStart" | "subagentStop" | "stop" | "interrupt" | UnknownMember
 /** `HookEventName` of the protocol. */
-export const HookEventName: Schema.Codec<HookEventName> = lazy(() => Schema.Union([Schema.Literals(["preModelRequest", "postModelRequest", "preToolUse", "permissionRequest", "postToolUse", "preCompact", "postCompact", "sessionStart", "sessionEnd", "userPromptSubmit", "subagentStart", "subagentStop", "stop", "interrupt"]), UnknownMember]).annotate({ "identifier": "HookEventName" }))
+export const HookEventName: Schema.Codec<HookEventName> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["preModelRequest", "postModelRequest", "preToolUse", "permissionRequest", "postToolUse", "preCompact", "postCompact", "sessionStart", "sessionEnd", "userPromptSubmit", "subagentStart", "subagentStop", "stop", "interrupt"]), UnknownMember]).annotate({ "identifier": "HookEventName" }))
 
 /** `HookExecutionMode` of the protocol. */
 export type HookExecutionMode = "sync" | "async" | UnknownMember
 /** `HookExecutionMode` of the protocol. */
-export const HookExecutionMode: Schema.Codec<HookExecutionMode> = lazy(() => Schema.Union([Schema.Literals(["sync", "async"]), UnknownMember]).annotate({ "identifier": "HookExecutionMode" }))
+export const HookExecutionMode: Schema.Codec<HookExecutionMode> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["sync", "async"]), UnknownMember]).annotate({ "identifier": "HookExecutionMode" }))
 
 /** `HookHandlerType` of the protocol. */
 export type HookHandlerType = "command" | "mcpTool" | "prompt" | "agent" | UnknownMember
 /** `HookHandlerType` of the protocol. */
-export const HookHandlerType: Schema.Codec<HookHandlerType> = lazy(() => Schema.Union([Schema.Literals(["command", "mcpTool", "prompt", "agent"]), UnknownMember]).annotate({ "identifier": "HookHandlerType" }))
+export const HookHandlerType: Schema.Codec<HookHandlerType> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["command", "mcpTool", "prompt", "agent"]), UnknownMember]).annotate({ "identifier": "HookHandlerType" }))
 
 /** `HookMetadata` of the protocol. */
 export type HookMetadata = {
@@ -6619,7 +6619,7 @@ export type HookMetadata = {
   readonly handlerType: "agent"
 } | UnknownHookMetadata
 /** `HookMetadata` of the protocol. */
-export const HookMetadata: Schema.Codec<HookMetadata> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const HookMetadata: Schema.Codec<HookMetadata> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   additionalContextLimit: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   currentHash: Schema.String,
   displayOrder: Schema.Finite,
@@ -6698,7 +6698,7 @@ export type HookMigration = {
   readonly name: string
 }
 /** `HookMigration` of the protocol. */
-export const HookMigration: Schema.Codec<HookMigration> = lazy(() => Schema.Struct({
+export const HookMigration: Schema.Codec<HookMigration> = /* @__PURE__ */ lazy(() => Schema.Struct({
   name: Schema.String
 }).annotate({ "identifier": "HookMigration" }))
 
@@ -6708,7 +6708,7 @@ export type HookOutputEntry = {
   readonly text: string
 }
 /** `HookOutputEntry` of the protocol. */
-export const HookOutputEntry: Schema.Codec<HookOutputEntry> = lazy(() => Schema.Struct({
+export const HookOutputEntry: Schema.Codec<HookOutputEntry> = /* @__PURE__ */ lazy(() => Schema.Struct({
   kind: HookOutputEntryKind,
   text: Schema.String
 }).annotate({ "identifier": "HookOutputEntry" }))
@@ -6716,7 +6716,7 @@ export const HookOutputEntry: Schema.Codec<HookOutputEntry> = lazy(() => Schema.
 /** `HookOutputEntryKind` of the protocol. */
 export type HookOutputEntryKind = "warning" | "stop" | "feedback" | "context" | "error" | UnknownMember
 /** `HookOutputEntryKind` of the protocol. */
-export const HookOutputEntryKind: Schema.Codec<HookOutputEntryKind> = lazy(() => Schema.Union([Schema.Literals(["warning", "stop", "feedback", "context", "error"]), UnknownMember]).annotate({ "identifier": "HookOutputEntryKind" }))
+export const HookOutputEntryKind: Schema.Codec<HookOutputEntryKind> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["warning", "stop", "feedback", "context", "error"]), UnknownMember]).annotate({ "identifier": "HookOutputEntryKind" }))
 
 /** `HookPromptFragment` of the protocol. */
 export type HookPromptFragment = {
@@ -6724,7 +6724,7 @@ export type HookPromptFragment = {
   readonly text: string
 }
 /** `HookPromptFragment` of the protocol. */
-export const HookPromptFragment: Schema.Codec<HookPromptFragment> = lazy(() => Schema.Struct({
+export const HookPromptFragment: Schema.Codec<HookPromptFragment> = /* @__PURE__ */ lazy(() => Schema.Struct({
   hookRunId: Schema.String,
   text: Schema.String
 }).annotate({ "identifier": "HookPromptFragment" }))
@@ -6732,7 +6732,7 @@ export const HookPromptFragment: Schema.Codec<HookPromptFragment> = lazy(() => S
 /** `HookRunStatus` of the protocol. */
 export type HookRunStatus = "running" | "completed" | "failed" | "blocked" | "stopped" | UnknownMember
 /** `HookRunStatus` of the protocol. */
-export const HookRunStatus: Schema.Codec<HookRunStatus> = lazy(() => Schema.Union([Schema.Literals(["running", "completed", "failed", "blocked", "stopped"]), UnknownMember]).annotate({ "identifier": "HookRunStatus" }))
+export const HookRunStatus: Schema.Codec<HookRunStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["running", "completed", "failed", "blocked", "stopped"]), UnknownMember]).annotate({ "identifier": "HookRunStatus" }))
 
 /** `HookRunSummary` of the protocol. */
 export type HookRunSummary = {
@@ -6753,7 +6753,7 @@ export type HookRunSummary = {
   readonly statusMessage?: string | null
 }
 /** `HookRunSummary` of the protocol. */
-export const HookRunSummary: Schema.Codec<HookRunSummary> = lazy(() => Schema.Struct({
+export const HookRunSummary: Schema.Codec<HookRunSummary> = /* @__PURE__ */ lazy(() => Schema.Struct({
   completedAt: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   displayOrder: Schema.Finite,
   durationMs: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
@@ -6773,12 +6773,12 @@ export const HookRunSummary: Schema.Codec<HookRunSummary> = lazy(() => Schema.St
 /** `HookScope` of the protocol. */
 export type HookScope = "thread" | "turn" | UnknownMember
 /** `HookScope` of the protocol. */
-export const HookScope: Schema.Codec<HookScope> = lazy(() => Schema.Union([Schema.Literals(["thread", "turn"]), UnknownMember]).annotate({ "identifier": "HookScope" }))
+export const HookScope: Schema.Codec<HookScope> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["thread", "turn"]), UnknownMember]).annotate({ "identifier": "HookScope" }))
 
 /** `HookSource` of the protocol. */
 export type HookSource = "system" | "user" | "project" | "mdm" | "sessionFlags" | "plugin" | "cloudRequirements" | "cloudManagedConfig" | "legacyManagedConfigFile" | "legacyManagedConfigMdm" | "unknown" | UnknownMember
 /** `HookSource` of the protocol. */
-export const HookSource: Schema.Codec<HookSource> = lazy(() => Schema.Union([Schema.Literals(["system", "user", "project", "mdm", "sessionFlags", "plugin", "cloudRequirements", "cloudManagedConfig", "legacyManagedConfigFile", "legacyManagedConfigMdm", "unknown"]), UnknownMember]).annotate({ "identifier": "HookSource" }))
+export const HookSource: Schema.Codec<HookSource> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["system", "user", "project", "mdm", "sessionFlags", "plugin", "cloudRequirements", "cloudManagedConfig", "legacyManagedConfigFile", "legacyManagedConfigMdm", "unknown"]), UnknownMember]).annotate({ "identifier": "HookSource" }))
 
 /** Params of the notification `hook/started`. */
 export type HookStartedNotification = {
@@ -6787,7 +6787,7 @@ export type HookStartedNotification = {
   readonly turnId?: string | null
 }
 /** Params of the notification `hook/started`. */
-export const HookStartedNotification: Schema.Codec<HookStartedNotification> = lazy(() => Schema.Struct({
+export const HookStartedNotification: Schema.Codec<HookStartedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   run: HookRunSummary,
   threadId: Schema.String,
   turnId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
@@ -6796,7 +6796,7 @@ export const HookStartedNotification: Schema.Codec<HookStartedNotification> = la
 /** `HookTrustStatus` of the protocol. */
 export type HookTrustStatus = "managed" | "untrusted" | "trusted" | "modified" | UnknownMember
 /** `HookTrustStatus` of the protocol. */
-export const HookTrustStatus: Schema.Codec<HookTrustStatus> = lazy(() => Schema.Union([Schema.Literals(["managed", "untrusted", "trusted", "modified"]), UnknownMember]).annotate({ "identifier": "HookTrustStatus" }))
+export const HookTrustStatus: Schema.Codec<HookTrustStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["managed", "untrusted", "trusted", "modified"]), UnknownMember]).annotate({ "identifier": "HookTrustStatus" }))
 
 /** `HooksListEntry` of the protocol. */
 export type HooksListEntry = {
@@ -6806,7 +6806,7 @@ export type HooksListEntry = {
   readonly warnings: ReadonlyArray<string>
 }
 /** `HooksListEntry` of the protocol. */
-export const HooksListEntry: Schema.Codec<HooksListEntry> = lazy(() => Schema.Struct({
+export const HooksListEntry: Schema.Codec<HooksListEntry> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwd: Schema.String,
   errors: Schema.Array(HookErrorInfo),
   hooks: Schema.Array(HookMetadata),
@@ -6821,7 +6821,7 @@ export type HooksListParams = {
   readonly threadId?: undefined | string | null
 }
 /** Params of `hooks/list`. */
-export const HooksListParams: Schema.Codec<HooksListParams> = lazy(() => Schema.Struct({
+export const HooksListParams: Schema.Codec<HooksListParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwds: Schema.optional(Schema.Array(Schema.String)),
   threadId: Schema.optional(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "HooksListParams" }))
@@ -6831,19 +6831,19 @@ export type HooksListResponse = {
   readonly data: ReadonlyArray<HooksListEntry>
 }
 /** Result of `hooks/list`. */
-export const HooksListResponse: Schema.Codec<HooksListResponse> = lazy(() => Schema.Struct({
+export const HooksListResponse: Schema.Codec<HooksListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(HooksListEntry)
 }).annotate({ "identifier": "HooksListResponse" }))
 
 /** `ImageDetail` of the protocol. */
 export type ImageDetail = "auto" | "low" | "high" | "original" | UnknownMember
 /** `ImageDetail` of the protocol. */
-export const ImageDetail: Schema.Codec<ImageDetail> = lazy(() => Schema.Union([Schema.Literals(["auto", "low", "high", "original"]), UnknownMember]).annotate({ "identifier": "ImageDetail" }))
+export const ImageDetail: Schema.Codec<ImageDetail> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["auto", "low", "high", "original"]), UnknownMember]).annotate({ "identifier": "ImageDetail" }))
 
 /** What a caller sends where {@link ImageDetail} is received. */
 export type ImageDetailParam = "auto" | "low" | "high" | "original"
 /** What a caller sends where {@link ImageDetail} is received. */
-export const ImageDetailParam: Schema.Codec<ImageDetailParam> = lazy(() => Schema.Literals(["auto", "low", "high", "original"]))
+export const ImageDetailParam: Schema.Codec<ImageDetailParam> = /* @__PURE__ */ lazy(() => Schema.Literals(["auto", "low", "high", "original"]))
 
 /** `ImageGenerationFailure` of the protocol. */
 export type ImageGenerationFailure = {
@@ -6852,7 +6852,7 @@ export type ImageGenerationFailure = {
   readonly type: "usageLimitExceeded"
 } | UnknownImageGenerationFailure
 /** `ImageGenerationFailure` of the protocol. */
-export const ImageGenerationFailure: Schema.Codec<ImageGenerationFailure> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const ImageGenerationFailure: Schema.Codec<ImageGenerationFailure> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   limitId: Schema.String,
   resetsAt: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   type: Schema.Literal("usageLimitExceeded")
@@ -6865,7 +6865,7 @@ export type ImageGenerationInputImage = {
   readonly sha256: string
 }
 /** A local image file successfully read for this exact image-generation request. */
-export const ImageGenerationInputImage: Schema.Codec<ImageGenerationInputImage> = lazy(() => Schema.Struct({
+export const ImageGenerationInputImage: Schema.Codec<ImageGenerationInputImage> = /* @__PURE__ */ lazy(() => Schema.Struct({
   path: AbsolutePathBuf,
   sha256: Schema.String
 }).annotate({ "identifier": "ImageGenerationInputImage" }))
@@ -6875,7 +6875,7 @@ export type InAppBrowserRequirements = {
   readonly allowExternalBrowserSettingsImport?: boolean | null
 }
 /** `InAppBrowserRequirements` of the protocol. */
-export const InAppBrowserRequirements: Schema.Codec<InAppBrowserRequirements> = lazy(() => Schema.Struct({
+export const InAppBrowserRequirements: Schema.Codec<InAppBrowserRequirements> = /* @__PURE__ */ lazy(() => Schema.Struct({
   allowExternalBrowserSettingsImport: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null]))
 }).annotate({ "identifier": "InAppBrowserRequirements" }))
 
@@ -6909,7 +6909,7 @@ export type InitializeCapabilities = {
   readonly requiredHumanApproval?: undefined | boolean
 }
 /** Client-declared capabilities negotiated during initialize. */
-export const InitializeCapabilities: Schema.Codec<InitializeCapabilities> = lazy(() => Schema.Struct({
+export const InitializeCapabilities: Schema.Codec<InitializeCapabilities> = /* @__PURE__ */ lazy(() => Schema.Struct({
   experimentalApi: Schema.optional(Schema.Boolean),
   explicitGatewayOauth: Schema.optional(Schema.Boolean),
   extensions: Schema.optional(Schema.Union([Schema.Record(Schema.String, json), Schema.Null])),
@@ -6925,7 +6925,7 @@ export type InitializeParams = {
   readonly clientInfo: ClientInfo
 }
 /** Params of `initialize`. */
-export const InitializeParams: Schema.Codec<InitializeParams> = lazy(() => Schema.Struct({
+export const InitializeParams: Schema.Codec<InitializeParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   capabilities: Schema.optional(Schema.Union([InitializeCapabilities, Schema.Null])),
   clientInfo: ClientInfo
 }).annotate({ "identifier": "InitializeParams" }))
@@ -6941,7 +6941,7 @@ export type InitializeResponse = {
   readonly userAgent: string
 }
 /** Result of `initialize`. */
-export const InitializeResponse: Schema.Codec<InitializeResponse> = lazy(() => Schema.Struct({
+export const InitializeResponse: Schema.Codec<InitializeResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   codexHome: AbsolutePathBuf,
   platformFamily: Schema.String,
   platformOs: Schema.String,
@@ -6963,7 +6963,7 @@ export type InputModality = "text" | "image" | "audio" | UnknownMember
  * - `image`: Image attachments included in user turns.
  * - `audio`: Audio attachments included in user turns.
  */
-export const InputModality: Schema.Codec<InputModality> = lazy(() => Schema.Union([Schema.Literals(["text", "image", "audio"]), UnknownMember]).annotate({ "identifier": "InputModality" }))
+export const InputModality: Schema.Codec<InputModality> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["text", "image", "audio"]), UnknownMember]).annotate({ "identifier": "InputModality" }))
 
 /** Installed connector runtime state. */
 export type InstalledApp = {
@@ -6976,7 +6976,7 @@ export type InstalledApp = {
   readonly runtimeName?: string | null
 }
 /** Installed connector runtime state. */
-export const InstalledApp: Schema.Codec<InstalledApp> = lazy(() => Schema.Struct({
+export const InstalledApp: Schema.Codec<InstalledApp> = /* @__PURE__ */ lazy(() => Schema.Struct({
   callable: Schema.Boolean,
   enabled: Schema.Boolean,
   id: Schema.String,
@@ -6996,7 +6996,7 @@ export type InternalChatMessageMetadataPassthrough = {
  *
  * Responses API strongly types this payload. Do not modify it without first getting API approval and making the corresponding Responses API change.
  */
-export const InternalChatMessageMetadataPassthrough: Schema.Codec<InternalChatMessageMetadataPassthrough> = lazy(() => Schema.Struct({
+export const InternalChatMessageMetadataPassthrough: Schema.Codec<InternalChatMessageMetadataPassthrough> = /* @__PURE__ */ lazy(() => Schema.Struct({
   turn_id: Schema.optional(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "InternalChatMessageMetadataPassthrough" }))
 
@@ -7011,7 +7011,7 @@ export type ItemCompletedNotification = {
   readonly turnId: string
 }
 /** Params of the notification `item/completed`. */
-export const ItemCompletedNotification: Schema.Codec<ItemCompletedNotification> = lazy(() => Schema.Struct({
+export const ItemCompletedNotification: Schema.Codec<ItemCompletedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   completedAtMs: Schema.Finite,
   contentTokenCount: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   item: ThreadItem,
@@ -7050,7 +7050,7 @@ export type ItemGuardianApprovalReviewCompletedNotification = {
  *
  * Params of the notification `item/autoApprovalReview/completed`.
  */
-export const ItemGuardianApprovalReviewCompletedNotification: Schema.Codec<ItemGuardianApprovalReviewCompletedNotification> = lazy(() => Schema.Struct({
+export const ItemGuardianApprovalReviewCompletedNotification: Schema.Codec<ItemGuardianApprovalReviewCompletedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   action: GuardianApprovalReviewAction,
   completedAtMs: Schema.Finite,
   decisionSource: AutoReviewDecisionSource,
@@ -7090,7 +7090,7 @@ export type ItemGuardianApprovalReviewStartedNotification = {
  *
  * Params of the notification `item/autoApprovalReview/started`.
  */
-export const ItemGuardianApprovalReviewStartedNotification: Schema.Codec<ItemGuardianApprovalReviewStartedNotification> = lazy(() => Schema.Struct({
+export const ItemGuardianApprovalReviewStartedNotification: Schema.Codec<ItemGuardianApprovalReviewStartedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   action: GuardianApprovalReviewAction,
   review: GuardianApprovalReview,
   reviewId: Schema.String,
@@ -7109,7 +7109,7 @@ export type ItemStartedNotification = {
   readonly turnId: string
 }
 /** Params of the notification `item/started`. */
-export const ItemStartedNotification: Schema.Codec<ItemStartedNotification> = lazy(() => Schema.Struct({
+export const ItemStartedNotification: Schema.Codec<ItemStartedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   item: ThreadItem,
   startedAtMs: Schema.Finite,
   threadId: Schema.String,
@@ -7122,7 +7122,7 @@ export type JSONRPCError = {
   readonly id: RequestId
 }
 /** A response to a request that indicates an error occurred. */
-export const JSONRPCError: Schema.Codec<JSONRPCError> = lazy(() => Schema.Struct({
+export const JSONRPCError: Schema.Codec<JSONRPCError> = /* @__PURE__ */ lazy(() => Schema.Struct({
   error: JSONRPCErrorError,
   id: RequestId
 }).annotate({ "identifier": "JSONRPCError" }))
@@ -7134,7 +7134,7 @@ export type JSONRPCErrorError = {
   readonly message: string
 }
 /** `JSONRPCErrorError` of the protocol. */
-export const JSONRPCErrorError: Schema.Codec<JSONRPCErrorError> = lazy(() => Schema.Struct({
+export const JSONRPCErrorError: Schema.Codec<JSONRPCErrorError> = /* @__PURE__ */ lazy(() => Schema.Struct({
   code: Schema.Finite,
   data: Schema.optionalKey(json),
   message: Schema.String
@@ -7143,7 +7143,7 @@ export const JSONRPCErrorError: Schema.Codec<JSONRPCErrorError> = lazy(() => Sch
 /** Refers to any valid JSON-RPC object that can be decoded off the wire, or encoded to be sent. */
 export type JSONRPCMessage = JSONRPCRequest | JSONRPCNotification | JSONRPCResponse | JSONRPCError
 /** Refers to any valid JSON-RPC object that can be decoded off the wire, or encoded to be sent. */
-export const JSONRPCMessage: Schema.Codec<JSONRPCMessage> = lazy(() => Schema.Union([JSONRPCRequest, JSONRPCNotification, JSONRPCResponse, JSONRPCError]).annotate({ "identifier": "JSONRPCMessage" }))
+export const JSONRPCMessage: Schema.Codec<JSONRPCMessage> = /* @__PURE__ */ lazy(() => Schema.Union([JSONRPCRequest, JSONRPCNotification, JSONRPCResponse, JSONRPCError]).annotate({ "identifier": "JSONRPCMessage" }))
 
 /** A notification which does not expect a response. */
 export type JSONRPCNotification = {
@@ -7151,7 +7151,7 @@ export type JSONRPCNotification = {
   readonly params?: Schema.Json
 }
 /** A notification which does not expect a response. */
-export const JSONRPCNotification: Schema.Codec<JSONRPCNotification> = lazy(() => Schema.Struct({
+export const JSONRPCNotification: Schema.Codec<JSONRPCNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   method: Schema.String,
   params: Schema.optionalKey(json)
 }).annotate({ "identifier": "JSONRPCNotification" }))
@@ -7165,7 +7165,7 @@ export type JSONRPCRequest = {
   readonly trace?: W3cTraceContext | null
 }
 /** A request that expects a response. */
-export const JSONRPCRequest: Schema.Codec<JSONRPCRequest> = lazy(() => Schema.Struct({
+export const JSONRPCRequest: Schema.Codec<JSONRPCRequest> = /* @__PURE__ */ lazy(() => Schema.Struct({
   id: RequestId,
   method: Schema.String,
   params: Schema.optionalKey(json),
@@ -7178,7 +7178,7 @@ export type JSONRPCResponse = {
   readonly result: Schema.Json
 }
 /** A successful (non-error) response to a request. */
-export const JSONRPCResponse: Schema.Codec<JSONRPCResponse> = lazy(() => Schema.Struct({
+export const JSONRPCResponse: Schema.Codec<JSONRPCResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   id: RequestId,
   result: json
 }).annotate({ "identifier": "JSONRPCResponse" }))
@@ -7186,7 +7186,7 @@ export const JSONRPCResponse: Schema.Codec<JSONRPCResponse> = lazy(() => Schema.
 /** `LegacyAppPathString` of the protocol. */
 export type LegacyAppPathString = string
 /** `LegacyAppPathString` of the protocol. */
-export const LegacyAppPathString: Schema.Codec<LegacyAppPathString> = lazy(() => Schema.String.annotate({ "identifier": "LegacyAppPathString" }))
+export const LegacyAppPathString: Schema.Codec<LegacyAppPathString> = /* @__PURE__ */ lazy(() => Schema.String.annotate({ "identifier": "LegacyAppPathString" }))
 
 /** Params of `mcpServerStatus/list`. */
 export type ListMcpServerStatusParams = {
@@ -7201,7 +7201,7 @@ export type ListMcpServerStatusParams = {
   readonly threadId?: undefined | string | null
 }
 /** Params of `mcpServerStatus/list`. */
-export const ListMcpServerStatusParams: Schema.Codec<ListMcpServerStatusParams> = lazy(() => Schema.Struct({
+export const ListMcpServerStatusParams: Schema.Codec<ListMcpServerStatusParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cursor: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   detail: Schema.optional(Schema.Union([McpServerStatusDetail, Schema.Null])),
   limit: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(4294967295)), Schema.Null])),
@@ -7216,7 +7216,7 @@ export type ListMcpServerStatusResponse = {
   readonly nextCursor?: string | null
 }
 /** Result of `mcpServerStatus/list`. */
-export const ListMcpServerStatusResponse: Schema.Codec<ListMcpServerStatusResponse> = lazy(() => Schema.Struct({
+export const ListMcpServerStatusResponse: Schema.Codec<ListMcpServerStatusResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(McpServerStatus),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "ListMcpServerStatusResponse" }))
@@ -7231,7 +7231,7 @@ export type LocalShellAction = {
   readonly working_directory?: undefined | string | null
 }
 /** `LocalShellAction` of the protocol. */
-export const LocalShellAction: Schema.Codec<LocalShellAction> = lazy(() => Schema.Union([Schema.Struct({
+export const LocalShellAction: Schema.Codec<LocalShellAction> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   command: Schema.Array(Schema.String),
   env: Schema.optional(Schema.Union([Schema.Record(Schema.String, Schema.String), Schema.Null])),
   timeout_ms: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)), Schema.Null])),
@@ -7243,7 +7243,7 @@ export const LocalShellAction: Schema.Codec<LocalShellAction> = lazy(() => Schem
 /** `LocalShellStatus` of the protocol. */
 export type LocalShellStatus = "completed" | "in_progress" | "incomplete"
 /** `LocalShellStatus` of the protocol. */
-export const LocalShellStatus: Schema.Codec<LocalShellStatus> = lazy(() => Schema.Literals(["completed", "in_progress", "incomplete"]))
+export const LocalShellStatus: Schema.Codec<LocalShellStatus> = /* @__PURE__ */ lazy(() => Schema.Literals(["completed", "in_progress", "incomplete"]))
 
 /** Params of `account/login/start`. */
 export type LoginAccountParams = {
@@ -7283,7 +7283,7 @@ export type LoginAccountParams = {
   readonly type: "amazonBedrockAccessKeys"
 }
 /** Params of `account/login/start`. */
-export const LoginAccountParams: Schema.Codec<LoginAccountParams> = lazy(() => Schema.Union([Schema.Struct({
+export const LoginAccountParams: Schema.Codec<LoginAccountParams> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   apiKey: Schema.String,
   type: Schema.Literal("apiKey")
 }), Schema.Struct({
@@ -7331,7 +7331,7 @@ export type LoginAccountResponse = {
   readonly type: "amazonBedrock"
 } | UnknownLoginAccountResponse
 /** Result of `account/login/start`. */
-export const LoginAccountResponse: Schema.Codec<LoginAccountResponse> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const LoginAccountResponse: Schema.Codec<LoginAccountResponse> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   type: Schema.Literal("apiKey")
 }), Schema.Struct({
   authUrl: Schema.String,
@@ -7351,12 +7351,12 @@ export const LoginAccountResponse: Schema.Codec<LoginAccountResponse> = lazy(() 
 /** `LoginAppBrand` of the protocol. */
 export type LoginAppBrand = "codex" | "chatgpt"
 /** `LoginAppBrand` of the protocol. */
-export const LoginAppBrand: Schema.Codec<LoginAppBrand> = lazy(() => Schema.Literals(["codex", "chatgpt"]))
+export const LoginAppBrand: Schema.Codec<LoginAppBrand> = /* @__PURE__ */ lazy(() => Schema.Literals(["codex", "chatgpt"]))
 
 /** Result of `account/logout`. */
 export type LogoutAccountResponse = { readonly [x: string]: Schema.Json }
 /** Result of `account/logout`. */
-export const LogoutAccountResponse: Schema.Codec<LogoutAccountResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "LogoutAccountResponse" }))
+export const LogoutAccountResponse: Schema.Codec<LogoutAccountResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "LogoutAccountResponse" }))
 
 /** `ManagedHooksRequirements` of the protocol. */
 export type ManagedHooksRequirements = {
@@ -7378,7 +7378,7 @@ export type ManagedHooksRequirements = {
   readonly windowsManagedDir?: string | null
 }
 /** `ManagedHooksRequirements` of the protocol. */
-export const ManagedHooksRequirements: Schema.Codec<ManagedHooksRequirements> = lazy(() => Schema.Struct({
+export const ManagedHooksRequirements: Schema.Codec<ManagedHooksRequirements> = /* @__PURE__ */ lazy(() => Schema.Struct({
   Interrupt: Schema.optionalKey(Schema.Array(ConfiguredHookMatcherGroup)),
   PermissionRequest: Schema.Array(ConfiguredHookMatcherGroup),
   PostCompact: Schema.Array(ConfiguredHookMatcherGroup),
@@ -7404,7 +7404,7 @@ export type MarketplaceAddParams = {
   readonly sparsePaths?: undefined | ReadonlyArray<string> | null
 }
 /** Params of `marketplace/add`. */
-export const MarketplaceAddParams: Schema.Codec<MarketplaceAddParams> = lazy(() => Schema.Struct({
+export const MarketplaceAddParams: Schema.Codec<MarketplaceAddParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   refName: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   source: Schema.String,
   sparsePaths: Schema.optional(Schema.Union([Schema.Array(Schema.String), Schema.Null]))
@@ -7417,7 +7417,7 @@ export type MarketplaceAddResponse = {
   readonly marketplaceName: string
 }
 /** Result of `marketplace/add`. */
-export const MarketplaceAddResponse: Schema.Codec<MarketplaceAddResponse> = lazy(() => Schema.Struct({
+export const MarketplaceAddResponse: Schema.Codec<MarketplaceAddResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   alreadyAdded: Schema.Boolean,
   installedRoot: AbsolutePathBuf,
   marketplaceName: Schema.String
@@ -7428,7 +7428,7 @@ export type MarketplaceInterface = {
   readonly displayName?: string | null
 }
 /** `MarketplaceInterface` of the protocol. */
-export const MarketplaceInterface: Schema.Codec<MarketplaceInterface> = lazy(() => Schema.Struct({
+export const MarketplaceInterface: Schema.Codec<MarketplaceInterface> = /* @__PURE__ */ lazy(() => Schema.Struct({
   displayName: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "MarketplaceInterface" }))
 
@@ -7438,7 +7438,7 @@ export type MarketplaceLoadErrorInfo = {
   readonly message: string
 }
 /** `MarketplaceLoadErrorInfo` of the protocol. */
-export const MarketplaceLoadErrorInfo: Schema.Codec<MarketplaceLoadErrorInfo> = lazy(() => Schema.Struct({
+export const MarketplaceLoadErrorInfo: Schema.Codec<MarketplaceLoadErrorInfo> = /* @__PURE__ */ lazy(() => Schema.Struct({
   marketplacePath: AbsolutePathBuf,
   message: Schema.String
 }).annotate({ "identifier": "MarketplaceLoadErrorInfo" }))
@@ -7448,7 +7448,7 @@ export type MarketplaceRemoveParams = {
   readonly marketplaceName: string
 }
 /** Params of `marketplace/remove`. */
-export const MarketplaceRemoveParams: Schema.Codec<MarketplaceRemoveParams> = lazy(() => Schema.Struct({
+export const MarketplaceRemoveParams: Schema.Codec<MarketplaceRemoveParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   marketplaceName: Schema.String
 }).annotate({ "identifier": "MarketplaceRemoveParams" }))
 
@@ -7458,7 +7458,7 @@ export type MarketplaceRemoveResponse = {
   readonly marketplaceName: string
 }
 /** Result of `marketplace/remove`. */
-export const MarketplaceRemoveResponse: Schema.Codec<MarketplaceRemoveResponse> = lazy(() => Schema.Struct({
+export const MarketplaceRemoveResponse: Schema.Codec<MarketplaceRemoveResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   installedRoot: Schema.optionalKey(Schema.Union([AbsolutePathBuf, Schema.Null])),
   marketplaceName: Schema.String
 }).annotate({ "identifier": "MarketplaceRemoveResponse" }))
@@ -7469,7 +7469,7 @@ export type MarketplaceUpgradeErrorInfo = {
   readonly message: string
 }
 /** `MarketplaceUpgradeErrorInfo` of the protocol. */
-export const MarketplaceUpgradeErrorInfo: Schema.Codec<MarketplaceUpgradeErrorInfo> = lazy(() => Schema.Struct({
+export const MarketplaceUpgradeErrorInfo: Schema.Codec<MarketplaceUpgradeErrorInfo> = /* @__PURE__ */ lazy(() => Schema.Struct({
   marketplaceName: Schema.String,
   message: Schema.String
 }).annotate({ "identifier": "MarketplaceUpgradeErrorInfo" }))
@@ -7479,7 +7479,7 @@ export type MarketplaceUpgradeParams = {
   readonly marketplaceName?: undefined | string | null
 }
 /** Params of `marketplace/upgrade`. */
-export const MarketplaceUpgradeParams: Schema.Codec<MarketplaceUpgradeParams> = lazy(() => Schema.Struct({
+export const MarketplaceUpgradeParams: Schema.Codec<MarketplaceUpgradeParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   marketplaceName: Schema.optional(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "MarketplaceUpgradeParams" }))
 
@@ -7490,7 +7490,7 @@ export type MarketplaceUpgradeResponse = {
   readonly upgradedRoots: ReadonlyArray<AbsolutePathBuf>
 }
 /** Result of `marketplace/upgrade`. */
-export const MarketplaceUpgradeResponse: Schema.Codec<MarketplaceUpgradeResponse> = lazy(() => Schema.Struct({
+export const MarketplaceUpgradeResponse: Schema.Codec<MarketplaceUpgradeResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   errors: Schema.Array(MarketplaceUpgradeErrorInfo),
   selectedMarketplaces: Schema.Array(Schema.String),
   upgradedRoots: Schema.Array(AbsolutePathBuf)
@@ -7499,7 +7499,7 @@ export const MarketplaceUpgradeResponse: Schema.Codec<MarketplaceUpgradeResponse
 /** `McpAppDisplayMode` of the protocol. */
 export type McpAppDisplayMode = "inline" | "fullscreen" | UnknownMember
 /** `McpAppDisplayMode` of the protocol. */
-export const McpAppDisplayMode: Schema.Codec<McpAppDisplayMode> = lazy(() => Schema.Union([Schema.Literals(["inline", "fullscreen"]), UnknownMember]).annotate({ "identifier": "McpAppDisplayMode" }))
+export const McpAppDisplayMode: Schema.Codec<McpAppDisplayMode> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["inline", "fullscreen"]), UnknownMember]).annotate({ "identifier": "McpAppDisplayMode" }))
 
 /** UI resource and display preference for model invocations, captured from the tool descriptor. */
 export type McpAppUi = {
@@ -7507,7 +7507,7 @@ export type McpAppUi = {
   readonly resourceUri: string
 }
 /** UI resource and display preference for model invocations, captured from the tool descriptor. */
-export const McpAppUi: Schema.Codec<McpAppUi> = lazy(() => Schema.Struct({
+export const McpAppUi: Schema.Codec<McpAppUi> = /* @__PURE__ */ lazy(() => Schema.Struct({
   preferredModelDisplayMode: McpAppDisplayMode,
   resourceUri: Schema.String
 }).annotate({ "identifier": "McpAppUi" }))
@@ -7515,12 +7515,12 @@ export const McpAppUi: Schema.Codec<McpAppUi> = lazy(() => Schema.Struct({
 /** `McpAuthStatus` of the protocol. */
 export type McpAuthStatus = "unknown" | "unsupported" | "notLoggedIn" | "bearerToken" | "oAuth" | UnknownMember
 /** `McpAuthStatus` of the protocol. */
-export const McpAuthStatus: Schema.Codec<McpAuthStatus> = lazy(() => Schema.Union([Schema.Literals(["unknown", "unsupported", "notLoggedIn", "bearerToken", "oAuth"]), UnknownMember]).annotate({ "identifier": "McpAuthStatus" }))
+export const McpAuthStatus: Schema.Codec<McpAuthStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["unknown", "unsupported", "notLoggedIn", "bearerToken", "oAuth"]), UnknownMember]).annotate({ "identifier": "McpAuthStatus" }))
 
 /** `McpElicitationArrayType` of the protocol. */
 export type McpElicitationArrayType = "array"
 /** `McpElicitationArrayType` of the protocol. */
-export const McpElicitationArrayType: Schema.Codec<McpElicitationArrayType> = lazy(() => Schema.Literal("array"))
+export const McpElicitationArrayType: Schema.Codec<McpElicitationArrayType> = /* @__PURE__ */ lazy(() => Schema.Literal("array"))
 
 /** `McpElicitationBooleanSchema` of the protocol. */
 export type McpElicitationBooleanSchema = {
@@ -7530,7 +7530,7 @@ export type McpElicitationBooleanSchema = {
   readonly type: McpElicitationBooleanType
 }
 /** `McpElicitationBooleanSchema` of the protocol. */
-export const McpElicitationBooleanSchema: Schema.Codec<McpElicitationBooleanSchema> = lazy(() => Schema.Struct({
+export const McpElicitationBooleanSchema: Schema.Codec<McpElicitationBooleanSchema> = /* @__PURE__ */ lazy(() => Schema.Struct({
   default: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null])),
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   title: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -7540,7 +7540,7 @@ export const McpElicitationBooleanSchema: Schema.Codec<McpElicitationBooleanSche
 /** `McpElicitationBooleanType` of the protocol. */
 export type McpElicitationBooleanType = "boolean"
 /** `McpElicitationBooleanType` of the protocol. */
-export const McpElicitationBooleanType: Schema.Codec<McpElicitationBooleanType> = lazy(() => Schema.Literal("boolean"))
+export const McpElicitationBooleanType: Schema.Codec<McpElicitationBooleanType> = /* @__PURE__ */ lazy(() => Schema.Literal("boolean"))
 
 /** `McpElicitationConstOption` of the protocol. */
 export type McpElicitationConstOption = {
@@ -7548,7 +7548,7 @@ export type McpElicitationConstOption = {
   readonly title: string
 }
 /** `McpElicitationConstOption` of the protocol. */
-export const McpElicitationConstOption: Schema.Codec<McpElicitationConstOption> = lazy(() => Schema.Struct({
+export const McpElicitationConstOption: Schema.Codec<McpElicitationConstOption> = /* @__PURE__ */ lazy(() => Schema.Struct({
   const: Schema.String,
   title: Schema.String
 }).annotate({ "identifier": "McpElicitationConstOption" }))
@@ -7556,7 +7556,7 @@ export const McpElicitationConstOption: Schema.Codec<McpElicitationConstOption> 
 /** `McpElicitationEnumSchema` of the protocol. */
 export type McpElicitationEnumSchema = McpElicitationSingleSelectEnumSchema | McpElicitationMultiSelectEnumSchema | McpElicitationLegacyTitledEnumSchema
 /** `McpElicitationEnumSchema` of the protocol. */
-export const McpElicitationEnumSchema: Schema.Codec<McpElicitationEnumSchema> = lazy(() => Schema.Union([McpElicitationSingleSelectEnumSchema, McpElicitationMultiSelectEnumSchema, McpElicitationLegacyTitledEnumSchema]).annotate({ "identifier": "McpElicitationEnumSchema" }))
+export const McpElicitationEnumSchema: Schema.Codec<McpElicitationEnumSchema> = /* @__PURE__ */ lazy(() => Schema.Union([McpElicitationSingleSelectEnumSchema, McpElicitationMultiSelectEnumSchema, McpElicitationLegacyTitledEnumSchema]).annotate({ "identifier": "McpElicitationEnumSchema" }))
 
 /** `McpElicitationLegacyTitledEnumSchema` of the protocol. */
 export type McpElicitationLegacyTitledEnumSchema = {
@@ -7572,7 +7572,7 @@ export type McpElicitationLegacyTitledEnumSchema = {
   readonly oneOf?: never
 }
 /** `McpElicitationLegacyTitledEnumSchema` of the protocol. */
-export const McpElicitationLegacyTitledEnumSchema: Schema.Codec<McpElicitationLegacyTitledEnumSchema> = lazy(() => Schema.Struct({
+export const McpElicitationLegacyTitledEnumSchema: Schema.Codec<McpElicitationLegacyTitledEnumSchema> = /* @__PURE__ */ lazy(() => Schema.Struct({
   default: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   enum: Schema.Array(Schema.String),
@@ -7588,7 +7588,7 @@ export const McpElicitationLegacyTitledEnumSchema: Schema.Codec<McpElicitationLe
 /** `McpElicitationMultiSelectEnumSchema` of the protocol. */
 export type McpElicitationMultiSelectEnumSchema = McpElicitationUntitledMultiSelectEnumSchema | McpElicitationTitledMultiSelectEnumSchema
 /** `McpElicitationMultiSelectEnumSchema` of the protocol. */
-export const McpElicitationMultiSelectEnumSchema: Schema.Codec<McpElicitationMultiSelectEnumSchema> = lazy(() => Schema.Union([McpElicitationUntitledMultiSelectEnumSchema, McpElicitationTitledMultiSelectEnumSchema]).annotate({ "identifier": "McpElicitationMultiSelectEnumSchema" }))
+export const McpElicitationMultiSelectEnumSchema: Schema.Codec<McpElicitationMultiSelectEnumSchema> = /* @__PURE__ */ lazy(() => Schema.Union([McpElicitationUntitledMultiSelectEnumSchema, McpElicitationTitledMultiSelectEnumSchema]).annotate({ "identifier": "McpElicitationMultiSelectEnumSchema" }))
 
 /** `McpElicitationNumberSchema` of the protocol. */
 export type McpElicitationNumberSchema = {
@@ -7600,7 +7600,7 @@ export type McpElicitationNumberSchema = {
   readonly type: McpElicitationNumberType
 }
 /** `McpElicitationNumberSchema` of the protocol. */
-export const McpElicitationNumberSchema: Schema.Codec<McpElicitationNumberSchema> = lazy(() => Schema.Struct({
+export const McpElicitationNumberSchema: Schema.Codec<McpElicitationNumberSchema> = /* @__PURE__ */ lazy(() => Schema.Struct({
   default: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   maximum: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
@@ -7612,17 +7612,17 @@ export const McpElicitationNumberSchema: Schema.Codec<McpElicitationNumberSchema
 /** `McpElicitationNumberType` of the protocol. */
 export type McpElicitationNumberType = "number" | "integer"
 /** `McpElicitationNumberType` of the protocol. */
-export const McpElicitationNumberType: Schema.Codec<McpElicitationNumberType> = lazy(() => Schema.Literals(["number", "integer"]))
+export const McpElicitationNumberType: Schema.Codec<McpElicitationNumberType> = /* @__PURE__ */ lazy(() => Schema.Literals(["number", "integer"]))
 
 /** `McpElicitationObjectType` of the protocol. */
 export type McpElicitationObjectType = "object" | UnknownMember
 /** `McpElicitationObjectType` of the protocol. */
-export const McpElicitationObjectType: Schema.Codec<McpElicitationObjectType> = lazy(() => Schema.Union([Schema.Literal("object"), UnknownMember]).annotate({ "identifier": "McpElicitationObjectType" }))
+export const McpElicitationObjectType: Schema.Codec<McpElicitationObjectType> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literal("object"), UnknownMember]).annotate({ "identifier": "McpElicitationObjectType" }))
 
 /** `McpElicitationPrimitiveSchema` of the protocol. */
 export type McpElicitationPrimitiveSchema = McpElicitationEnumSchema | McpElicitationStringSchema | McpElicitationNumberSchema | McpElicitationBooleanSchema | UnknownMcpElicitationPrimitiveSchema
 /** `McpElicitationPrimitiveSchema` of the protocol. */
-export const McpElicitationPrimitiveSchema: Schema.Codec<McpElicitationPrimitiveSchema> = lazy(() => Schema.Union([Schema.Union([McpElicitationEnumSchema, McpElicitationStringSchema, McpElicitationNumberSchema, McpElicitationBooleanSchema]), UnknownMcpElicitationPrimitiveSchema]).annotate({ "identifier": "McpElicitationPrimitiveSchema" }))
+export const McpElicitationPrimitiveSchema: Schema.Codec<McpElicitationPrimitiveSchema> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([McpElicitationEnumSchema, McpElicitationStringSchema, McpElicitationNumberSchema, McpElicitationBooleanSchema]), UnknownMcpElicitationPrimitiveSchema]).annotate({ "identifier": "McpElicitationPrimitiveSchema" }))
 
 /**
  * Typed form schema for MCP `elicitation/create` requests.
@@ -7640,7 +7640,7 @@ export type McpElicitationSchema = {
  *
  * This matches the `requestedSchema` shape from the MCP 2025-11-25 `ElicitRequestFormParams` schema.
  */
-export const McpElicitationSchema: Schema.Codec<McpElicitationSchema> = lazy(() => Schema.Struct({
+export const McpElicitationSchema: Schema.Codec<McpElicitationSchema> = /* @__PURE__ */ lazy(() => Schema.Struct({
   $schema: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   properties: Schema.Record(Schema.String, McpElicitationPrimitiveSchema),
   required: Schema.optionalKey(Schema.Union([Schema.Array(Schema.String), Schema.Null])),
@@ -7650,12 +7650,12 @@ export const McpElicitationSchema: Schema.Codec<McpElicitationSchema> = lazy(() 
 /** `McpElicitationSingleSelectEnumSchema` of the protocol. */
 export type McpElicitationSingleSelectEnumSchema = McpElicitationUntitledSingleSelectEnumSchema | McpElicitationTitledSingleSelectEnumSchema
 /** `McpElicitationSingleSelectEnumSchema` of the protocol. */
-export const McpElicitationSingleSelectEnumSchema: Schema.Codec<McpElicitationSingleSelectEnumSchema> = lazy(() => Schema.Union([McpElicitationUntitledSingleSelectEnumSchema, McpElicitationTitledSingleSelectEnumSchema]).annotate({ "identifier": "McpElicitationSingleSelectEnumSchema" }))
+export const McpElicitationSingleSelectEnumSchema: Schema.Codec<McpElicitationSingleSelectEnumSchema> = /* @__PURE__ */ lazy(() => Schema.Union([McpElicitationUntitledSingleSelectEnumSchema, McpElicitationTitledSingleSelectEnumSchema]).annotate({ "identifier": "McpElicitationSingleSelectEnumSchema" }))
 
 /** `McpElicitationStringFormat` of the protocol. */
 export type McpElicitationStringFormat = "email" | "uri" | "date" | "date-time" | UnknownMember
 /** `McpElicitationStringFormat` of the protocol. */
-export const McpElicitationStringFormat: Schema.Codec<McpElicitationStringFormat> = lazy(() => Schema.Union([Schema.Literals(["email", "uri", "date", "date-time"]), UnknownMember]).annotate({ "identifier": "McpElicitationStringFormat" }))
+export const McpElicitationStringFormat: Schema.Codec<McpElicitationStringFormat> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["email", "uri", "date", "date-time"]), UnknownMember]).annotate({ "identifier": "McpElicitationStringFormat" }))
 
 /** `McpElicitationStringSchema` of the protocol. */
 export type McpElicitationStringSchema = {
@@ -7671,7 +7671,7 @@ export type McpElicitationStringSchema = {
   readonly oneOf?: never
 }
 /** `McpElicitationStringSchema` of the protocol. */
-export const McpElicitationStringSchema: Schema.Codec<McpElicitationStringSchema> = lazy(() => Schema.Struct({
+export const McpElicitationStringSchema: Schema.Codec<McpElicitationStringSchema> = /* @__PURE__ */ lazy(() => Schema.Struct({
   default: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   format: Schema.optionalKey(Schema.Union([McpElicitationStringFormat, Schema.Null])),
@@ -7687,14 +7687,14 @@ export const McpElicitationStringSchema: Schema.Codec<McpElicitationStringSchema
 /** `McpElicitationStringType` of the protocol. */
 export type McpElicitationStringType = "string"
 /** `McpElicitationStringType` of the protocol. */
-export const McpElicitationStringType: Schema.Codec<McpElicitationStringType> = lazy(() => Schema.Literal("string"))
+export const McpElicitationStringType: Schema.Codec<McpElicitationStringType> = /* @__PURE__ */ lazy(() => Schema.Literal("string"))
 
 /** `McpElicitationTitledEnumItems` of the protocol. */
 export type McpElicitationTitledEnumItems = {
   readonly anyOf: ReadonlyArray<McpElicitationConstOption>
 }
 /** `McpElicitationTitledEnumItems` of the protocol. */
-export const McpElicitationTitledEnumItems: Schema.Codec<McpElicitationTitledEnumItems> = lazy(() => Schema.Struct({
+export const McpElicitationTitledEnumItems: Schema.Codec<McpElicitationTitledEnumItems> = /* @__PURE__ */ lazy(() => Schema.Struct({
   anyOf: Schema.Array(McpElicitationConstOption)
 }).annotate({ "identifier": "McpElicitationTitledEnumItems" }))
 
@@ -7709,7 +7709,7 @@ export type McpElicitationTitledMultiSelectEnumSchema = {
   readonly type: McpElicitationArrayType
 }
 /** `McpElicitationTitledMultiSelectEnumSchema` of the protocol. */
-export const McpElicitationTitledMultiSelectEnumSchema: Schema.Codec<McpElicitationTitledMultiSelectEnumSchema> = lazy(() => Schema.Struct({
+export const McpElicitationTitledMultiSelectEnumSchema: Schema.Codec<McpElicitationTitledMultiSelectEnumSchema> = /* @__PURE__ */ lazy(() => Schema.Struct({
   default: Schema.optionalKey(Schema.Union([Schema.Array(Schema.String), Schema.Null])),
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   items: McpElicitationTitledEnumItems,
@@ -7733,7 +7733,7 @@ export type McpElicitationTitledSingleSelectEnumSchema = {
   readonly minLength?: never
 }
 /** `McpElicitationTitledSingleSelectEnumSchema` of the protocol. */
-export const McpElicitationTitledSingleSelectEnumSchema: Schema.Codec<McpElicitationTitledSingleSelectEnumSchema> = lazy(() => Schema.Struct({
+export const McpElicitationTitledSingleSelectEnumSchema: Schema.Codec<McpElicitationTitledSingleSelectEnumSchema> = /* @__PURE__ */ lazy(() => Schema.Struct({
   default: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   oneOf: Schema.Array(McpElicitationConstOption),
@@ -7752,7 +7752,7 @@ export type McpElicitationUntitledEnumItems = {
   readonly type: McpElicitationStringType
 }
 /** `McpElicitationUntitledEnumItems` of the protocol. */
-export const McpElicitationUntitledEnumItems: Schema.Codec<McpElicitationUntitledEnumItems> = lazy(() => Schema.Struct({
+export const McpElicitationUntitledEnumItems: Schema.Codec<McpElicitationUntitledEnumItems> = /* @__PURE__ */ lazy(() => Schema.Struct({
   enum: Schema.Array(Schema.String),
   type: McpElicitationStringType
 }).annotate({ "identifier": "McpElicitationUntitledEnumItems" }))
@@ -7768,7 +7768,7 @@ export type McpElicitationUntitledMultiSelectEnumSchema = {
   readonly type: McpElicitationArrayType
 }
 /** `McpElicitationUntitledMultiSelectEnumSchema` of the protocol. */
-export const McpElicitationUntitledMultiSelectEnumSchema: Schema.Codec<McpElicitationUntitledMultiSelectEnumSchema> = lazy(() => Schema.Struct({
+export const McpElicitationUntitledMultiSelectEnumSchema: Schema.Codec<McpElicitationUntitledMultiSelectEnumSchema> = /* @__PURE__ */ lazy(() => Schema.Struct({
   default: Schema.optionalKey(Schema.Union([Schema.Array(Schema.String), Schema.Null])),
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   items: McpElicitationUntitledEnumItems,
@@ -7792,7 +7792,7 @@ export type McpElicitationUntitledSingleSelectEnumSchema = {
   readonly oneOf?: never
 }
 /** `McpElicitationUntitledSingleSelectEnumSchema` of the protocol. */
-export const McpElicitationUntitledSingleSelectEnumSchema: Schema.Codec<McpElicitationUntitledSingleSelectEnumSchema> = lazy(() => Schema.Struct({
+export const McpElicitationUntitledSingleSelectEnumSchema: Schema.Codec<McpElicitationUntitledSingleSelectEnumSchema> = /* @__PURE__ */ lazy(() => Schema.Struct({
   default: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   enum: Schema.Array(Schema.String),
@@ -7819,7 +7819,7 @@ export type McpResourceReadParams = {
   readonly uri: string
 }
 /** Params of `mcpServer/resource/read`. */
-export const McpResourceReadParams: Schema.Codec<McpResourceReadParams> = lazy(() => Schema.Struct({
+export const McpResourceReadParams: Schema.Codec<McpResourceReadParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   _meta: Schema.optional(Schema.Union([Schema.Record(Schema.String, json), Schema.Null])),
   connectorId: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   originCallId: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
@@ -7836,7 +7836,7 @@ export type McpResourceReadResponse = {
   readonly originCallId?: string | null
 }
 /** Result of `mcpServer/resource/read`. */
-export const McpResourceReadResponse: Schema.Codec<McpResourceReadResponse> = lazy(() => Schema.Struct({
+export const McpResourceReadResponse: Schema.Codec<McpResourceReadResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   contents: Schema.Array(ResourceContent),
   originCallId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "McpResourceReadResponse" }))
@@ -7848,7 +7848,7 @@ export type McpResourceReadTarget = {
   readonly linkId: string | null
 }
 /** `McpResourceReadTarget` of the protocol. */
-export const McpResourceReadTarget: Schema.Codec<McpResourceReadTarget> = lazy(() => Schema.Struct({
+export const McpResourceReadTarget: Schema.Codec<McpResourceReadTarget> = /* @__PURE__ */ lazy(() => Schema.Struct({
   connectorId: Schema.String,
   linkId: Schema.Union([Schema.String, Schema.Null])
 }).annotate({ "identifier": "McpResourceReadTarget" }))
@@ -7856,12 +7856,12 @@ export const McpResourceReadTarget: Schema.Codec<McpResourceReadTarget> = lazy((
 /** `McpServerConnectionStatus` of the protocol. */
 export type McpServerConnectionStatus = "notStarted" | "starting" | "connected" | "authenticationRequired" | "failed" | "cancelled" | "disabled" | UnknownMember
 /** `McpServerConnectionStatus` of the protocol. */
-export const McpServerConnectionStatus: Schema.Codec<McpServerConnectionStatus> = lazy(() => Schema.Union([Schema.Literals(["notStarted", "starting", "connected", "authenticationRequired", "failed", "cancelled", "disabled"]), UnknownMember]).annotate({ "identifier": "McpServerConnectionStatus" }))
+export const McpServerConnectionStatus: Schema.Codec<McpServerConnectionStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["notStarted", "starting", "connected", "authenticationRequired", "failed", "cancelled", "disabled"]), UnknownMember]).annotate({ "identifier": "McpServerConnectionStatus" }))
 
 /** `McpServerElicitationAction` of the protocol. */
 export type McpServerElicitationAction = "accept" | "decline" | "cancel"
 /** `McpServerElicitationAction` of the protocol. */
-export const McpServerElicitationAction: Schema.Codec<McpServerElicitationAction> = lazy(() => Schema.Literals(["accept", "decline", "cancel"]))
+export const McpServerElicitationAction: Schema.Codec<McpServerElicitationAction> = /* @__PURE__ */ lazy(() => Schema.Literals(["accept", "decline", "cancel"]))
 
 /** Params of `mcpServer/elicitation/request`. */
 export type McpServerElicitationRequestParams = {
@@ -7934,7 +7934,7 @@ export type McpServerElicitationRequestParams = {
   readonly url: string
 } | UnknownMcpServerElicitationRequestParams
 /** Params of `mcpServer/elicitation/request`. */
-export const McpServerElicitationRequestParams: Schema.Codec<McpServerElicitationRequestParams> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const McpServerElicitationRequestParams: Schema.Codec<McpServerElicitationRequestParams> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   serverName: Schema.String,
   threadId: Schema.String,
   turnId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -7991,7 +7991,7 @@ export type McpServerElicitationRequestResponse = {
   readonly content?: undefined | Schema.Json
 }
 /** Result of `mcpServer/elicitation/request`. */
-export const McpServerElicitationRequestResponse: Schema.Codec<McpServerElicitationRequestResponse> = lazy(() => Schema.Struct({
+export const McpServerElicitationRequestResponse: Schema.Codec<McpServerElicitationRequestResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   _meta: Schema.optional(json),
   action: McpServerElicitationAction,
   content: Schema.optional(json)
@@ -8003,7 +8003,7 @@ export type McpServerEventNotification = {
   readonly params: Schema.Json
 }
 /** `McpServerEventNotification` of the protocol. */
-export const McpServerEventNotification: Schema.Codec<McpServerEventNotification> = lazy(() => Schema.Struct({
+export const McpServerEventNotification: Schema.Codec<McpServerEventNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   method: Schema.String,
   params: json
 }).annotate({ "identifier": "McpServerEventNotification" }))
@@ -8014,7 +8014,7 @@ export type McpServerEventStreamNotification = {
   readonly subscriptionId: string
 }
 /** Params of the notification `mcpServer/event/stream/notification`. */
-export const McpServerEventStreamNotification: Schema.Codec<McpServerEventStreamNotification> = lazy(() => Schema.Struct({
+export const McpServerEventStreamNotification: Schema.Codec<McpServerEventStreamNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   notification: McpServerEventNotification,
   subscriptionId: Schema.String
 }).annotate({ "identifier": "McpServerEventStreamNotification" }))
@@ -8029,7 +8029,7 @@ export type McpServerEventStreamStartParams = {
   readonly threadId: string
 }
 /** Params of `mcpServer/event/stream/start`. */
-export const McpServerEventStreamStartParams: Schema.Codec<McpServerEventStreamStartParams> = lazy(() => Schema.Struct({
+export const McpServerEventStreamStartParams: Schema.Codec<McpServerEventStreamStartParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   _meta: Schema.optional(json),
   arguments: json,
   name: Schema.String,
@@ -8041,21 +8041,21 @@ export const McpServerEventStreamStartParams: Schema.Codec<McpServerEventStreamS
 /** Result of `mcpServer/event/stream/start`. */
 export type McpServerEventStreamStartResponse = { readonly [x: string]: Schema.Json }
 /** Result of `mcpServer/event/stream/start`. */
-export const McpServerEventStreamStartResponse: Schema.Codec<McpServerEventStreamStartResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "McpServerEventStreamStartResponse" }))
+export const McpServerEventStreamStartResponse: Schema.Codec<McpServerEventStreamStartResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "McpServerEventStreamStartResponse" }))
 
 /** Params of `mcpServer/event/stream/stop`. */
 export type McpServerEventStreamStopParams = {
   readonly subscriptionId: string
 }
 /** Params of `mcpServer/event/stream/stop`. */
-export const McpServerEventStreamStopParams: Schema.Codec<McpServerEventStreamStopParams> = lazy(() => Schema.Struct({
+export const McpServerEventStreamStopParams: Schema.Codec<McpServerEventStreamStopParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   subscriptionId: Schema.String
 }).annotate({ "identifier": "McpServerEventStreamStopParams" }))
 
 /** Result of `mcpServer/event/stream/stop`. */
 export type McpServerEventStreamStopResponse = { readonly [x: string]: Schema.Json }
 /** Result of `mcpServer/event/stream/stop`. */
-export const McpServerEventStreamStopResponse: Schema.Codec<McpServerEventStreamStopResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "McpServerEventStreamStopResponse" }))
+export const McpServerEventStreamStopResponse: Schema.Codec<McpServerEventStreamStopResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "McpServerEventStreamStopResponse" }))
 
 /** Presentation metadata advertised by an initialized MCP server. */
 export type McpServerInfo = {
@@ -8067,7 +8067,7 @@ export type McpServerInfo = {
   readonly websiteUrl?: string | null
 }
 /** Presentation metadata advertised by an initialized MCP server. */
-export const McpServerInfo: Schema.Codec<McpServerInfo> = lazy(() => Schema.Struct({
+export const McpServerInfo: Schema.Codec<McpServerInfo> = /* @__PURE__ */ lazy(() => Schema.Struct({
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   icons: Schema.optionalKey(Schema.Union([Schema.Array(json), Schema.Null])),
   name: Schema.String,
@@ -8081,14 +8081,14 @@ export type McpServerMigration = {
   readonly name: string
 }
 /** `McpServerMigration` of the protocol. */
-export const McpServerMigration: Schema.Codec<McpServerMigration> = lazy(() => Schema.Struct({
+export const McpServerMigration: Schema.Codec<McpServerMigration> = /* @__PURE__ */ lazy(() => Schema.Struct({
   name: Schema.String
 }).annotate({ "identifier": "McpServerMigration" }))
 
 /** `McpServerOauthClientRegistration` of the protocol. */
 export type McpServerOauthClientRegistration = "auto" | "cimd" | "dcr"
 /** `McpServerOauthClientRegistration` of the protocol. */
-export const McpServerOauthClientRegistration: Schema.Codec<McpServerOauthClientRegistration> = lazy(() => Schema.Literals(["auto", "cimd", "dcr"]))
+export const McpServerOauthClientRegistration: Schema.Codec<McpServerOauthClientRegistration> = /* @__PURE__ */ lazy(() => Schema.Literals(["auto", "cimd", "dcr"]))
 
 /** Params of the notification `mcpServer/oauthLogin/completed`. */
 export type McpServerOauthLoginCompletedNotification = {
@@ -8100,7 +8100,7 @@ export type McpServerOauthLoginCompletedNotification = {
   readonly threadId?: string | null
 }
 /** Params of the notification `mcpServer/oauthLogin/completed`. */
-export const McpServerOauthLoginCompletedNotification: Schema.Codec<McpServerOauthLoginCompletedNotification> = lazy(() => Schema.Struct({
+export const McpServerOauthLoginCompletedNotification: Schema.Codec<McpServerOauthLoginCompletedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   error: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   loginId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   name: Schema.String,
@@ -8118,7 +8118,7 @@ export type McpServerOauthLoginParams = {
   readonly timeoutSecs?: undefined | number | null
 }
 /** Params of `mcpServer/oauth/login`. */
-export const McpServerOauthLoginParams: Schema.Codec<McpServerOauthLoginParams> = lazy(() => Schema.Struct({
+export const McpServerOauthLoginParams: Schema.Codec<McpServerOauthLoginParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   clientRegistration: Schema.optional(Schema.Union([McpServerOauthClientRegistration, Schema.Null])),
   name: Schema.String,
   scopes: Schema.optional(Schema.Union([Schema.Array(Schema.String), Schema.Null])),
@@ -8133,7 +8133,7 @@ export type McpServerOauthLoginResponse = {
   readonly loginId?: string | null
 }
 /** Result of `mcpServer/oauth/login`. */
-export const McpServerOauthLoginResponse: Schema.Codec<McpServerOauthLoginResponse> = lazy(() => Schema.Struct({
+export const McpServerOauthLoginResponse: Schema.Codec<McpServerOauthLoginResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   authorizationUrl: Schema.String,
   loginId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "McpServerOauthLoginResponse" }))
@@ -8141,17 +8141,17 @@ export const McpServerOauthLoginResponse: Schema.Codec<McpServerOauthLoginRespon
 /** Result of `config/mcpServer/reload`. */
 export type McpServerRefreshResponse = { readonly [x: string]: Schema.Json }
 /** Result of `config/mcpServer/reload`. */
-export const McpServerRefreshResponse: Schema.Codec<McpServerRefreshResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "McpServerRefreshResponse" }))
+export const McpServerRefreshResponse: Schema.Codec<McpServerRefreshResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "McpServerRefreshResponse" }))
 
 /** `McpServerStartupFailureReason` of the protocol. */
 export type McpServerStartupFailureReason = "reauthenticationRequired" | UnknownMember
 /** `McpServerStartupFailureReason` of the protocol. */
-export const McpServerStartupFailureReason: Schema.Codec<McpServerStartupFailureReason> = lazy(() => Schema.Union([Schema.Literal("reauthenticationRequired"), UnknownMember]).annotate({ "identifier": "McpServerStartupFailureReason" }))
+export const McpServerStartupFailureReason: Schema.Codec<McpServerStartupFailureReason> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literal("reauthenticationRequired"), UnknownMember]).annotate({ "identifier": "McpServerStartupFailureReason" }))
 
 /** `McpServerStartupState` of the protocol. */
 export type McpServerStartupState = "starting" | "ready" | "failed" | "cancelled" | UnknownMember
 /** `McpServerStartupState` of the protocol. */
-export const McpServerStartupState: Schema.Codec<McpServerStartupState> = lazy(() => Schema.Union([Schema.Literals(["starting", "ready", "failed", "cancelled"]), UnknownMember]).annotate({ "identifier": "McpServerStartupState" }))
+export const McpServerStartupState: Schema.Codec<McpServerStartupState> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["starting", "ready", "failed", "cancelled"]), UnknownMember]).annotate({ "identifier": "McpServerStartupState" }))
 
 /** `McpServerStatus` of the protocol. */
 export type McpServerStatus = {
@@ -8174,7 +8174,7 @@ export type McpServerStatus = {
   readonly toolsError?: string | null
 }
 /** `McpServerStatus` of the protocol. */
-export const McpServerStatus: Schema.Codec<McpServerStatus> = lazy(() => Schema.Struct({
+export const McpServerStatus: Schema.Codec<McpServerStatus> = /* @__PURE__ */ lazy(() => Schema.Struct({
   authStatus: McpAuthStatus,
   httpOrigin: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   name: Schema.String,
@@ -8192,7 +8192,7 @@ export const McpServerStatus: Schema.Codec<McpServerStatus> = lazy(() => Schema.
 /** `McpServerStatusDetail` of the protocol. */
 export type McpServerStatusDetail = "full" | "toolsAndAuthOnly"
 /** `McpServerStatusDetail` of the protocol. */
-export const McpServerStatusDetail: Schema.Codec<McpServerStatusDetail> = lazy(() => Schema.Literals(["full", "toolsAndAuthOnly"]))
+export const McpServerStatusDetail: Schema.Codec<McpServerStatusDetail> = /* @__PURE__ */ lazy(() => Schema.Literals(["full", "toolsAndAuthOnly"]))
 
 /** Params of the notification `mcpServer/startupStatus/updated`. */
 export type McpServerStatusUpdatedNotification = {
@@ -8203,7 +8203,7 @@ export type McpServerStatusUpdatedNotification = {
   readonly threadId?: string | null
 }
 /** Params of the notification `mcpServer/startupStatus/updated`. */
-export const McpServerStatusUpdatedNotification: Schema.Codec<McpServerStatusUpdatedNotification> = lazy(() => Schema.Struct({
+export const McpServerStatusUpdatedNotification: Schema.Codec<McpServerStatusUpdatedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   error: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   failureReason: Schema.optionalKey(Schema.Union([McpServerStartupFailureReason, Schema.Null])),
   name: Schema.String,
@@ -8220,7 +8220,7 @@ export type McpServerToolCallParams = {
   readonly tool: string
 }
 /** Params of `mcpServer/tool/call`. */
-export const McpServerToolCallParams: Schema.Codec<McpServerToolCallParams> = lazy(() => Schema.Struct({
+export const McpServerToolCallParams: Schema.Codec<McpServerToolCallParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   _meta: Schema.optional(json),
   arguments: Schema.optional(json),
   server: Schema.String,
@@ -8236,7 +8236,7 @@ export type McpServerToolCallResponse = {
   readonly structuredContent?: Schema.Json
 }
 /** Result of `mcpServer/tool/call`. */
-export const McpServerToolCallResponse: Schema.Codec<McpServerToolCallResponse> = lazy(() => Schema.Struct({
+export const McpServerToolCallResponse: Schema.Codec<McpServerToolCallResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   _meta: Schema.optionalKey(json),
   content: Schema.Array(json),
   isError: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null])),
@@ -8252,7 +8252,7 @@ export type McpToolCallAppContext = {
   readonly resourceUri?: string | null
 }
 /** `McpToolCallAppContext` of the protocol. */
-export const McpToolCallAppContext: Schema.Codec<McpToolCallAppContext> = lazy(() => Schema.Struct({
+export const McpToolCallAppContext: Schema.Codec<McpToolCallAppContext> = /* @__PURE__ */ lazy(() => Schema.Struct({
   actionName: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   appName: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   connectorId: Schema.String,
@@ -8265,7 +8265,7 @@ export type McpToolCallError = {
   readonly message: string
 }
 /** `McpToolCallError` of the protocol. */
-export const McpToolCallError: Schema.Codec<McpToolCallError> = lazy(() => Schema.Struct({
+export const McpToolCallError: Schema.Codec<McpToolCallError> = /* @__PURE__ */ lazy(() => Schema.Struct({
   message: Schema.String
 }).annotate({ "identifier": "McpToolCallError" }))
 
@@ -8277,7 +8277,7 @@ export type McpToolCallProgressNotification = {
   readonly turnId: string
 }
 /** Params of the notification `item/mcpToolCall/progress`. */
-export const McpToolCallProgressNotification: Schema.Codec<McpToolCallProgressNotification> = lazy(() => Schema.Struct({
+export const McpToolCallProgressNotification: Schema.Codec<McpToolCallProgressNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   itemId: Schema.String,
   message: Schema.String,
   threadId: Schema.String,
@@ -8291,7 +8291,7 @@ export type McpToolCallResult = {
   readonly structuredContent?: Schema.Json
 }
 /** `McpToolCallResult` of the protocol. */
-export const McpToolCallResult: Schema.Codec<McpToolCallResult> = lazy(() => Schema.Struct({
+export const McpToolCallResult: Schema.Codec<McpToolCallResult> = /* @__PURE__ */ lazy(() => Schema.Struct({
   _meta: Schema.optionalKey(json),
   content: Schema.Array(json),
   structuredContent: Schema.optionalKey(json)
@@ -8300,7 +8300,7 @@ export const McpToolCallResult: Schema.Codec<McpToolCallResult> = lazy(() => Sch
 /** `McpToolCallStatus` of the protocol. */
 export type McpToolCallStatus = "inProgress" | "completed" | "failed" | UnknownMember
 /** `McpToolCallStatus` of the protocol. */
-export const McpToolCallStatus: Schema.Codec<McpToolCallStatus> = lazy(() => Schema.Union([Schema.Literals(["inProgress", "completed", "failed"]), UnknownMember]).annotate({ "identifier": "McpToolCallStatus" }))
+export const McpToolCallStatus: Schema.Codec<McpToolCallStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["inProgress", "completed", "failed"]), UnknownMember]).annotate({ "identifier": "McpToolCallStatus" }))
 
 /** `MemoryCitation` of the protocol. */
 export type MemoryCitation = {
@@ -8308,7 +8308,7 @@ export type MemoryCitation = {
   readonly threadIds: ReadonlyArray<string>
 }
 /** `MemoryCitation` of the protocol. */
-export const MemoryCitation: Schema.Codec<MemoryCitation> = lazy(() => Schema.Struct({
+export const MemoryCitation: Schema.Codec<MemoryCitation> = /* @__PURE__ */ lazy(() => Schema.Struct({
   entries: Schema.Array(MemoryCitationEntry),
   threadIds: Schema.Array(Schema.String)
 }).annotate({ "identifier": "MemoryCitation" }))
@@ -8321,7 +8321,7 @@ export type MemoryCitationEntry = {
   readonly path: string
 }
 /** `MemoryCitationEntry` of the protocol. */
-export const MemoryCitationEntry: Schema.Codec<MemoryCitationEntry> = lazy(() => Schema.Struct({
+export const MemoryCitationEntry: Schema.Codec<MemoryCitationEntry> = /* @__PURE__ */ lazy(() => Schema.Struct({
   lineEnd: Schema.Finite,
   lineStart: Schema.Finite,
   note: Schema.String,
@@ -8331,7 +8331,7 @@ export const MemoryCitationEntry: Schema.Codec<MemoryCitationEntry> = lazy(() =>
 /** Result of `memory/reset`. */
 export type MemoryResetResponse = { readonly [x: string]: Schema.Json }
 /** Result of `memory/reset`. */
-export const MemoryResetResponse: Schema.Codec<MemoryResetResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "MemoryResetResponse" }))
+export const MemoryResetResponse: Schema.Codec<MemoryResetResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "MemoryResetResponse" }))
 
 /** Params of `memory/status`. */
 export type MemoryStatusParams = {
@@ -8339,7 +8339,7 @@ export type MemoryStatusParams = {
   readonly minConsolidatedThreads?: undefined | number | null
 }
 /** Params of `memory/status`. */
-export const MemoryStatusParams: Schema.Codec<MemoryStatusParams> = lazy(() => Schema.Struct({
+export const MemoryStatusParams: Schema.Codec<MemoryStatusParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   minConsolidatedThreads: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(4294967295)), Schema.Null]))
 }).annotate({ "identifier": "MemoryStatusParams" }))
 
@@ -8349,7 +8349,7 @@ export type MemoryStatusResponse = {
   readonly v2Ready: boolean
 }
 /** Result of `memory/status`. */
-export const MemoryStatusResponse: Schema.Codec<MemoryStatusResponse> = lazy(() => Schema.Struct({
+export const MemoryStatusResponse: Schema.Codec<MemoryStatusResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   v2ConsolidatedThreads: Schema.Finite,
   v2Ready: Schema.Boolean
 }).annotate({ "identifier": "MemoryStatusResponse" }))
@@ -8357,7 +8357,7 @@ export const MemoryStatusResponse: Schema.Codec<MemoryStatusResponse> = lazy(() 
 /** `MergeStrategy` of the protocol. */
 export type MergeStrategy = "replace" | "upsert"
 /** `MergeStrategy` of the protocol. */
-export const MergeStrategy: Schema.Codec<MergeStrategy> = lazy(() => Schema.Literals(["replace", "upsert"]))
+export const MergeStrategy: Schema.Codec<MergeStrategy> = /* @__PURE__ */ lazy(() => Schema.Literals(["replace", "upsert"]))
 
 /**
  * Classifies assistant text as commentary, a partial answer, or a terminal answer.
@@ -8382,7 +8382,7 @@ export type MessagePhase = "commentary" | "partial_answer" | "final_answer" | Un
  * - `partial_answer`: Stable answer text that may be followed by more assistant output or tools.
  * - `final_answer`: The assistant's declared terminal answer text for the current turn.
  */
-export const MessagePhase: Schema.Codec<MessagePhase> = lazy(() => Schema.Union([Schema.Literals(["commentary", "partial_answer", "final_answer"]), UnknownMember]).annotate({ "identifier": "MessagePhase" }))
+export const MessagePhase: Schema.Codec<MessagePhase> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["commentary", "partial_answer", "final_answer"]), UnknownMember]).annotate({ "identifier": "MessagePhase" }))
 
 /**
  * Classifies assistant text as commentary, a partial answer, or a terminal answer.
@@ -8411,7 +8411,7 @@ export type MessagePhaseParam = "commentary" | "partial_answer" | "final_answer"
  *
  * What a caller sends where {@link MessagePhase} is received.
  */
-export const MessagePhaseParam: Schema.Codec<MessagePhaseParam> = lazy(() => Schema.Literals(["commentary", "partial_answer", "final_answer"]))
+export const MessagePhaseParam: Schema.Codec<MessagePhaseParam> = /* @__PURE__ */ lazy(() => Schema.Literals(["commentary", "partial_answer", "final_answer"]))
 
 /** `MigrationDetails` of the protocol. */
 export type MigrationDetails = {
@@ -8425,7 +8425,7 @@ export type MigrationDetails = {
   readonly subagents?: ReadonlyArray<SubagentMigration>
 }
 /** `MigrationDetails` of the protocol. */
-export const MigrationDetails: Schema.Codec<MigrationDetails> = lazy(() => Schema.Struct({
+export const MigrationDetails: Schema.Codec<MigrationDetails> = /* @__PURE__ */ lazy(() => Schema.Struct({
   commands: Schema.optionalKey(Schema.Array(CommandMigration)),
   hooks: Schema.optionalKey(Schema.Array(HookMigration)),
   mcpServers: Schema.optionalKey(Schema.Array(McpServerMigration)),
@@ -8448,7 +8448,7 @@ export type MigrationDetailsParam = {
   readonly subagents?: undefined | ReadonlyArray<SubagentMigration>
 }
 /** What a caller sends where {@link MigrationDetails} is received. */
-export const MigrationDetailsParam: Schema.Codec<MigrationDetailsParam> = lazy(() => Schema.Struct({
+export const MigrationDetailsParam: Schema.Codec<MigrationDetailsParam> = /* @__PURE__ */ lazy(() => Schema.Struct({
   commands: Schema.optional(Schema.Array(CommandMigration)),
   hooks: Schema.optional(Schema.Array(HookMigration)),
   mcpServers: Schema.optional(Schema.Array(McpServerMigration)),
@@ -8471,7 +8471,7 @@ export type MisalignmentErrorDetails = {
   readonly steer?: MisalignmentSteer | null
 }
 /** `MisalignmentErrorDetails` of the protocol. */
-export const MisalignmentErrorDetails: Schema.Codec<MisalignmentErrorDetails> = lazy(() => Schema.Struct({
+export const MisalignmentErrorDetails: Schema.Codec<MisalignmentErrorDetails> = /* @__PURE__ */ lazy(() => Schema.Struct({
   detailedExplanation: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   errorType: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   reviewTarget: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -8483,7 +8483,7 @@ export type MisalignmentSteer = {
   readonly message: string
 }
 /** `MisalignmentSteer` of the protocol. */
-export const MisalignmentSteer: Schema.Codec<MisalignmentSteer> = lazy(() => Schema.Struct({
+export const MisalignmentSteer: Schema.Codec<MisalignmentSteer> = /* @__PURE__ */ lazy(() => Schema.Struct({
   message: Schema.String
 }).annotate({ "identifier": "MisalignmentSteer" }))
 
@@ -8493,7 +8493,7 @@ export type MockExperimentalMethodParams = {
   readonly value?: undefined | string | null
 }
 /** Params of `mock/experimentalMethod`. */
-export const MockExperimentalMethodParams: Schema.Codec<MockExperimentalMethodParams> = lazy(() => Schema.Struct({
+export const MockExperimentalMethodParams: Schema.Codec<MockExperimentalMethodParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   value: Schema.optional(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "MockExperimentalMethodParams" }))
 
@@ -8503,14 +8503,14 @@ export type MockExperimentalMethodResponse = {
   readonly echoed?: string | null
 }
 /** Result of `mock/experimentalMethod`. */
-export const MockExperimentalMethodResponse: Schema.Codec<MockExperimentalMethodResponse> = lazy(() => Schema.Struct({
+export const MockExperimentalMethodResponse: Schema.Codec<MockExperimentalMethodResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   echoed: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "MockExperimentalMethodResponse" }))
 
 /** Initial collaboration mode to use when the TUI starts. */
 export type ModeKind = "plan" | "default" | UnknownMember
 /** Initial collaboration mode to use when the TUI starts. */
-export const ModeKind: Schema.Codec<ModeKind> = lazy(() => Schema.Union([Schema.Literals(["plan", "default"]), UnknownMember]).annotate({ "identifier": "ModeKind" }))
+export const ModeKind: Schema.Codec<ModeKind> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["plan", "default"]), UnknownMember]).annotate({ "identifier": "ModeKind" }))
 
 /**
  * Initial collaboration mode to use when the TUI starts.
@@ -8523,7 +8523,7 @@ export type ModeKindParam = "plan" | "default"
  *
  * What a caller sends where {@link ModeKind} is received.
  */
-export const ModeKindParam: Schema.Codec<ModeKindParam> = lazy(() => Schema.Literals(["plan", "default"]))
+export const ModeKindParam: Schema.Codec<ModeKindParam> = /* @__PURE__ */ lazy(() => Schema.Literals(["plan", "default"]))
 
 /** `Model` of the protocol. */
 export type Model = {
@@ -8557,7 +8557,7 @@ export type Model = {
   readonly upgradeInfo?: ModelUpgradeInfo | null
 }
 /** `Model` of the protocol. */
-export const Model: Schema.Codec<Model> = lazy(() => Schema.Struct({
+export const Model: Schema.Codec<Model> = /* @__PURE__ */ lazy(() => Schema.Struct({
   additionalSpeedTiers: Schema.optionalKey(Schema.Array(Schema.String)),
   availabilityNux: Schema.optionalKey(Schema.Union([ModelAvailabilityNux, Schema.Null])),
   availableAccessPrograms: Schema.optionalKey(Schema.Union([ModelAccessPrograms, Schema.Null])),
@@ -8585,7 +8585,7 @@ export type ModelAccessPrograms = {
   readonly cyber: ReadonlyArray<CyberAccessProgram>
 }
 /** Caller-specific explicit access programs advertised by model discovery. */
-export const ModelAccessPrograms: Schema.Codec<ModelAccessPrograms> = lazy(() => Schema.Struct({
+export const ModelAccessPrograms: Schema.Codec<ModelAccessPrograms> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cyber: Schema.Array(CyberAccessProgram)
 }).annotate({ "identifier": "ModelAccessPrograms" }))
 
@@ -8594,7 +8594,7 @@ export type ModelAvailabilityNux = {
   readonly message: string
 }
 /** `ModelAvailabilityNux` of the protocol. */
-export const ModelAvailabilityNux: Schema.Codec<ModelAvailabilityNux> = lazy(() => Schema.Struct({
+export const ModelAvailabilityNux: Schema.Codec<ModelAvailabilityNux> = /* @__PURE__ */ lazy(() => Schema.Struct({
   message: Schema.String
 }).annotate({ "identifier": "ModelAvailabilityNux" }))
 
@@ -8610,7 +8610,7 @@ export type ModelListParams = {
   readonly modelProvider?: undefined | string | null
 }
 /** Params of `model/list`. */
-export const ModelListParams: Schema.Codec<ModelListParams> = lazy(() => Schema.Struct({
+export const ModelListParams: Schema.Codec<ModelListParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cursor: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   includeHidden: Schema.optional(Schema.Union([Schema.Boolean, Schema.Null])),
   limit: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(4294967295)), Schema.Null])),
@@ -8624,7 +8624,7 @@ export type ModelListResponse = {
   readonly nextCursor?: string | null
 }
 /** Result of `model/list`. */
-export const ModelListResponse: Schema.Codec<ModelListResponse> = lazy(() => Schema.Struct({
+export const ModelListResponse: Schema.Codec<ModelListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(Model),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "ModelListResponse" }))
@@ -8632,7 +8632,7 @@ export const ModelListResponse: Schema.Codec<ModelListResponse> = lazy(() => Sch
 /** Params of `modelProvider/capabilities/read`. */
 export type ModelProviderCapabilitiesReadParams = { readonly [x: string]: never }
 /** Params of `modelProvider/capabilities/read`. */
-export const ModelProviderCapabilitiesReadParams: Schema.Codec<ModelProviderCapabilitiesReadParams> = lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "ModelProviderCapabilitiesReadParams" }))
+export const ModelProviderCapabilitiesReadParams: Schema.Codec<ModelProviderCapabilitiesReadParams> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "ModelProviderCapabilitiesReadParams" }))
 
 /** Result of `modelProvider/capabilities/read`. */
 export type ModelProviderCapabilitiesReadResponse = {
@@ -8640,7 +8640,7 @@ export type ModelProviderCapabilitiesReadResponse = {
   readonly webSearch: boolean
 }
 /** Result of `modelProvider/capabilities/read`. */
-export const ModelProviderCapabilitiesReadResponse: Schema.Codec<ModelProviderCapabilitiesReadResponse> = lazy(() => Schema.Struct({
+export const ModelProviderCapabilitiesReadResponse: Schema.Codec<ModelProviderCapabilitiesReadResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   imageGeneration: Schema.Boolean,
   webSearch: Schema.Boolean
 }).annotate({ "identifier": "ModelProviderCapabilitiesReadResponse" }))
@@ -8650,7 +8650,7 @@ export type ModelProviderConfigWriteParams = {
   readonly settings: ProviderSettingsPatch
 }
 /** Params of `modelProvider/config/write`. */
-export const ModelProviderConfigWriteParams: Schema.Codec<ModelProviderConfigWriteParams> = lazy(() => Schema.Struct({
+export const ModelProviderConfigWriteParams: Schema.Codec<ModelProviderConfigWriteParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   settings: ProviderSettingsPatch
 }).annotate({ "identifier": "ModelProviderConfigWriteParams" }))
 
@@ -8659,7 +8659,7 @@ export type ModelProviderConfigWriteResponse = {
   readonly provider: ModelProviderSummary
 }
 /** Result of `modelProvider/config/write`. */
-export const ModelProviderConfigWriteResponse: Schema.Codec<ModelProviderConfigWriteResponse> = lazy(() => Schema.Struct({
+export const ModelProviderConfigWriteResponse: Schema.Codec<ModelProviderConfigWriteResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   provider: ModelProviderSummary
 }).annotate({ "identifier": "ModelProviderConfigWriteResponse" }))
 
@@ -8677,7 +8677,7 @@ export type ModelProviderError = {
   readonly type: "modelProviderPolicyConflict"
 } | UnknownModelProviderError
 /** Structured JSON-RPC error data. Unknown errors must retain the client's normal fallback. */
-export const ModelProviderError: Schema.Codec<ModelProviderError> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const ModelProviderError: Schema.Codec<ModelProviderError> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   currentModelProvider: Schema.String,
   modelProvider: Schema.String,
   type: Schema.Literal("modelProviderMismatch")
@@ -8693,7 +8693,7 @@ export const ModelProviderError: Schema.Codec<ModelProviderError> = lazy(() => S
 /** Params of `modelProvider/list`. */
 export type ModelProviderListParams = { readonly [x: string]: never }
 /** Params of `modelProvider/list`. */
-export const ModelProviderListParams: Schema.Codec<ModelProviderListParams> = lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "ModelProviderListParams" }))
+export const ModelProviderListParams: Schema.Codec<ModelProviderListParams> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "ModelProviderListParams" }))
 
 /** Result of `modelProvider/list`. */
 export type ModelProviderListResponse = {
@@ -8702,7 +8702,7 @@ export type ModelProviderListResponse = {
   readonly defaultProviderId: string
 }
 /** Result of `modelProvider/list`. */
-export const ModelProviderListResponse: Schema.Codec<ModelProviderListResponse> = lazy(() => Schema.Struct({
+export const ModelProviderListResponse: Schema.Codec<ModelProviderListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   canChangeDefault: Schema.Boolean,
   data: Schema.Array(ModelProviderSummary),
   defaultProviderId: Schema.String
@@ -8719,7 +8719,7 @@ export type ModelProviderSummary = {
   readonly settings: ProviderSettings
 }
 /** `ModelProviderSummary` of the protocol. */
-export const ModelProviderSummary: Schema.Codec<ModelProviderSummary> = lazy(() => Schema.Struct({
+export const ModelProviderSummary: Schema.Codec<ModelProviderSummary> = /* @__PURE__ */ lazy(() => Schema.Struct({
   baseUrl: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   canEdit: Schema.Boolean,
   id: Schema.String,
@@ -8730,7 +8730,7 @@ export const ModelProviderSummary: Schema.Codec<ModelProviderSummary> = lazy(() 
 /** `ModelRerouteReason` of the protocol. */
 export type ModelRerouteReason = "highRiskCyberActivity" | UnknownMember
 /** `ModelRerouteReason` of the protocol. */
-export const ModelRerouteReason: Schema.Codec<ModelRerouteReason> = lazy(() => Schema.Union([Schema.Literal("highRiskCyberActivity"), UnknownMember]).annotate({ "identifier": "ModelRerouteReason" }))
+export const ModelRerouteReason: Schema.Codec<ModelRerouteReason> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literal("highRiskCyberActivity"), UnknownMember]).annotate({ "identifier": "ModelRerouteReason" }))
 
 /** Params of the notification `model/rerouted`. */
 export type ModelReroutedNotification = {
@@ -8741,7 +8741,7 @@ export type ModelReroutedNotification = {
   readonly turnId: string
 }
 /** Params of the notification `model/rerouted`. */
-export const ModelReroutedNotification: Schema.Codec<ModelReroutedNotification> = lazy(() => Schema.Struct({
+export const ModelReroutedNotification: Schema.Codec<ModelReroutedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   fromModel: Schema.String,
   reason: ModelRerouteReason,
   threadId: Schema.String,
@@ -8760,7 +8760,7 @@ export type ModelSafetyBufferingUpdatedNotification = {
   readonly useCases: ReadonlyArray<string>
 }
 /** Params of the notification `model/safetyBuffering/updated`. */
-export const ModelSafetyBufferingUpdatedNotification: Schema.Codec<ModelSafetyBufferingUpdatedNotification> = lazy(() => Schema.Struct({
+export const ModelSafetyBufferingUpdatedNotification: Schema.Codec<ModelSafetyBufferingUpdatedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   fasterModel: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   model: Schema.String,
   reasons: Schema.Array(Schema.String),
@@ -8777,7 +8777,7 @@ export type ModelServiceTier = {
   readonly name: string
 }
 /** `ModelServiceTier` of the protocol. */
-export const ModelServiceTier: Schema.Codec<ModelServiceTier> = lazy(() => Schema.Struct({
+export const ModelServiceTier: Schema.Codec<ModelServiceTier> = /* @__PURE__ */ lazy(() => Schema.Struct({
   description: Schema.String,
   id: Schema.String,
   name: Schema.String
@@ -8793,7 +8793,7 @@ export type ModelUpgradeInfo = {
   readonly upgradeCopy?: string | null
 }
 /** `ModelUpgradeInfo` of the protocol. */
-export const ModelUpgradeInfo: Schema.Codec<ModelUpgradeInfo> = lazy(() => Schema.Struct({
+export const ModelUpgradeInfo: Schema.Codec<ModelUpgradeInfo> = /* @__PURE__ */ lazy(() => Schema.Struct({
   migrationMarkdown: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   model: Schema.String,
   modelLink: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -8804,7 +8804,7 @@ export const ModelUpgradeInfo: Schema.Codec<ModelUpgradeInfo> = lazy(() => Schem
 /** `ModelVerification` of the protocol. */
 export type ModelVerification = "trustedAccessForCyber" | UnknownMember
 /** `ModelVerification` of the protocol. */
-export const ModelVerification: Schema.Codec<ModelVerification> = lazy(() => Schema.Union([Schema.Literal("trustedAccessForCyber"), UnknownMember]).annotate({ "identifier": "ModelVerification" }))
+export const ModelVerification: Schema.Codec<ModelVerification> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literal("trustedAccessForCyber"), UnknownMember]).annotate({ "identifier": "ModelVerification" }))
 
 /** Params of the notification `model/verification`. */
 export type ModelVerificationNotification = {
@@ -8813,7 +8813,7 @@ export type ModelVerificationNotification = {
   readonly verifications: ReadonlyArray<ModelVerification>
 }
 /** Params of the notification `model/verification`. */
-export const ModelVerificationNotification: Schema.Codec<ModelVerificationNotification> = lazy(() => Schema.Struct({
+export const ModelVerificationNotification: Schema.Codec<ModelVerificationNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String,
   turnId: Schema.String,
   verifications: Schema.Array(ModelVerification)
@@ -8824,7 +8824,7 @@ export type ModelsRequirements = {
   readonly newThread?: NewThreadModelDefaults | null
 }
 /** `ModelsRequirements` of the protocol. */
-export const ModelsRequirements: Schema.Codec<ModelsRequirements> = lazy(() => Schema.Struct({
+export const ModelsRequirements: Schema.Codec<ModelsRequirements> = /* @__PURE__ */ lazy(() => Schema.Struct({
   newThread: Schema.optionalKey(Schema.Union([NewThreadModelDefaults, Schema.Null]))
 }).annotate({ "identifier": "ModelsRequirements" }))
 
@@ -8833,7 +8833,7 @@ export type MultiAgentMode = "explicitRequestOnly" | "proactive" | UnknownMember
   readonly custom: string
 } | UnknownMultiAgentMode
 /** Controls the effective multi-agent delegation instructions for a turn. `custom` means the configured mode hint defines the policy instead of a built-in policy. */
-export const MultiAgentMode: Schema.Codec<MultiAgentMode> = lazy(() => Schema.Union([Schema.Literals(["explicitRequestOnly", "proactive"]), UnknownMember, Schema.Struct({
+export const MultiAgentMode: Schema.Codec<MultiAgentMode> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["explicitRequestOnly", "proactive"]), UnknownMember, Schema.Struct({
   custom: Schema.String
 }), UnknownMultiAgentMode]).annotate({ "identifier": "MultiAgentMode" }))
 
@@ -8850,24 +8850,24 @@ export type MultiAgentModeParam = "explicitRequestOnly" | "proactive" | {
  *
  * What a caller sends where {@link MultiAgentMode} is received.
  */
-export const MultiAgentModeParam: Schema.Codec<MultiAgentModeParam> = lazy(() => Schema.Union([Schema.Literals(["explicitRequestOnly", "proactive"]), Schema.Struct({
+export const MultiAgentModeParam: Schema.Codec<MultiAgentModeParam> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["explicitRequestOnly", "proactive"]), Schema.Struct({
   custom: Schema.String
 })]).annotate({ "identifier": "MultiAgentModeParam" }))
 
 /** Multi-agent runtime supported by a model. */
 export type MultiAgentVersion = "disabled" | "v1" | "v2" | UnknownMember
 /** Multi-agent runtime supported by a model. */
-export const MultiAgentVersion: Schema.Codec<MultiAgentVersion> = lazy(() => Schema.Union([Schema.Literals(["disabled", "v1", "v2"]), UnknownMember]).annotate({ "identifier": "MultiAgentVersion" }))
+export const MultiAgentVersion: Schema.Codec<MultiAgentVersion> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["disabled", "v1", "v2"]), UnknownMember]).annotate({ "identifier": "MultiAgentVersion" }))
 
 /** `NetworkAccess` of the protocol. */
 export type NetworkAccess = "restricted" | "enabled" | UnknownMember
 /** `NetworkAccess` of the protocol. */
-export const NetworkAccess: Schema.Codec<NetworkAccess> = lazy(() => Schema.Union([Schema.Literals(["restricted", "enabled"]), UnknownMember]).annotate({ "identifier": "NetworkAccess" }))
+export const NetworkAccess: Schema.Codec<NetworkAccess> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["restricted", "enabled"]), UnknownMember]).annotate({ "identifier": "NetworkAccess" }))
 
 /** What a caller sends where {@link NetworkAccess} is received. */
 export type NetworkAccessParam = "restricted" | "enabled"
 /** What a caller sends where {@link NetworkAccess} is received. */
-export const NetworkAccessParam: Schema.Codec<NetworkAccessParam> = lazy(() => Schema.Literals(["restricted", "enabled"]))
+export const NetworkAccessParam: Schema.Codec<NetworkAccessParam> = /* @__PURE__ */ lazy(() => Schema.Literals(["restricted", "enabled"]))
 
 /** `NetworkApprovalContext` of the protocol. */
 export type NetworkApprovalContext = {
@@ -8875,7 +8875,7 @@ export type NetworkApprovalContext = {
   readonly protocol: NetworkApprovalProtocol
 }
 /** `NetworkApprovalContext` of the protocol. */
-export const NetworkApprovalContext: Schema.Codec<NetworkApprovalContext> = lazy(() => Schema.Struct({
+export const NetworkApprovalContext: Schema.Codec<NetworkApprovalContext> = /* @__PURE__ */ lazy(() => Schema.Struct({
   host: Schema.String,
   protocol: NetworkApprovalProtocol
 }).annotate({ "identifier": "NetworkApprovalContext" }))
@@ -8883,12 +8883,12 @@ export const NetworkApprovalContext: Schema.Codec<NetworkApprovalContext> = lazy
 /** `NetworkApprovalProtocol` of the protocol. */
 export type NetworkApprovalProtocol = "http" | "https" | "socks5Tcp" | "socks5Udp" | UnknownMember
 /** `NetworkApprovalProtocol` of the protocol. */
-export const NetworkApprovalProtocol: Schema.Codec<NetworkApprovalProtocol> = lazy(() => Schema.Union([Schema.Literals(["http", "https", "socks5Tcp", "socks5Udp"]), UnknownMember]).annotate({ "identifier": "NetworkApprovalProtocol" }))
+export const NetworkApprovalProtocol: Schema.Codec<NetworkApprovalProtocol> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["http", "https", "socks5Tcp", "socks5Udp"]), UnknownMember]).annotate({ "identifier": "NetworkApprovalProtocol" }))
 
 /** `NetworkDomainPermission` of the protocol. */
 export type NetworkDomainPermission = "allow" | "deny" | UnknownMember
 /** `NetworkDomainPermission` of the protocol. */
-export const NetworkDomainPermission: Schema.Codec<NetworkDomainPermission> = lazy(() => Schema.Union([Schema.Literals(["allow", "deny"]), UnknownMember]).annotate({ "identifier": "NetworkDomainPermission" }))
+export const NetworkDomainPermission: Schema.Codec<NetworkDomainPermission> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["allow", "deny"]), UnknownMember]).annotate({ "identifier": "NetworkDomainPermission" }))
 
 /** `NetworkPolicyAmendment` of the protocol. */
 export type NetworkPolicyAmendment = {
@@ -8896,7 +8896,7 @@ export type NetworkPolicyAmendment = {
   readonly host: string
 }
 /** `NetworkPolicyAmendment` of the protocol. */
-export const NetworkPolicyAmendment: Schema.Codec<NetworkPolicyAmendment> = lazy(() => Schema.Struct({
+export const NetworkPolicyAmendment: Schema.Codec<NetworkPolicyAmendment> = /* @__PURE__ */ lazy(() => Schema.Struct({
   action: NetworkPolicyRuleAction,
   host: Schema.String
 }).annotate({ "identifier": "NetworkPolicyAmendment" }))
@@ -8907,7 +8907,7 @@ export type NetworkPolicyAmendmentParam = {
   readonly host: string
 }
 /** What a caller sends where {@link NetworkPolicyAmendment} is received. */
-export const NetworkPolicyAmendmentParam: Schema.Codec<NetworkPolicyAmendmentParam> = lazy(() => Schema.Struct({
+export const NetworkPolicyAmendmentParam: Schema.Codec<NetworkPolicyAmendmentParam> = /* @__PURE__ */ lazy(() => Schema.Struct({
   action: NetworkPolicyRuleActionParam,
   host: Schema.String
 }).annotate({ "identifier": "NetworkPolicyAmendmentParam" }))
@@ -8915,12 +8915,12 @@ export const NetworkPolicyAmendmentParam: Schema.Codec<NetworkPolicyAmendmentPar
 /** `NetworkPolicyRuleAction` of the protocol. */
 export type NetworkPolicyRuleAction = "allow" | "deny" | UnknownMember
 /** `NetworkPolicyRuleAction` of the protocol. */
-export const NetworkPolicyRuleAction: Schema.Codec<NetworkPolicyRuleAction> = lazy(() => Schema.Union([Schema.Literals(["allow", "deny"]), UnknownMember]).annotate({ "identifier": "NetworkPolicyRuleAction" }))
+export const NetworkPolicyRuleAction: Schema.Codec<NetworkPolicyRuleAction> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["allow", "deny"]), UnknownMember]).annotate({ "identifier": "NetworkPolicyRuleAction" }))
 
 /** What a caller sends where {@link NetworkPolicyRuleAction} is received. */
 export type NetworkPolicyRuleActionParam = "allow" | "deny"
 /** What a caller sends where {@link NetworkPolicyRuleAction} is received. */
-export const NetworkPolicyRuleActionParam: Schema.Codec<NetworkPolicyRuleActionParam> = lazy(() => Schema.Literals(["allow", "deny"]))
+export const NetworkPolicyRuleActionParam: Schema.Codec<NetworkPolicyRuleActionParam> = /* @__PURE__ */ lazy(() => Schema.Literals(["allow", "deny"]))
 
 /** `NetworkRequirements` of the protocol. */
 export type NetworkRequirements = {
@@ -8947,7 +8947,7 @@ export type NetworkRequirements = {
   readonly unixSockets?: { readonly [x: string]: NetworkUnixSocketPermission } | null
 }
 /** `NetworkRequirements` of the protocol. */
-export const NetworkRequirements: Schema.Codec<NetworkRequirements> = lazy(() => Schema.Struct({
+export const NetworkRequirements: Schema.Codec<NetworkRequirements> = /* @__PURE__ */ lazy(() => Schema.Struct({
   allowLocalBinding: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null])),
   allowUnixSockets: Schema.optionalKey(Schema.Union([Schema.Array(Schema.String), Schema.Null])),
   allowUpstreamProxy: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null])),
@@ -8967,7 +8967,7 @@ export const NetworkRequirements: Schema.Codec<NetworkRequirements> = lazy(() =>
 /** `NetworkUnixSocketPermission` of the protocol. */
 export type NetworkUnixSocketPermission = "allow" | "deny" | UnknownMember
 /** `NetworkUnixSocketPermission` of the protocol. */
-export const NetworkUnixSocketPermission: Schema.Codec<NetworkUnixSocketPermission> = lazy(() => Schema.Union([Schema.Literals(["allow", "deny"]), UnknownMember]).annotate({ "identifier": "NetworkUnixSocketPermission" }))
+export const NetworkUnixSocketPermission: Schema.Codec<NetworkUnixSocketPermission> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["allow", "deny"]), UnknownMember]).annotate({ "identifier": "NetworkUnixSocketPermission" }))
 
 /** `NewThreadModelDefaults` of the protocol. */
 export type NewThreadModelDefaults = {
@@ -8976,7 +8976,7 @@ export type NewThreadModelDefaults = {
   readonly serviceTier?: string | null
 }
 /** `NewThreadModelDefaults` of the protocol. */
-export const NewThreadModelDefaults: Schema.Codec<NewThreadModelDefaults> = lazy(() => Schema.Struct({
+export const NewThreadModelDefaults: Schema.Codec<NewThreadModelDefaults> = /* @__PURE__ */ lazy(() => Schema.Struct({
   model: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   modelReasoningEffort: Schema.optionalKey(Schema.Union([ReasoningEffort, Schema.Null])),
   serviceTier: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
@@ -8985,37 +8985,37 @@ export const NewThreadModelDefaults: Schema.Codec<NewThreadModelDefaults> = lazy
 /** `NonSteerableTurnKind` of the protocol. */
 export type NonSteerableTurnKind = "review" | "compact" | UnknownMember
 /** `NonSteerableTurnKind` of the protocol. */
-export const NonSteerableTurnKind: Schema.Codec<NonSteerableTurnKind> = lazy(() => Schema.Union([Schema.Literals(["review", "compact"]), UnknownMember]).annotate({ "identifier": "NonSteerableTurnKind" }))
+export const NonSteerableTurnKind: Schema.Codec<NonSteerableTurnKind> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["review", "compact"]), UnknownMember]).annotate({ "identifier": "NonSteerableTurnKind" }))
 
 /** `NullableGatewayOAuthLoginParams` of the protocol. */
 export type NullableGatewayOAuthLoginParams = GatewayOAuthLoginParams | null
 /** `NullableGatewayOAuthLoginParams` of the protocol. */
-export const NullableGatewayOAuthLoginParams: Schema.Codec<NullableGatewayOAuthLoginParams> = lazy(() => Schema.Union([GatewayOAuthLoginParams, Schema.Null]).annotate({ "identifier": "NullableGatewayOAuthLoginParams" }))
+export const NullableGatewayOAuthLoginParams: Schema.Codec<NullableGatewayOAuthLoginParams> = /* @__PURE__ */ lazy(() => Schema.Union([GatewayOAuthLoginParams, Schema.Null]).annotate({ "identifier": "NullableGatewayOAuthLoginParams" }))
 
 /** `NullableGatewayOAuthReadParams` of the protocol. */
 export type NullableGatewayOAuthReadParams = GatewayOAuthReadParams | null
 /** `NullableGatewayOAuthReadParams` of the protocol. */
-export const NullableGatewayOAuthReadParams: Schema.Codec<NullableGatewayOAuthReadParams> = lazy(() => Schema.Union([GatewayOAuthReadParams, Schema.Null]).annotate({ "identifier": "NullableGatewayOAuthReadParams" }))
+export const NullableGatewayOAuthReadParams: Schema.Codec<NullableGatewayOAuthReadParams> = /* @__PURE__ */ lazy(() => Schema.Union([GatewayOAuthReadParams, Schema.Null]).annotate({ "identifier": "NullableGatewayOAuthReadParams" }))
 
 /** `NullableGetAccountRateLimitsParams` of the protocol. */
 export type NullableGetAccountRateLimitsParams = GetAccountRateLimitsParams | null
 /** `NullableGetAccountRateLimitsParams` of the protocol. */
-export const NullableGetAccountRateLimitsParams: Schema.Codec<NullableGetAccountRateLimitsParams> = lazy(() => Schema.Union([GetAccountRateLimitsParams, Schema.Null]).annotate({ "identifier": "NullableGetAccountRateLimitsParams" }))
+export const NullableGetAccountRateLimitsParams: Schema.Codec<NullableGetAccountRateLimitsParams> = /* @__PURE__ */ lazy(() => Schema.Union([GetAccountRateLimitsParams, Schema.Null]).annotate({ "identifier": "NullableGetAccountRateLimitsParams" }))
 
 /** `NullableGetAccountTokenUsageParams` of the protocol. */
 export type NullableGetAccountTokenUsageParams = GetAccountTokenUsageParams | null
 /** `NullableGetAccountTokenUsageParams` of the protocol. */
-export const NullableGetAccountTokenUsageParams: Schema.Codec<NullableGetAccountTokenUsageParams> = lazy(() => Schema.Union([GetAccountTokenUsageParams, Schema.Null]).annotate({ "identifier": "NullableGetAccountTokenUsageParams" }))
+export const NullableGetAccountTokenUsageParams: Schema.Codec<NullableGetAccountTokenUsageParams> = /* @__PURE__ */ lazy(() => Schema.Union([GetAccountTokenUsageParams, Schema.Null]).annotate({ "identifier": "NullableGetAccountTokenUsageParams" }))
 
 /** `NullableRemoteControlDisableParams` of the protocol. */
 export type NullableRemoteControlDisableParams = RemoteControlDisableParams | null
 /** `NullableRemoteControlDisableParams` of the protocol. */
-export const NullableRemoteControlDisableParams: Schema.Codec<NullableRemoteControlDisableParams> = lazy(() => Schema.Union([RemoteControlDisableParams, Schema.Null]).annotate({ "identifier": "NullableRemoteControlDisableParams" }))
+export const NullableRemoteControlDisableParams: Schema.Codec<NullableRemoteControlDisableParams> = /* @__PURE__ */ lazy(() => Schema.Union([RemoteControlDisableParams, Schema.Null]).annotate({ "identifier": "NullableRemoteControlDisableParams" }))
 
 /** `NullableRemoteControlEnableParams` of the protocol. */
 export type NullableRemoteControlEnableParams = RemoteControlEnableParams | null
 /** `NullableRemoteControlEnableParams` of the protocol. */
-export const NullableRemoteControlEnableParams: Schema.Codec<NullableRemoteControlEnableParams> = lazy(() => Schema.Union([RemoteControlEnableParams, Schema.Null]).annotate({ "identifier": "NullableRemoteControlEnableParams" }))
+export const NullableRemoteControlEnableParams: Schema.Codec<NullableRemoteControlEnableParams> = /* @__PURE__ */ lazy(() => Schema.Union([RemoteControlEnableParams, Schema.Null]).annotate({ "identifier": "NullableRemoteControlEnableParams" }))
 
 /** `OtelExporter` of the protocol. */
 export type OtelExporter = "none" | "statsig" | UnknownMember | {
@@ -9035,7 +9035,7 @@ export type OtelExporter = "none" | "statsig" | UnknownMember | {
   }
 } | UnknownOtelExporter
 /** `OtelExporter` of the protocol. */
-export const OtelExporter: Schema.Codec<OtelExporter> = lazy(() => Schema.Union([Schema.Literals(["none", "statsig"]), UnknownMember, Schema.Struct({
+export const OtelExporter: Schema.Codec<OtelExporter> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["none", "statsig"]), UnknownMember, Schema.Struct({
   "otlp-http": Schema.Struct({
     endpoint: Schema.String,
     headers: Schema.Record(Schema.String, Schema.String),
@@ -9053,7 +9053,7 @@ export const OtelExporter: Schema.Codec<OtelExporter> = lazy(() => Schema.Union(
 /** `OtelHttpProtocol` of the protocol. */
 export type OtelHttpProtocol = "binary" | "json" | UnknownMember
 /** `OtelHttpProtocol` of the protocol. */
-export const OtelHttpProtocol: Schema.Codec<OtelHttpProtocol> = lazy(() => Schema.Union([Schema.Literals(["binary", "json"]), UnknownMember]).annotate({ "identifier": "OtelHttpProtocol" }))
+export const OtelHttpProtocol: Schema.Codec<OtelHttpProtocol> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["binary", "json"]), UnknownMember]).annotate({ "identifier": "OtelHttpProtocol" }))
 
 /** `OtelRequirements` of the protocol. */
 export type OtelRequirements = {
@@ -9070,7 +9070,7 @@ export type OtelRequirements = {
   readonly tracestate?: { readonly [x: string]: { readonly [x: string]: string } } | null
 }
 /** `OtelRequirements` of the protocol. */
-export const OtelRequirements: Schema.Codec<OtelRequirements> = lazy(() => Schema.Struct({
+export const OtelRequirements: Schema.Codec<OtelRequirements> = /* @__PURE__ */ lazy(() => Schema.Struct({
   environment: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   exporter: Schema.optionalKey(Schema.Union([OtelExporter, Schema.Null])),
   log_agent_responses: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null])),
@@ -9091,7 +9091,7 @@ export type OtelTlsConfig = {
   readonly "client-private-key"?: string | null
 }
 /** `OtelTlsConfig` of the protocol. */
-export const OtelTlsConfig: Schema.Codec<OtelTlsConfig> = lazy(() => Schema.Struct({
+export const OtelTlsConfig: Schema.Codec<OtelTlsConfig> = /* @__PURE__ */ lazy(() => Schema.Struct({
   "ca-certificate": Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   "client-certificate": Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   "client-private-key": Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
@@ -9102,7 +9102,7 @@ export type OtelToolResultLogConfig = {
   readonly max_bytes: number
 }
 /** `OtelToolResultLogConfig` of the protocol. */
-export const OtelToolResultLogConfig: Schema.Codec<OtelToolResultLogConfig> = lazy(() => Schema.Struct({
+export const OtelToolResultLogConfig: Schema.Codec<OtelToolResultLogConfig> = /* @__PURE__ */ lazy(() => Schema.Struct({
   max_bytes: Schema.Finite
 }).annotate({ "identifier": "OtelToolResultLogConfig" }))
 
@@ -9113,7 +9113,7 @@ export type OverriddenMetadata = {
   readonly overridingLayer: ConfigLayerMetadata
 }
 /** `OverriddenMetadata` of the protocol. */
-export const OverriddenMetadata: Schema.Codec<OverriddenMetadata> = lazy(() => Schema.Struct({
+export const OverriddenMetadata: Schema.Codec<OverriddenMetadata> = /* @__PURE__ */ lazy(() => Schema.Struct({
   effectiveValue: json,
   message: Schema.String,
   overridingLayer: ConfigLayerMetadata
@@ -9140,7 +9140,7 @@ export type ParsedCommand = {
   readonly type: "unknown"
 } | UnknownParsedCommand
 /** `ParsedCommand` of the protocol. */
-export const ParsedCommand: Schema.Codec<ParsedCommand> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const ParsedCommand: Schema.Codec<ParsedCommand> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   cmd: Schema.String,
   name: Schema.String,
   path: Schema.String,
@@ -9162,7 +9162,7 @@ export const ParsedCommand: Schema.Codec<ParsedCommand> = lazy(() => Schema.Unio
 /** `PatchApplyStatus` of the protocol. */
 export type PatchApplyStatus = "inProgress" | "completed" | "failed" | "declined" | UnknownMember
 /** `PatchApplyStatus` of the protocol. */
-export const PatchApplyStatus: Schema.Codec<PatchApplyStatus> = lazy(() => Schema.Union([Schema.Literals(["inProgress", "completed", "failed", "declined"]), UnknownMember]).annotate({ "identifier": "PatchApplyStatus" }))
+export const PatchApplyStatus: Schema.Codec<PatchApplyStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["inProgress", "completed", "failed", "declined"]), UnknownMember]).annotate({ "identifier": "PatchApplyStatus" }))
 
 /** `PatchChangeKind` of the protocol. */
 export type PatchChangeKind = {
@@ -9174,7 +9174,7 @@ export type PatchChangeKind = {
   readonly type: "update"
 } | UnknownPatchChangeKind
 /** `PatchChangeKind` of the protocol. */
-export const PatchChangeKind: Schema.Codec<PatchChangeKind> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const PatchChangeKind: Schema.Codec<PatchChangeKind> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   type: Schema.Literal("add")
 }), Schema.Struct({
   type: Schema.Literal("delete")
@@ -9186,12 +9186,12 @@ export const PatchChangeKind: Schema.Codec<PatchChangeKind> = lazy(() => Schema.
 /** `PathUri` of the protocol. */
 export type PathUri = string
 /** `PathUri` of the protocol. */
-export const PathUri: Schema.Codec<PathUri> = lazy(() => Schema.String.annotate({ "identifier": "PathUri" }))
+export const PathUri: Schema.Codec<PathUri> = /* @__PURE__ */ lazy(() => Schema.String.annotate({ "identifier": "PathUri" }))
 
 /** `PermissionGrantScope` of the protocol. */
 export type PermissionGrantScope = "turn" | "session"
 /** `PermissionGrantScope` of the protocol. */
-export const PermissionGrantScope: Schema.Codec<PermissionGrantScope> = lazy(() => Schema.Literals(["turn", "session"]))
+export const PermissionGrantScope: Schema.Codec<PermissionGrantScope> = /* @__PURE__ */ lazy(() => Schema.Literals(["turn", "session"]))
 
 /** Params of `permissionProfile/list`. */
 export type PermissionProfileListParams = {
@@ -9203,7 +9203,7 @@ export type PermissionProfileListParams = {
   readonly limit?: undefined | number | null
 }
 /** Params of `permissionProfile/list`. */
-export const PermissionProfileListParams: Schema.Codec<PermissionProfileListParams> = lazy(() => Schema.Struct({
+export const PermissionProfileListParams: Schema.Codec<PermissionProfileListParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cursor: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   cwd: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   limit: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(4294967295)), Schema.Null]))
@@ -9216,7 +9216,7 @@ export type PermissionProfileListResponse = {
   readonly nextCursor?: string | null
 }
 /** Result of `permissionProfile/list`. */
-export const PermissionProfileListResponse: Schema.Codec<PermissionProfileListResponse> = lazy(() => Schema.Struct({
+export const PermissionProfileListResponse: Schema.Codec<PermissionProfileListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(PermissionProfileSummary),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "PermissionProfileListResponse" }))
@@ -9231,7 +9231,7 @@ export type PermissionProfileSummary = {
   readonly id: string
 }
 /** `PermissionProfileSummary` of the protocol. */
-export const PermissionProfileSummary: Schema.Codec<PermissionProfileSummary> = lazy(() => Schema.Struct({
+export const PermissionProfileSummary: Schema.Codec<PermissionProfileSummary> = /* @__PURE__ */ lazy(() => Schema.Struct({
   allowed: Schema.Boolean,
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   id: Schema.String
@@ -9250,7 +9250,7 @@ export type PermissionsRequestApprovalParams = {
   readonly turnId: string
 }
 /** Params of `item/permissions/requestApproval`. */
-export const PermissionsRequestApprovalParams: Schema.Codec<PermissionsRequestApprovalParams> = lazy(() => Schema.Struct({
+export const PermissionsRequestApprovalParams: Schema.Codec<PermissionsRequestApprovalParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwd: LegacyAppPathString,
   environmentId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   itemId: Schema.String,
@@ -9270,7 +9270,7 @@ export type PermissionsRequestApprovalResponse = {
   readonly strictAutoReview?: undefined | boolean | null
 }
 /** Result of `item/permissions/requestApproval`. */
-export const PermissionsRequestApprovalResponse: Schema.Codec<PermissionsRequestApprovalResponse> = lazy(() => Schema.Struct({
+export const PermissionsRequestApprovalResponse: Schema.Codec<PermissionsRequestApprovalResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   permissions: GrantedPermissionProfile,
   scope: Schema.optional(PermissionGrantScope),
   strictAutoReview: Schema.optional(Schema.Union([Schema.Boolean, Schema.Null]))
@@ -9279,7 +9279,7 @@ export const PermissionsRequestApprovalResponse: Schema.Codec<PermissionsRequest
 /** Deprecated: `friendly` and `pragmatic` no longer select a style. */
 export type Personality = "none" | "friendly" | "pragmatic" | UnknownMember
 /** Deprecated: `friendly` and `pragmatic` no longer select a style. */
-export const Personality: Schema.Codec<Personality> = lazy(() => Schema.Union([Schema.Literals(["none", "friendly", "pragmatic"]), UnknownMember]).annotate({ "identifier": "Personality" }))
+export const Personality: Schema.Codec<Personality> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["none", "friendly", "pragmatic"]), UnknownMember]).annotate({ "identifier": "Personality" }))
 
 /**
  * Deprecated: `friendly` and `pragmatic` no longer select a style.
@@ -9292,7 +9292,7 @@ export type PersonalityParam = "none" | "friendly" | "pragmatic"
  *
  * What a caller sends where {@link Personality} is received.
  */
-export const PersonalityParam: Schema.Codec<PersonalityParam> = lazy(() => Schema.Literals(["none", "friendly", "pragmatic"]))
+export const PersonalityParam: Schema.Codec<PersonalityParam> = /* @__PURE__ */ lazy(() => Schema.Literals(["none", "friendly", "pragmatic"]))
 
 /**
  * EXPERIMENTAL - proposed plan streaming deltas for plan items. Clients should not assume concatenated deltas match the completed plan item content.
@@ -9310,7 +9310,7 @@ export type PlanDeltaNotification = {
  *
  * Params of the notification `item/plan/delta`.
  */
-export const PlanDeltaNotification: Schema.Codec<PlanDeltaNotification> = lazy(() => Schema.Struct({
+export const PlanDeltaNotification: Schema.Codec<PlanDeltaNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   delta: Schema.String,
   itemId: Schema.String,
   threadId: Schema.String,
@@ -9320,17 +9320,17 @@ export const PlanDeltaNotification: Schema.Codec<PlanDeltaNotification> = lazy((
 /** `PlanType` of the protocol. */
 export type PlanType = "free" | "go" | "plus" | "pro" | "prolite" | "promax" | "team" | "self_serve_business_prolite" | "self_serve_business_usage_based" | "business" | "ent26" | "enterprise_cbp_automation" | "enterprise_cbp_usage_based" | "enterprise" | "edu" | "edu_plus" | "edu_pro" | "sci" | "sci_plus" | "unknown" | UnknownMember
 /** `PlanType` of the protocol. */
-export const PlanType: Schema.Codec<PlanType> = lazy(() => Schema.Union([Schema.Literals(["free", "go", "plus", "pro", "prolite", "promax", "team", "self_serve_business_prolite", "self_serve_business_usage_based", "business", "ent26", "enterprise_cbp_automation", "enterprise_cbp_usage_based", "enterprise", "edu", "edu_plus", "edu_pro", "sci", "sci_plus", "unknown"]), UnknownMember]).annotate({ "identifier": "PlanType" }))
+export const PlanType: Schema.Codec<PlanType> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["free", "go", "plus", "pro", "prolite", "promax", "team", "self_serve_business_prolite", "self_serve_business_usage_based", "business", "ent26", "enterprise_cbp_automation", "enterprise_cbp_usage_based", "enterprise", "edu", "edu_plus", "edu_pro", "sci", "sci_plus", "unknown"]), UnknownMember]).annotate({ "identifier": "PlanType" }))
 
 /** `PluginAuthPolicy` of the protocol. */
 export type PluginAuthPolicy = "ON_INSTALL" | "ON_USE" | UnknownMember
 /** `PluginAuthPolicy` of the protocol. */
-export const PluginAuthPolicy: Schema.Codec<PluginAuthPolicy> = lazy(() => Schema.Union([Schema.Literals(["ON_INSTALL", "ON_USE"]), UnknownMember]).annotate({ "identifier": "PluginAuthPolicy" }))
+export const PluginAuthPolicy: Schema.Codec<PluginAuthPolicy> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["ON_INSTALL", "ON_USE"]), UnknownMember]).annotate({ "identifier": "PluginAuthPolicy" }))
 
 /** - `AVAILABLE`: Plugin-service currently sends `"ENABLED"` for available remote plugins. Codex app-server exposes `"AVAILABLE"` in its API; the alias keeps decoding compatible with that upstream response. */
 export type PluginAvailability = "DISABLED_BY_ADMIN" | "AVAILABLE" | UnknownMember
 /** - `AVAILABLE`: Plugin-service currently sends `"ENABLED"` for available remote plugins. Codex app-server exposes `"AVAILABLE"` in its API; the alias keeps decoding compatible with that upstream response. */
-export const PluginAvailability: Schema.Codec<PluginAvailability> = lazy(() => Schema.Union([Schema.Literals(["DISABLED_BY_ADMIN", "AVAILABLE"]), UnknownMember]).annotate({ "identifier": "PluginAvailability" }))
+export const PluginAvailability: Schema.Codec<PluginAvailability> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["DISABLED_BY_ADMIN", "AVAILABLE"]), UnknownMember]).annotate({ "identifier": "PluginAvailability" }))
 
 /** `PluginDetail` of the protocol. */
 export type PluginDetail = {
@@ -9349,7 +9349,7 @@ export type PluginDetail = {
   readonly summary: PluginSummary
 }
 /** `PluginDetail` of the protocol. */
-export const PluginDetail: Schema.Codec<PluginDetail> = lazy(() => Schema.Struct({
+export const PluginDetail: Schema.Codec<PluginDetail> = /* @__PURE__ */ lazy(() => Schema.Struct({
   appTemplates: Schema.Array(AppTemplateSummary),
   apps: Schema.Array(AppSummary),
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -9367,7 +9367,7 @@ export const PluginDetail: Schema.Codec<PluginDetail> = lazy(() => Schema.Struct
 /** `PluginDisabledReason` of the protocol. */
 export type PluginDisabledReason = "disabled_by_admin" | "plan_not_eligible" | "required_app_unavailable" | "unknown" | UnknownMember
 /** `PluginDisabledReason` of the protocol. */
-export const PluginDisabledReason: Schema.Codec<PluginDisabledReason> = lazy(() => Schema.Union([Schema.Literals(["disabled_by_admin", "plan_not_eligible", "required_app_unavailable", "unknown"]), UnknownMember]).annotate({ "identifier": "PluginDisabledReason" }))
+export const PluginDisabledReason: Schema.Codec<PluginDisabledReason> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["disabled_by_admin", "plan_not_eligible", "required_app_unavailable", "unknown"]), UnknownMember]).annotate({ "identifier": "PluginDisabledReason" }))
 
 /** `PluginHookSummary` of the protocol. */
 export type PluginHookSummary = {
@@ -9375,7 +9375,7 @@ export type PluginHookSummary = {
   readonly key: string
 }
 /** `PluginHookSummary` of the protocol. */
-export const PluginHookSummary: Schema.Codec<PluginHookSummary> = lazy(() => Schema.Struct({
+export const PluginHookSummary: Schema.Codec<PluginHookSummary> = /* @__PURE__ */ lazy(() => Schema.Struct({
   eventName: HookEventName,
   key: Schema.String
 }).annotate({ "identifier": "PluginHookSummary" }))
@@ -9389,7 +9389,7 @@ export type PluginInstallParams = {
   readonly remoteMarketplaceName?: undefined | string | null
 }
 /** Params of `plugin/install`. */
-export const PluginInstallParams: Schema.Codec<PluginInstallParams> = lazy(() => Schema.Struct({
+export const PluginInstallParams: Schema.Codec<PluginInstallParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   installAttemptId: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   marketplacePath: Schema.optional(Schema.Union([AbsolutePathBuf, Schema.Null])),
   pluginName: Schema.String,
@@ -9399,12 +9399,12 @@ export const PluginInstallParams: Schema.Codec<PluginInstallParams> = lazy(() =>
 /** `PluginInstallPolicy` of the protocol. */
 export type PluginInstallPolicy = "NOT_AVAILABLE" | "AVAILABLE" | "INSTALLED_BY_DEFAULT" | UnknownMember
 /** `PluginInstallPolicy` of the protocol. */
-export const PluginInstallPolicy: Schema.Codec<PluginInstallPolicy> = lazy(() => Schema.Union([Schema.Literals(["NOT_AVAILABLE", "AVAILABLE", "INSTALLED_BY_DEFAULT"]), UnknownMember]).annotate({ "identifier": "PluginInstallPolicy" }))
+export const PluginInstallPolicy: Schema.Codec<PluginInstallPolicy> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["NOT_AVAILABLE", "AVAILABLE", "INSTALLED_BY_DEFAULT"]), UnknownMember]).annotate({ "identifier": "PluginInstallPolicy" }))
 
 /** `PluginInstallPolicySource` of the protocol. */
 export type PluginInstallPolicySource = "WORKSPACE_SETTING" | "IMPLICIT_CANONICAL_APP" | UnknownMember
 /** `PluginInstallPolicySource` of the protocol. */
-export const PluginInstallPolicySource: Schema.Codec<PluginInstallPolicySource> = lazy(() => Schema.Union([Schema.Literals(["WORKSPACE_SETTING", "IMPLICIT_CANONICAL_APP"]), UnknownMember]).annotate({ "identifier": "PluginInstallPolicySource" }))
+export const PluginInstallPolicySource: Schema.Codec<PluginInstallPolicySource> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["WORKSPACE_SETTING", "IMPLICIT_CANONICAL_APP"]), UnknownMember]).annotate({ "identifier": "PluginInstallPolicySource" }))
 
 /** Result of `plugin/install`. */
 export type PluginInstallResponse = {
@@ -9412,7 +9412,7 @@ export type PluginInstallResponse = {
   readonly authPolicy: PluginAuthPolicy
 }
 /** Result of `plugin/install`. */
-export const PluginInstallResponse: Schema.Codec<PluginInstallResponse> = lazy(() => Schema.Struct({
+export const PluginInstallResponse: Schema.Codec<PluginInstallResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   appsNeedingAuth: Schema.Array(AppSummary),
   authPolicy: PluginAuthPolicy
 }).annotate({ "identifier": "PluginInstallResponse" }))
@@ -9425,7 +9425,7 @@ export type PluginInstalledParams = {
   readonly installSuggestionPluginNames?: undefined | ReadonlyArray<string> | null
 }
 /** Params of `plugin/installed`. */
-export const PluginInstalledParams: Schema.Codec<PluginInstalledParams> = lazy(() => Schema.Struct({
+export const PluginInstalledParams: Schema.Codec<PluginInstalledParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwds: Schema.optional(Schema.Union([Schema.Array(AbsolutePathBuf), Schema.Null])),
   installSuggestionPluginNames: Schema.optional(Schema.Union([Schema.Array(Schema.String), Schema.Null]))
 }).annotate({ "identifier": "PluginInstalledParams" }))
@@ -9436,7 +9436,7 @@ export type PluginInstalledResponse = {
   readonly marketplaces: ReadonlyArray<PluginMarketplaceEntry>
 }
 /** Result of `plugin/installed`. */
-export const PluginInstalledResponse: Schema.Codec<PluginInstalledResponse> = lazy(() => Schema.Struct({
+export const PluginInstalledResponse: Schema.Codec<PluginInstalledResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   marketplaceLoadErrors: Schema.optionalKey(Schema.Array(MarketplaceLoadErrorInfo)),
   marketplaces: Schema.Array(PluginMarketplaceEntry)
 }).annotate({ "identifier": "PluginInstalledResponse" }))
@@ -9473,7 +9473,7 @@ export type PluginInterface = {
   readonly websiteUrl?: string | null
 }
 /** `PluginInterface` of the protocol. */
-export const PluginInterface: Schema.Codec<PluginInterface> = lazy(() => Schema.Struct({
+export const PluginInterface: Schema.Codec<PluginInterface> = /* @__PURE__ */ lazy(() => Schema.Struct({
   brandColor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   capabilities: Schema.Array(Schema.String),
   category: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -9498,7 +9498,7 @@ export const PluginInterface: Schema.Codec<PluginInterface> = lazy(() => Schema.
 /** `PluginListMarketplaceKind` of the protocol. */
 export type PluginListMarketplaceKind = "local" | "vertical" | "workspace-directory" | "shared-with-me" | "created-by-me-remote"
 /** `PluginListMarketplaceKind` of the protocol. */
-export const PluginListMarketplaceKind: Schema.Codec<PluginListMarketplaceKind> = lazy(() => Schema.Literals(["local", "vertical", "workspace-directory", "shared-with-me", "created-by-me-remote"]))
+export const PluginListMarketplaceKind: Schema.Codec<PluginListMarketplaceKind> = /* @__PURE__ */ lazy(() => Schema.Literals(["local", "vertical", "workspace-directory", "shared-with-me", "created-by-me-remote"]))
 
 /** Params of `plugin/list`. */
 export type PluginListParams = {
@@ -9510,7 +9510,7 @@ export type PluginListParams = {
   readonly marketplaceKinds?: undefined | ReadonlyArray<PluginListMarketplaceKind> | null
 }
 /** Params of `plugin/list`. */
-export const PluginListParams: Schema.Codec<PluginListParams> = lazy(() => Schema.Struct({
+export const PluginListParams: Schema.Codec<PluginListParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwds: Schema.optional(Schema.Union([Schema.Array(AbsolutePathBuf), Schema.Null])),
   forceRefetch: Schema.optional(Schema.Boolean),
   marketplaceKinds: Schema.optional(Schema.Union([Schema.Array(PluginListMarketplaceKind), Schema.Null]))
@@ -9523,7 +9523,7 @@ export type PluginListResponse = {
   readonly marketplaces: ReadonlyArray<PluginMarketplaceEntry>
 }
 /** Result of `plugin/list`. */
-export const PluginListResponse: Schema.Codec<PluginListResponse> = lazy(() => Schema.Struct({
+export const PluginListResponse: Schema.Codec<PluginListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   featuredPluginIds: Schema.optionalKey(Schema.Array(Schema.String)),
   marketplaceLoadErrors: Schema.optionalKey(Schema.Array(MarketplaceLoadErrorInfo)),
   marketplaces: Schema.Array(PluginMarketplaceEntry)
@@ -9538,7 +9538,7 @@ export type PluginMarketplaceEntry = {
   readonly plugins: ReadonlyArray<PluginSummary>
 }
 /** `PluginMarketplaceEntry` of the protocol. */
-export const PluginMarketplaceEntry: Schema.Codec<PluginMarketplaceEntry> = lazy(() => Schema.Struct({
+export const PluginMarketplaceEntry: Schema.Codec<PluginMarketplaceEntry> = /* @__PURE__ */ lazy(() => Schema.Struct({
   interface: Schema.optionalKey(Schema.Union([MarketplaceInterface, Schema.Null])),
   name: Schema.String,
   path: Schema.optionalKey(Schema.Union([AbsolutePathBuf, Schema.Null])),
@@ -9552,7 +9552,7 @@ export type PluginReadParams = {
   readonly remoteMarketplaceName?: undefined | string | null
 }
 /** Params of `plugin/read`. */
-export const PluginReadParams: Schema.Codec<PluginReadParams> = lazy(() => Schema.Struct({
+export const PluginReadParams: Schema.Codec<PluginReadParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   marketplacePath: Schema.optional(Schema.Union([AbsolutePathBuf, Schema.Null])),
   pluginName: Schema.String,
   remoteMarketplaceName: Schema.optional(Schema.Union([Schema.String, Schema.Null]))
@@ -9563,7 +9563,7 @@ export type PluginReadResponse = {
   readonly plugin: PluginDetail
 }
 /** Result of `plugin/read`. */
-export const PluginReadResponse: Schema.Codec<PluginReadResponse> = lazy(() => Schema.Struct({
+export const PluginReadResponse: Schema.Codec<PluginReadResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   plugin: PluginDetail
 }).annotate({ "identifier": "PluginReadResponse" }))
 
@@ -9578,7 +9578,7 @@ export type PluginReconcileChangedPlugin = {
   readonly id: string
 }
 /** Runtime categories affected by this change, not just capabilities currently present. Flags describe declarations before runtime policy filtering. Updates OR the old and new bundle flags; enablement changes and cached reinstalls use the cached bundle; removals retain the old bundle's flags. */
-export const PluginReconcileChangedPlugin: Schema.Codec<PluginReconcileChangedPlugin> = lazy(() => Schema.Struct({
+export const PluginReconcileChangedPlugin: Schema.Codec<PluginReconcileChangedPlugin> = /* @__PURE__ */ lazy(() => Schema.Struct({
   hasApps: Schema.Boolean,
   hasHooks: Schema.Boolean,
   hasMcps: Schema.Boolean,
@@ -9592,7 +9592,7 @@ export type PluginReconcileParams = {
   readonly reason?: undefined | string | null
 }
 /** Params of `plugin/reconcile`. */
-export const PluginReconcileParams: Schema.Codec<PluginReconcileParams> = lazy(() => Schema.Struct({
+export const PluginReconcileParams: Schema.Codec<PluginReconcileParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   reason: Schema.optional(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "PluginReconcileParams" }))
 
@@ -9614,7 +9614,7 @@ export type PluginReconcileResponse = {
  *
  * Result of `plugin/reconcile`.
  */
-export const PluginReconcileResponse: Schema.Codec<PluginReconcileResponse> = lazy(() => Schema.Struct({
+export const PluginReconcileResponse: Schema.Codec<PluginReconcileResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   changedPlugins: Schema.Array(PluginReconcileChangedPlugin),
   failedMaterializationRemotePluginIds: Schema.Array(Schema.String),
   failedRemotePluginIds: Schema.Array(Schema.String)
@@ -9629,7 +9629,7 @@ export type PluginSearchParams = {
   readonly searchTerm: string
 }
 /** Params of `plugin/search`. */
-export const PluginSearchParams: Schema.Codec<PluginSearchParams> = lazy(() => Schema.Struct({
+export const PluginSearchParams: Schema.Codec<PluginSearchParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cursor: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   cwds: Schema.optional(Schema.Union([Schema.Array(AbsolutePathBuf), Schema.Null])),
   limit: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(4294967295)), Schema.Null])),
@@ -9643,7 +9643,7 @@ export type PluginSearchResponse = {
   readonly nextCursor?: string | null
 }
 /** Result of `plugin/search`. */
-export const PluginSearchResponse: Schema.Codec<PluginSearchResponse> = lazy(() => Schema.Struct({
+export const PluginSearchResponse: Schema.Codec<PluginSearchResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(PluginSearchResult),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "PluginSearchResponse" }))
@@ -9655,7 +9655,7 @@ export type PluginSearchResult = {
   readonly plugin: PluginSummary
 }
 /** `PluginSearchResult` of the protocol. */
-export const PluginSearchResult: Schema.Codec<PluginSearchResult> = lazy(() => Schema.Struct({
+export const PluginSearchResult: Schema.Codec<PluginSearchResult> = /* @__PURE__ */ lazy(() => Schema.Struct({
   marketplaceName: Schema.String,
   marketplacePath: Schema.optionalKey(Schema.Union([AbsolutePathBuf, Schema.Null])),
   plugin: PluginSummary
@@ -9664,14 +9664,14 @@ export const PluginSearchResult: Schema.Codec<PluginSearchResult> = lazy(() => S
 /** `PluginSearchScope` of the protocol. */
 export type PluginSearchScope = "global" | "workspace" | "personal"
 /** `PluginSearchScope` of the protocol. */
-export const PluginSearchScope: Schema.Codec<PluginSearchScope> = lazy(() => Schema.Literals(["global", "workspace", "personal"]))
+export const PluginSearchScope: Schema.Codec<PluginSearchScope> = /* @__PURE__ */ lazy(() => Schema.Literals(["global", "workspace", "personal"]))
 
 /** Params of `plugin/share/checkout`. */
 export type PluginShareCheckoutParams = {
   readonly remotePluginId: string
 }
 /** Params of `plugin/share/checkout`. */
-export const PluginShareCheckoutParams: Schema.Codec<PluginShareCheckoutParams> = lazy(() => Schema.Struct({
+export const PluginShareCheckoutParams: Schema.Codec<PluginShareCheckoutParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   remotePluginId: Schema.String
 }).annotate({ "identifier": "PluginShareCheckoutParams" }))
 
@@ -9686,7 +9686,7 @@ export type PluginShareCheckoutResponse = {
   readonly remoteVersion?: string | null
 }
 /** Result of `plugin/share/checkout`. */
-export const PluginShareCheckoutResponse: Schema.Codec<PluginShareCheckoutResponse> = lazy(() => Schema.Struct({
+export const PluginShareCheckoutResponse: Schema.Codec<PluginShareCheckoutResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   marketplaceName: Schema.String,
   marketplacePath: AbsolutePathBuf,
   pluginId: Schema.String,
@@ -9709,7 +9709,7 @@ export type PluginShareContext = {
   readonly shareUrl?: string | null
 }
 /** `PluginShareContext` of the protocol. */
-export const PluginShareContext: Schema.Codec<PluginShareContext> = lazy(() => Schema.Struct({
+export const PluginShareContext: Schema.Codec<PluginShareContext> = /* @__PURE__ */ lazy(() => Schema.Struct({
   canPublishToWorkspace: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null])),
   creatorAccountUserId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   creatorName: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -9725,24 +9725,24 @@ export type PluginShareDeleteParams = {
   readonly remotePluginId: string
 }
 /** Params of `plugin/share/delete`. */
-export const PluginShareDeleteParams: Schema.Codec<PluginShareDeleteParams> = lazy(() => Schema.Struct({
+export const PluginShareDeleteParams: Schema.Codec<PluginShareDeleteParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   remotePluginId: Schema.String
 }).annotate({ "identifier": "PluginShareDeleteParams" }))
 
 /** Result of `plugin/share/delete`. */
 export type PluginShareDeleteResponse = { readonly [x: string]: Schema.Json }
 /** Result of `plugin/share/delete`. */
-export const PluginShareDeleteResponse: Schema.Codec<PluginShareDeleteResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "PluginShareDeleteResponse" }))
+export const PluginShareDeleteResponse: Schema.Codec<PluginShareDeleteResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "PluginShareDeleteResponse" }))
 
 /** `PluginShareDiscoverability` of the protocol. */
 export type PluginShareDiscoverability = "LISTED" | "UNLISTED" | "PRIVATE" | UnknownMember
 /** `PluginShareDiscoverability` of the protocol. */
-export const PluginShareDiscoverability: Schema.Codec<PluginShareDiscoverability> = lazy(() => Schema.Union([Schema.Literals(["LISTED", "UNLISTED", "PRIVATE"]), UnknownMember]).annotate({ "identifier": "PluginShareDiscoverability" }))
+export const PluginShareDiscoverability: Schema.Codec<PluginShareDiscoverability> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["LISTED", "UNLISTED", "PRIVATE"]), UnknownMember]).annotate({ "identifier": "PluginShareDiscoverability" }))
 
 /** What a caller sends where {@link PluginShareDiscoverability} is received. */
 export type PluginShareDiscoverabilityParam = "LISTED" | "UNLISTED" | "PRIVATE"
 /** What a caller sends where {@link PluginShareDiscoverability} is received. */
-export const PluginShareDiscoverabilityParam: Schema.Codec<PluginShareDiscoverabilityParam> = lazy(() => Schema.Literals(["LISTED", "UNLISTED", "PRIVATE"]))
+export const PluginShareDiscoverabilityParam: Schema.Codec<PluginShareDiscoverabilityParam> = /* @__PURE__ */ lazy(() => Schema.Literals(["LISTED", "UNLISTED", "PRIVATE"]))
 
 /** `PluginShareListItem` of the protocol. */
 export type PluginShareListItem = {
@@ -9750,7 +9750,7 @@ export type PluginShareListItem = {
   readonly plugin: PluginSummary
 }
 /** `PluginShareListItem` of the protocol. */
-export const PluginShareListItem: Schema.Codec<PluginShareListItem> = lazy(() => Schema.Struct({
+export const PluginShareListItem: Schema.Codec<PluginShareListItem> = /* @__PURE__ */ lazy(() => Schema.Struct({
   localPluginPath: Schema.optionalKey(Schema.Union([AbsolutePathBuf, Schema.Null])),
   plugin: PluginSummary
 }).annotate({ "identifier": "PluginShareListItem" }))
@@ -9758,14 +9758,14 @@ export const PluginShareListItem: Schema.Codec<PluginShareListItem> = lazy(() =>
 /** Params of `plugin/share/list`. */
 export type PluginShareListParams = { readonly [x: string]: never }
 /** Params of `plugin/share/list`. */
-export const PluginShareListParams: Schema.Codec<PluginShareListParams> = lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "PluginShareListParams" }))
+export const PluginShareListParams: Schema.Codec<PluginShareListParams> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "PluginShareListParams" }))
 
 /** Result of `plugin/share/list`. */
 export type PluginShareListResponse = {
   readonly data: ReadonlyArray<PluginShareListItem>
 }
 /** Result of `plugin/share/list`. */
-export const PluginShareListResponse: Schema.Codec<PluginShareListResponse> = lazy(() => Schema.Struct({
+export const PluginShareListResponse: Schema.Codec<PluginShareListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(PluginShareListItem)
 }).annotate({ "identifier": "PluginShareListResponse" }))
 
@@ -9777,7 +9777,7 @@ export type PluginSharePrincipal = {
   readonly role: PluginSharePrincipalRole
 }
 /** `PluginSharePrincipal` of the protocol. */
-export const PluginSharePrincipal: Schema.Codec<PluginSharePrincipal> = lazy(() => Schema.Struct({
+export const PluginSharePrincipal: Schema.Codec<PluginSharePrincipal> = /* @__PURE__ */ lazy(() => Schema.Struct({
   name: Schema.String,
   principalId: Schema.String,
   principalType: PluginSharePrincipalType,
@@ -9787,17 +9787,17 @@ export const PluginSharePrincipal: Schema.Codec<PluginSharePrincipal> = lazy(() 
 /** `PluginSharePrincipalRole` of the protocol. */
 export type PluginSharePrincipalRole = "reader" | "editor" | "owner" | UnknownMember
 /** `PluginSharePrincipalRole` of the protocol. */
-export const PluginSharePrincipalRole: Schema.Codec<PluginSharePrincipalRole> = lazy(() => Schema.Union([Schema.Literals(["reader", "editor", "owner"]), UnknownMember]).annotate({ "identifier": "PluginSharePrincipalRole" }))
+export const PluginSharePrincipalRole: Schema.Codec<PluginSharePrincipalRole> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["reader", "editor", "owner"]), UnknownMember]).annotate({ "identifier": "PluginSharePrincipalRole" }))
 
 /** `PluginSharePrincipalType` of the protocol. */
 export type PluginSharePrincipalType = "user" | "group" | "workspace" | UnknownMember
 /** `PluginSharePrincipalType` of the protocol. */
-export const PluginSharePrincipalType: Schema.Codec<PluginSharePrincipalType> = lazy(() => Schema.Union([Schema.Literals(["user", "group", "workspace"]), UnknownMember]).annotate({ "identifier": "PluginSharePrincipalType" }))
+export const PluginSharePrincipalType: Schema.Codec<PluginSharePrincipalType> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["user", "group", "workspace"]), UnknownMember]).annotate({ "identifier": "PluginSharePrincipalType" }))
 
 /** What a caller sends where {@link PluginSharePrincipalType} is received. */
 export type PluginSharePrincipalTypeParam = "user" | "group" | "workspace"
 /** What a caller sends where {@link PluginSharePrincipalType} is received. */
-export const PluginSharePrincipalTypeParam: Schema.Codec<PluginSharePrincipalTypeParam> = lazy(() => Schema.Literals(["user", "group", "workspace"]))
+export const PluginSharePrincipalTypeParam: Schema.Codec<PluginSharePrincipalTypeParam> = /* @__PURE__ */ lazy(() => Schema.Literals(["user", "group", "workspace"]))
 
 /** Params of `plugin/share/save`. */
 export type PluginShareSaveParams = {
@@ -9807,7 +9807,7 @@ export type PluginShareSaveParams = {
   readonly shareTargets?: undefined | ReadonlyArray<PluginShareTarget> | null
 }
 /** Params of `plugin/share/save`. */
-export const PluginShareSaveParams: Schema.Codec<PluginShareSaveParams> = lazy(() => Schema.Struct({
+export const PluginShareSaveParams: Schema.Codec<PluginShareSaveParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   discoverability: Schema.optional(Schema.Union([PluginShareDiscoverabilityParam, Schema.Null])),
   pluginPath: AbsolutePathBuf,
   remotePluginId: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
@@ -9821,7 +9821,7 @@ export type PluginShareSaveResponse = {
   readonly shareUrl: string
 }
 /** Result of `plugin/share/save`. */
-export const PluginShareSaveResponse: Schema.Codec<PluginShareSaveResponse> = lazy(() => Schema.Struct({
+export const PluginShareSaveResponse: Schema.Codec<PluginShareSaveResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   canPublishToWorkspace: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null])),
   remotePluginId: Schema.String,
   shareUrl: Schema.String
@@ -9834,7 +9834,7 @@ export type PluginShareTarget = {
   readonly role: PluginShareTargetRole
 }
 /** `PluginShareTarget` of the protocol. */
-export const PluginShareTarget: Schema.Codec<PluginShareTarget> = lazy(() => Schema.Struct({
+export const PluginShareTarget: Schema.Codec<PluginShareTarget> = /* @__PURE__ */ lazy(() => Schema.Struct({
   principalId: Schema.String,
   principalType: PluginSharePrincipalTypeParam,
   role: PluginShareTargetRole
@@ -9843,12 +9843,12 @@ export const PluginShareTarget: Schema.Codec<PluginShareTarget> = lazy(() => Sch
 /** `PluginShareTargetRole` of the protocol. */
 export type PluginShareTargetRole = "reader" | "editor"
 /** `PluginShareTargetRole` of the protocol. */
-export const PluginShareTargetRole: Schema.Codec<PluginShareTargetRole> = lazy(() => Schema.Literals(["reader", "editor"]))
+export const PluginShareTargetRole: Schema.Codec<PluginShareTargetRole> = /* @__PURE__ */ lazy(() => Schema.Literals(["reader", "editor"]))
 
 /** `PluginShareUpdateDiscoverability` of the protocol. */
 export type PluginShareUpdateDiscoverability = "UNLISTED" | "PRIVATE" | "LISTED"
 /** `PluginShareUpdateDiscoverability` of the protocol. */
-export const PluginShareUpdateDiscoverability: Schema.Codec<PluginShareUpdateDiscoverability> = lazy(() => Schema.Literals(["UNLISTED", "PRIVATE", "LISTED"]))
+export const PluginShareUpdateDiscoverability: Schema.Codec<PluginShareUpdateDiscoverability> = /* @__PURE__ */ lazy(() => Schema.Literals(["UNLISTED", "PRIVATE", "LISTED"]))
 
 /** Params of `plugin/share/updateTargets`. */
 export type PluginShareUpdateTargetsParams = {
@@ -9857,7 +9857,7 @@ export type PluginShareUpdateTargetsParams = {
   readonly shareTargets: ReadonlyArray<PluginShareTarget>
 }
 /** Params of `plugin/share/updateTargets`. */
-export const PluginShareUpdateTargetsParams: Schema.Codec<PluginShareUpdateTargetsParams> = lazy(() => Schema.Struct({
+export const PluginShareUpdateTargetsParams: Schema.Codec<PluginShareUpdateTargetsParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   discoverability: PluginShareUpdateDiscoverability,
   remotePluginId: Schema.String,
   shareTargets: Schema.Array(PluginShareTarget)
@@ -9869,7 +9869,7 @@ export type PluginShareUpdateTargetsResponse = {
   readonly principals: ReadonlyArray<PluginSharePrincipal>
 }
 /** Result of `plugin/share/updateTargets`. */
-export const PluginShareUpdateTargetsResponse: Schema.Codec<PluginShareUpdateTargetsResponse> = lazy(() => Schema.Struct({
+export const PluginShareUpdateTargetsResponse: Schema.Codec<PluginShareUpdateTargetsResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   discoverability: PluginShareDiscoverability,
   principals: Schema.Array(PluginSharePrincipal)
 }).annotate({ "identifier": "PluginShareUpdateTargetsResponse" }))
@@ -9881,7 +9881,7 @@ export type PluginSkillReadParams = {
   readonly skillName: string
 }
 /** Params of `plugin/skill/read`. */
-export const PluginSkillReadParams: Schema.Codec<PluginSkillReadParams> = lazy(() => Schema.Struct({
+export const PluginSkillReadParams: Schema.Codec<PluginSkillReadParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   remoteMarketplaceName: Schema.String,
   remotePluginId: Schema.String,
   skillName: Schema.String
@@ -9892,7 +9892,7 @@ export type PluginSkillReadResponse = {
   readonly contents?: string | null
 }
 /** Result of `plugin/skill/read`. */
-export const PluginSkillReadResponse: Schema.Codec<PluginSkillReadResponse> = lazy(() => Schema.Struct({
+export const PluginSkillReadResponse: Schema.Codec<PluginSkillReadResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   contents: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "PluginSkillReadResponse" }))
 
@@ -9918,7 +9918,7 @@ export type PluginSource = {
   readonly type: "remote"
 } | UnknownPluginSource
 /** `PluginSource` of the protocol. */
-export const PluginSource: Schema.Codec<PluginSource> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const PluginSource: Schema.Codec<PluginSource> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   path: AbsolutePathBuf,
   type: Schema.Literal("local")
 }), Schema.Struct({
@@ -9971,7 +9971,7 @@ export type PluginSummary = {
   readonly version?: string | null
 }
 /** `PluginSummary` of the protocol. */
-export const PluginSummary: Schema.Codec<PluginSummary> = lazy(() => Schema.Struct({
+export const PluginSummary: Schema.Codec<PluginSummary> = /* @__PURE__ */ lazy(() => Schema.Struct({
   authPolicy: PluginAuthPolicy,
   availability: Schema.optionalKey(PluginAvailability),
   disabledReason: Schema.optionalKey(Schema.Union([PluginDisabledReason, Schema.Null])),
@@ -9998,14 +9998,14 @@ export type PluginUninstallParams = {
   readonly pluginId: string
 }
 /** Params of `plugin/uninstall`. */
-export const PluginUninstallParams: Schema.Codec<PluginUninstallParams> = lazy(() => Schema.Struct({
+export const PluginUninstallParams: Schema.Codec<PluginUninstallParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   pluginId: Schema.String
 }).annotate({ "identifier": "PluginUninstallParams" }))
 
 /** Result of `plugin/uninstall`. */
 export type PluginUninstallResponse = { readonly [x: string]: Schema.Json }
 /** Result of `plugin/uninstall`. */
-export const PluginUninstallResponse: Schema.Codec<PluginUninstallResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "PluginUninstallResponse" }))
+export const PluginUninstallResponse: Schema.Codec<PluginUninstallResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "PluginUninstallResponse" }))
 
 /** `PluginsMigration` of the protocol. */
 export type PluginsMigration = {
@@ -10013,7 +10013,7 @@ export type PluginsMigration = {
   readonly pluginNames: ReadonlyArray<string>
 }
 /** `PluginsMigration` of the protocol. */
-export const PluginsMigration: Schema.Codec<PluginsMigration> = lazy(() => Schema.Struct({
+export const PluginsMigration: Schema.Codec<PluginsMigration> = /* @__PURE__ */ lazy(() => Schema.Struct({
   marketplaceName: Schema.String,
   pluginNames: Schema.Array(Schema.String)
 }).annotate({ "identifier": "PluginsMigration" }))
@@ -10060,7 +10060,7 @@ export type ProcessExitedNotification = {
  *
  * Params of the notification `process/exited`.
  */
-export const ProcessExitedNotification: Schema.Codec<ProcessExitedNotification> = lazy(() => Schema.Struct({
+export const ProcessExitedNotification: Schema.Codec<ProcessExitedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   exitCode: Schema.Finite,
   outputDrainTimedOut: Schema.optionalKey(Schema.Union([Schema.Boolean, Schema.Null])),
   processHandle: Schema.String,
@@ -10084,7 +10084,7 @@ export type ProcessKillParams = {
  *
  * Params of `process/kill`.
  */
-export const ProcessKillParams: Schema.Codec<ProcessKillParams> = lazy(() => Schema.Struct({
+export const ProcessKillParams: Schema.Codec<ProcessKillParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   processHandle: Schema.String
 }).annotate({ "identifier": "ProcessKillParams" }))
 
@@ -10099,7 +10099,7 @@ export type ProcessKillResponse = { readonly [x: string]: Schema.Json }
  *
  * Result of `process/kill`.
  */
-export const ProcessKillResponse: Schema.Codec<ProcessKillResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ProcessKillResponse" }))
+export const ProcessKillResponse: Schema.Codec<ProcessKillResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ProcessKillResponse" }))
 
 /**
  * Base64-encoded output chunk emitted for a streaming `process/spawn` request.
@@ -10121,7 +10121,7 @@ export type ProcessOutputDeltaNotification = {
  *
  * Params of the notification `process/outputDelta`.
  */
-export const ProcessOutputDeltaNotification: Schema.Codec<ProcessOutputDeltaNotification> = lazy(() => Schema.Struct({
+export const ProcessOutputDeltaNotification: Schema.Codec<ProcessOutputDeltaNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   capReached: Schema.Boolean,
   deltaBase64: Schema.String,
   processHandle: Schema.String,
@@ -10141,7 +10141,7 @@ export type ProcessOutputStream = "stdout" | "stderr" | UnknownMember
  * - `stdout`: stdout stream. PTY mode multiplexes terminal output here.
  * - `stderr`: stderr stream.
  */
-export const ProcessOutputStream: Schema.Codec<ProcessOutputStream> = lazy(() => Schema.Union([Schema.Literals(["stdout", "stderr"]), UnknownMember]).annotate({ "identifier": "ProcessOutputStream" }))
+export const ProcessOutputStream: Schema.Codec<ProcessOutputStream> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["stdout", "stderr"]), UnknownMember]).annotate({ "identifier": "ProcessOutputStream" }))
 
 /**
  * Resize a running PTY-backed `process/spawn` session.
@@ -10159,7 +10159,7 @@ export type ProcessResizePtyParams = {
  *
  * Params of `process/resizePty`.
  */
-export const ProcessResizePtyParams: Schema.Codec<ProcessResizePtyParams> = lazy(() => Schema.Struct({
+export const ProcessResizePtyParams: Schema.Codec<ProcessResizePtyParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   processHandle: Schema.String,
   size: ProcessTerminalSize
 }).annotate({ "identifier": "ProcessResizePtyParams" }))
@@ -10175,7 +10175,7 @@ export type ProcessResizePtyResponse = { readonly [x: string]: Schema.Json }
  *
  * Result of `process/resizePty`.
  */
-export const ProcessResizePtyResponse: Schema.Codec<ProcessResizePtyResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ProcessResizePtyResponse" }))
+export const ProcessResizePtyResponse: Schema.Codec<ProcessResizePtyResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ProcessResizePtyResponse" }))
 
 /**
  * Spawn a standalone process (argv vector) without a Codex sandbox on the host where the app server is running.
@@ -10237,7 +10237,7 @@ export type ProcessSpawnParams = {
  *
  * Params of `process/spawn`.
  */
-export const ProcessSpawnParams: Schema.Codec<ProcessSpawnParams> = lazy(() => Schema.Struct({
+export const ProcessSpawnParams: Schema.Codec<ProcessSpawnParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   command: Schema.Array(Schema.String),
   cwd: AbsolutePathBuf,
   env: Schema.optional(Schema.Union([Schema.Record(Schema.String, Schema.Union([Schema.String, Schema.Null])), Schema.Null])),
@@ -10261,7 +10261,7 @@ export type ProcessSpawnResponse = { readonly [x: string]: Schema.Json }
  *
  * Result of `process/spawn`.
  */
-export const ProcessSpawnResponse: Schema.Codec<ProcessSpawnResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ProcessSpawnResponse" }))
+export const ProcessSpawnResponse: Schema.Codec<ProcessSpawnResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ProcessSpawnResponse" }))
 
 /** PTY size in character cells for `process/spawn` PTY sessions. */
 export type ProcessTerminalSize = {
@@ -10271,7 +10271,7 @@ export type ProcessTerminalSize = {
   readonly rows: number
 }
 /** PTY size in character cells for `process/spawn` PTY sessions. */
-export const ProcessTerminalSize: Schema.Codec<ProcessTerminalSize> = lazy(() => Schema.Struct({
+export const ProcessTerminalSize: Schema.Codec<ProcessTerminalSize> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cols: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(65535)),
   rows: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(65535))
 }).annotate({ "identifier": "ProcessTerminalSize" }))
@@ -10294,7 +10294,7 @@ export type ProcessWriteStdinParams = {
  *
  * Params of `process/writeStdin`.
  */
-export const ProcessWriteStdinParams: Schema.Codec<ProcessWriteStdinParams> = lazy(() => Schema.Struct({
+export const ProcessWriteStdinParams: Schema.Codec<ProcessWriteStdinParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   closeStdin: Schema.optional(Schema.Boolean),
   deltaBase64: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   processHandle: Schema.String
@@ -10311,7 +10311,7 @@ export type ProcessWriteStdinResponse = { readonly [x: string]: Schema.Json }
  *
  * Result of `process/writeStdin`.
  */
-export const ProcessWriteStdinResponse: Schema.Codec<ProcessWriteStdinResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ProcessWriteStdinResponse" }))
+export const ProcessWriteStdinResponse: Schema.Codec<ProcessWriteStdinResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ProcessWriteStdinResponse" }))
 
 /** `Project` of the protocol. */
 export type Project = {
@@ -10326,7 +10326,7 @@ export type Project = {
   readonly updatedAt: number
 }
 /** `Project` of the protocol. */
-export const Project: Schema.Codec<Project> = lazy(() => Schema.Struct({
+export const Project: Schema.Codec<Project> = /* @__PURE__ */ lazy(() => Schema.Struct({
   createdAt: Schema.Finite,
   id: Schema.String,
   metadata: Schema.Record(Schema.String, Schema.String),
@@ -10340,7 +10340,7 @@ export const Project: Schema.Codec<Project> = lazy(() => Schema.Struct({
 /** `ProjectChangeType` of the protocol. */
 export type ProjectChangeType = "created" | "updated" | "deleted" | UnknownMember
 /** `ProjectChangeType` of the protocol. */
-export const ProjectChangeType: Schema.Codec<ProjectChangeType> = lazy(() => Schema.Union([Schema.Literals(["created", "updated", "deleted"]), UnknownMember]).annotate({ "identifier": "ProjectChangeType" }))
+export const ProjectChangeType: Schema.Codec<ProjectChangeType> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["created", "updated", "deleted"]), UnknownMember]).annotate({ "identifier": "ProjectChangeType" }))
 
 /** Params of the notification `project/changed`. */
 export type ProjectChangedNotification = {
@@ -10348,7 +10348,7 @@ export type ProjectChangedNotification = {
   readonly projectId: string
 }
 /** Params of the notification `project/changed`. */
-export const ProjectChangedNotification: Schema.Codec<ProjectChangedNotification> = lazy(() => Schema.Struct({
+export const ProjectChangedNotification: Schema.Codec<ProjectChangedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   changeType: ProjectChangeType,
   projectId: Schema.String
 }).annotate({ "identifier": "ProjectChangedNotification" }))
@@ -10361,7 +10361,7 @@ export type ProjectCreateParams = {
   readonly roots: ReadonlyArray<ProjectRoot>
 }
 /** Params of `project/create`. */
-export const ProjectCreateParams: Schema.Codec<ProjectCreateParams> = lazy(() => Schema.Struct({
+export const ProjectCreateParams: Schema.Codec<ProjectCreateParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   idempotencyKey: Schema.String,
   metadata: Schema.optional(Schema.Union([Schema.Record(Schema.String, Schema.String), Schema.Null])),
   name: Schema.String,
@@ -10373,7 +10373,7 @@ export type ProjectCreateResponse = {
   readonly project: Project
 }
 /** Result of `project/create`. */
-export const ProjectCreateResponse: Schema.Codec<ProjectCreateResponse> = lazy(() => Schema.Struct({
+export const ProjectCreateResponse: Schema.Codec<ProjectCreateResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   project: Project
 }).annotate({ "identifier": "ProjectCreateResponse" }))
 
@@ -10382,14 +10382,14 @@ export type ProjectDeleteParams = {
   readonly projectId: string
 }
 /** Params of `project/delete`. */
-export const ProjectDeleteParams: Schema.Codec<ProjectDeleteParams> = lazy(() => Schema.Struct({
+export const ProjectDeleteParams: Schema.Codec<ProjectDeleteParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   projectId: Schema.String
 }).annotate({ "identifier": "ProjectDeleteParams" }))
 
 /** Result of `project/delete`. */
 export type ProjectDeleteResponse = { readonly [x: string]: Schema.Json }
 /** Result of `project/delete`. */
-export const ProjectDeleteResponse: Schema.Codec<ProjectDeleteResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ProjectDeleteResponse" }))
+export const ProjectDeleteResponse: Schema.Codec<ProjectDeleteResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ProjectDeleteResponse" }))
 
 /** Params of `project/import`. */
 export type ProjectImportParams = {
@@ -10400,7 +10400,7 @@ export type ProjectImportParams = {
   readonly threads?: undefined | ReadonlyArray<string> | null
 }
 /** Params of `project/import`. */
-export const ProjectImportParams: Schema.Codec<ProjectImportParams> = lazy(() => Schema.Struct({
+export const ProjectImportParams: Schema.Codec<ProjectImportParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   idempotencyKey: Schema.String,
   metadata: Schema.optional(Schema.Union([Schema.Record(Schema.String, Schema.String), Schema.Null])),
   name: Schema.String,
@@ -10413,7 +10413,7 @@ export type ProjectImportResponse = {
   readonly project: Project
 }
 /** Result of `project/import`. */
-export const ProjectImportResponse: Schema.Codec<ProjectImportResponse> = lazy(() => Schema.Struct({
+export const ProjectImportResponse: Schema.Codec<ProjectImportResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   project: Project
 }).annotate({ "identifier": "ProjectImportResponse" }))
 
@@ -10427,7 +10427,7 @@ export type ProjectListParams = {
   readonly sortKey?: undefined | ProjectSortKey | null
 }
 /** Params of `project/list`. */
-export const ProjectListParams: Schema.Codec<ProjectListParams> = lazy(() => Schema.Struct({
+export const ProjectListParams: Schema.Codec<ProjectListParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cursor: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   limit: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(4294967295)), Schema.Null])),
   sortDirection: Schema.optional(Schema.Union([SortDirection, Schema.Null])),
@@ -10440,7 +10440,7 @@ export type ProjectListResponse = {
   readonly nextCursor?: string | null
 }
 /** Result of `project/list`. */
-export const ProjectListResponse: Schema.Codec<ProjectListResponse> = lazy(() => Schema.Struct({
+export const ProjectListResponse: Schema.Codec<ProjectListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(Project),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "ProjectListResponse" }))
@@ -10451,7 +10451,7 @@ export type ProjectMoveParams = {
   readonly projectId: string
 }
 /** Params of `project/move`. */
-export const ProjectMoveParams: Schema.Codec<ProjectMoveParams> = lazy(() => Schema.Struct({
+export const ProjectMoveParams: Schema.Codec<ProjectMoveParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   beforeProjectId: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   projectId: Schema.String
 }).annotate({ "identifier": "ProjectMoveParams" }))
@@ -10459,14 +10459,14 @@ export const ProjectMoveParams: Schema.Codec<ProjectMoveParams> = lazy(() => Sch
 /** Result of `project/move`. */
 export type ProjectMoveResponse = { readonly [x: string]: Schema.Json }
 /** Result of `project/move`. */
-export const ProjectMoveResponse: Schema.Codec<ProjectMoveResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ProjectMoveResponse" }))
+export const ProjectMoveResponse: Schema.Codec<ProjectMoveResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ProjectMoveResponse" }))
 
 /** Params of `project/read`. */
 export type ProjectReadParams = {
   readonly projectId: string
 }
 /** Params of `project/read`. */
-export const ProjectReadParams: Schema.Codec<ProjectReadParams> = lazy(() => Schema.Struct({
+export const ProjectReadParams: Schema.Codec<ProjectReadParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   projectId: Schema.String
 }).annotate({ "identifier": "ProjectReadParams" }))
 
@@ -10475,7 +10475,7 @@ export type ProjectReadResponse = {
   readonly project: Project
 }
 /** Result of `project/read`. */
-export const ProjectReadResponse: Schema.Codec<ProjectReadResponse> = lazy(() => Schema.Struct({
+export const ProjectReadResponse: Schema.Codec<ProjectReadResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   project: Project
 }).annotate({ "identifier": "ProjectReadResponse" }))
 
@@ -10484,14 +10484,14 @@ export type ProjectRoot = {
   readonly path: AbsolutePathBuf
 }
 /** `ProjectRoot` of the protocol. */
-export const ProjectRoot: Schema.Codec<ProjectRoot> = lazy(() => Schema.Struct({
+export const ProjectRoot: Schema.Codec<ProjectRoot> = /* @__PURE__ */ lazy(() => Schema.Struct({
   path: AbsolutePathBuf
 }).annotate({ "identifier": "ProjectRoot" }))
 
 /** `ProjectSortKey` of the protocol. */
 export type ProjectSortKey = "position" | "recencyAt"
 /** `ProjectSortKey` of the protocol. */
-export const ProjectSortKey: Schema.Codec<ProjectSortKey> = lazy(() => Schema.Literals(["position", "recencyAt"]))
+export const ProjectSortKey: Schema.Codec<ProjectSortKey> = /* @__PURE__ */ lazy(() => Schema.Literals(["position", "recencyAt"]))
 
 /** Params of `project/update`. */
 export type ProjectUpdateParams = {
@@ -10501,7 +10501,7 @@ export type ProjectUpdateParams = {
   readonly roots?: undefined | ReadonlyArray<ProjectRoot> | null
 }
 /** Params of `project/update`. */
-export const ProjectUpdateParams: Schema.Codec<ProjectUpdateParams> = lazy(() => Schema.Struct({
+export const ProjectUpdateParams: Schema.Codec<ProjectUpdateParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   metadata: Schema.optional(Schema.Union([Schema.Record(Schema.String, Schema.String), Schema.Null])),
   name: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   projectId: Schema.String,
@@ -10513,7 +10513,7 @@ export type ProjectUpdateResponse = {
   readonly project: Project
 }
 /** Result of `project/update`. */
-export const ProjectUpdateResponse: Schema.Codec<ProjectUpdateResponse> = lazy(() => Schema.Struct({
+export const ProjectUpdateResponse: Schema.Codec<ProjectUpdateResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   project: Project
 }).annotate({ "identifier": "ProjectUpdateResponse" }))
 
@@ -10535,7 +10535,7 @@ export type ProviderSettings = {
   readonly type: "gcp"
 } | UnknownProviderSettings
 /** `ProviderSettings` of the protocol. */
-export const ProviderSettings: Schema.Codec<ProviderSettings> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const ProviderSettings: Schema.Codec<ProviderSettings> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   type: Schema.Literal("openai")
 }), Schema.Struct({
   auth: GatewayAuth,
@@ -10574,7 +10574,7 @@ export type ProviderSettingsPatch = {
   readonly type: "gcp"
 }
 /** Omitted patch fields preserve their values. Explicit null clears a nullable field. */
-export const ProviderSettingsPatch: Schema.Codec<ProviderSettingsPatch> = lazy(() => Schema.Union([Schema.Struct({
+export const ProviderSettingsPatch: Schema.Codec<ProviderSettingsPatch> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   baseUrl: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   envKey: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   name: Schema.optional(Schema.String),
@@ -10602,7 +10602,7 @@ export type QueuedSubmission = {
   readonly responsesapiClientMetadata?: { readonly [x: string]: string } | null
 }
 /** `QueuedSubmission` of the protocol. */
-export const QueuedSubmission: Schema.Codec<QueuedSubmission> = lazy(() => Schema.Struct({
+export const QueuedSubmission: Schema.Codec<QueuedSubmission> = /* @__PURE__ */ lazy(() => Schema.Struct({
   clientUserMessageId: Schema.String,
   id: Schema.String,
   input: Schema.Array(UserInput),
@@ -10612,7 +10612,7 @@ export const QueuedSubmission: Schema.Codec<QueuedSubmission> = lazy(() => Schem
 /** `RateLimitReachedType` of the protocol. */
 export type RateLimitReachedType = "rate_limit_reached" | "workspace_owner_credits_depleted" | "workspace_member_credits_depleted" | "workspace_owner_usage_limit_reached" | "workspace_member_usage_limit_reached" | UnknownMember
 /** `RateLimitReachedType` of the protocol. */
-export const RateLimitReachedType: Schema.Codec<RateLimitReachedType> = lazy(() => Schema.Union([Schema.Literals(["rate_limit_reached", "workspace_owner_credits_depleted", "workspace_member_credits_depleted", "workspace_owner_usage_limit_reached", "workspace_member_usage_limit_reached"]), UnknownMember]).annotate({ "identifier": "RateLimitReachedType" }))
+export const RateLimitReachedType: Schema.Codec<RateLimitReachedType> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["rate_limit_reached", "workspace_owner_credits_depleted", "workspace_member_credits_depleted", "workspace_owner_usage_limit_reached", "workspace_member_usage_limit_reached"]), UnknownMember]).annotate({ "identifier": "RateLimitReachedType" }))
 
 /** `RateLimitResetCredit` of the protocol. */
 export type RateLimitResetCredit = {
@@ -10630,7 +10630,7 @@ export type RateLimitResetCredit = {
   readonly title?: string | null
 }
 /** `RateLimitResetCredit` of the protocol. */
-export const RateLimitResetCredit: Schema.Codec<RateLimitResetCredit> = lazy(() => Schema.Struct({
+export const RateLimitResetCredit: Schema.Codec<RateLimitResetCredit> = /* @__PURE__ */ lazy(() => Schema.Struct({
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   expiresAt: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   grantedAt: Schema.Finite,
@@ -10643,7 +10643,7 @@ export const RateLimitResetCredit: Schema.Codec<RateLimitResetCredit> = lazy(() 
 /** `RateLimitResetCreditStatus` of the protocol. */
 export type RateLimitResetCreditStatus = "available" | "redeeming" | "redeemed" | "unknown" | UnknownMember
 /** `RateLimitResetCreditStatus` of the protocol. */
-export const RateLimitResetCreditStatus: Schema.Codec<RateLimitResetCreditStatus> = lazy(() => Schema.Union([Schema.Literals(["available", "redeeming", "redeemed", "unknown"]), UnknownMember]).annotate({ "identifier": "RateLimitResetCreditStatus" }))
+export const RateLimitResetCreditStatus: Schema.Codec<RateLimitResetCreditStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["available", "redeeming", "redeemed", "unknown"]), UnknownMember]).annotate({ "identifier": "RateLimitResetCreditStatus" }))
 
 /** `RateLimitResetCreditsSummary` of the protocol. */
 export type RateLimitResetCreditsSummary = {
@@ -10656,7 +10656,7 @@ export type RateLimitResetCreditsSummary = {
   readonly credits?: ReadonlyArray<RateLimitResetCredit> | null
 }
 /** `RateLimitResetCreditsSummary` of the protocol. */
-export const RateLimitResetCreditsSummary: Schema.Codec<RateLimitResetCreditsSummary> = lazy(() => Schema.Struct({
+export const RateLimitResetCreditsSummary: Schema.Codec<RateLimitResetCreditsSummary> = /* @__PURE__ */ lazy(() => Schema.Struct({
   availableCount: Schema.Finite,
   credits: Schema.optionalKey(Schema.Union([Schema.Array(RateLimitResetCredit), Schema.Null]))
 }).annotate({ "identifier": "RateLimitResetCreditsSummary" }))
@@ -10664,7 +10664,7 @@ export const RateLimitResetCreditsSummary: Schema.Codec<RateLimitResetCreditsSum
 /** `RateLimitResetType` of the protocol. */
 export type RateLimitResetType = "codexRateLimits" | "unknown" | UnknownMember
 /** `RateLimitResetType` of the protocol. */
-export const RateLimitResetType: Schema.Codec<RateLimitResetType> = lazy(() => Schema.Union([Schema.Literals(["codexRateLimits", "unknown"]), UnknownMember]).annotate({ "identifier": "RateLimitResetType" }))
+export const RateLimitResetType: Schema.Codec<RateLimitResetType> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["codexRateLimits", "unknown"]), UnknownMember]).annotate({ "identifier": "RateLimitResetType" }))
 
 /** `RateLimitSnapshot` of the protocol. */
 export type RateLimitSnapshot = {
@@ -10682,7 +10682,7 @@ export type RateLimitSnapshot = {
   readonly spendControlReached?: boolean | null
 }
 /** `RateLimitSnapshot` of the protocol. */
-export const RateLimitSnapshot: Schema.Codec<RateLimitSnapshot> = lazy(() => Schema.Struct({
+export const RateLimitSnapshot: Schema.Codec<RateLimitSnapshot> = /* @__PURE__ */ lazy(() => Schema.Struct({
   credits: Schema.optionalKey(Schema.Union([CreditsSnapshot, Schema.Null])),
   individualLimit: Schema.optionalKey(Schema.Union([SpendControlLimitSnapshot, Schema.Null])),
   limitId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -10702,7 +10702,7 @@ export type RateLimitWindow = {
   readonly windowDurationMins?: number | null
 }
 /** `RateLimitWindow` of the protocol. */
-export const RateLimitWindow: Schema.Codec<RateLimitWindow> = lazy(() => Schema.Struct({
+export const RateLimitWindow: Schema.Codec<RateLimitWindow> = /* @__PURE__ */ lazy(() => Schema.Struct({
   resetsAt: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   usedPercent: Schema.Finite,
   windowDurationMins: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null]))
@@ -10717,7 +10717,7 @@ export type RawResponseCompletedNotification = {
   readonly usageMetadata?: ResponseUsageMetadata | null
 }
 /** Internal-only notification containing the exact usage from one upstream Responses API completion. */
-export const RawResponseCompletedNotification: Schema.Codec<RawResponseCompletedNotification> = lazy(() => Schema.Struct({
+export const RawResponseCompletedNotification: Schema.Codec<RawResponseCompletedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   responseId: Schema.String,
   threadId: Schema.String,
   turnId: Schema.String,
@@ -10732,7 +10732,7 @@ export type RawResponseItemCompletedNotification = {
   readonly turnId: string
 }
 /** `RawResponseItemCompletedNotification` of the protocol. */
-export const RawResponseItemCompletedNotification: Schema.Codec<RawResponseItemCompletedNotification> = lazy(() => Schema.Struct({
+export const RawResponseItemCompletedNotification: Schema.Codec<RawResponseItemCompletedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   item: ResponseItem,
   threadId: Schema.String,
   turnId: Schema.String
@@ -10741,27 +10741,27 @@ export const RawResponseItemCompletedNotification: Schema.Codec<RawResponseItemC
 /** `RealtimeConversationVersion` of the protocol. */
 export type RealtimeConversationVersion = "v1" | "v2" | "v3" | UnknownMember
 /** `RealtimeConversationVersion` of the protocol. */
-export const RealtimeConversationVersion: Schema.Codec<RealtimeConversationVersion> = lazy(() => Schema.Union([Schema.Literals(["v1", "v2", "v3"]), UnknownMember]).annotate({ "identifier": "RealtimeConversationVersion" }))
+export const RealtimeConversationVersion: Schema.Codec<RealtimeConversationVersion> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["v1", "v2", "v3"]), UnknownMember]).annotate({ "identifier": "RealtimeConversationVersion" }))
 
 /** What a caller sends where {@link RealtimeConversationVersion} is received. */
 export type RealtimeConversationVersionParam = "v1" | "v2" | "v3"
 /** What a caller sends where {@link RealtimeConversationVersion} is received. */
-export const RealtimeConversationVersionParam: Schema.Codec<RealtimeConversationVersionParam> = lazy(() => Schema.Literals(["v1", "v2", "v3"]))
+export const RealtimeConversationVersionParam: Schema.Codec<RealtimeConversationVersionParam> = /* @__PURE__ */ lazy(() => Schema.Literals(["v1", "v2", "v3"]))
 
 /** `RealtimeOutputModality` of the protocol. */
 export type RealtimeOutputModality = "text" | "audio"
 /** `RealtimeOutputModality` of the protocol. */
-export const RealtimeOutputModality: Schema.Codec<RealtimeOutputModality> = lazy(() => Schema.Literals(["text", "audio"]))
+export const RealtimeOutputModality: Schema.Codec<RealtimeOutputModality> = /* @__PURE__ */ lazy(() => Schema.Literals(["text", "audio"]))
 
 /** `RealtimeVoice` of the protocol. */
 export type RealtimeVoice = "alloy" | "arbor" | "ash" | "aube" | "ballad" | "breeze" | "bubbie" | "cedar" | "coral" | "cove" | "echo" | "ember" | "haetsal" | "hanul" | "himari" | "juniper" | "leher" | "maple" | "marin" | "miko" | "neer" | "porto" | "rindo" | "rio" | "rivage" | "sage" | "selva" | "shimmer" | "sol" | "sonna" | "spruce" | "tinta" | "vale" | "verse" | "viola" | UnknownMember
 /** `RealtimeVoice` of the protocol. */
-export const RealtimeVoice: Schema.Codec<RealtimeVoice> = lazy(() => Schema.Union([Schema.Literals(["alloy", "arbor", "ash", "aube", "ballad", "breeze", "bubbie", "cedar", "coral", "cove", "echo", "ember", "haetsal", "hanul", "himari", "juniper", "leher", "maple", "marin", "miko", "neer", "porto", "rindo", "rio", "rivage", "sage", "selva", "shimmer", "sol", "sonna", "spruce", "tinta", "vale", "verse", "viola"]), UnknownMember]).annotate({ "identifier": "RealtimeVoice" }))
+export const RealtimeVoice: Schema.Codec<RealtimeVoice> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["alloy", "arbor", "ash", "aube", "ballad", "breeze", "bubbie", "cedar", "coral", "cove", "echo", "ember", "haetsal", "hanul", "himari", "juniper", "leher", "maple", "marin", "miko", "neer", "porto", "rindo", "rio", "rivage", "sage", "selva", "shimmer", "sol", "sonna", "spruce", "tinta", "vale", "verse", "viola"]), UnknownMember]).annotate({ "identifier": "RealtimeVoice" }))
 
 /** What a caller sends where {@link RealtimeVoice} is received. */
 export type RealtimeVoiceParam = "alloy" | "arbor" | "ash" | "aube" | "ballad" | "breeze" | "bubbie" | "cedar" | "coral" | "cove" | "echo" | "ember" | "haetsal" | "hanul" | "himari" | "juniper" | "leher" | "maple" | "marin" | "miko" | "neer" | "porto" | "rindo" | "rio" | "rivage" | "sage" | "selva" | "shimmer" | "sol" | "sonna" | "spruce" | "tinta" | "vale" | "verse" | "viola"
 /** What a caller sends where {@link RealtimeVoice} is received. */
-export const RealtimeVoiceParam: Schema.Codec<RealtimeVoiceParam> = lazy(() => Schema.Literals(["alloy", "arbor", "ash", "aube", "ballad", "breeze", "bubbie", "cedar", "coral", "cove", "echo", "ember", "haetsal", "hanul", "himari", "juniper", "leher", "maple", "marin", "miko", "neer", "porto", "rindo", "rio", "rivage", "sage", "selva", "shimmer", "sol", "sonna", "spruce", "tinta", "vale", "verse", "viola"]))
+export const RealtimeVoiceParam: Schema.Codec<RealtimeVoiceParam> = /* @__PURE__ */ lazy(() => Schema.Literals(["alloy", "arbor", "ash", "aube", "ballad", "breeze", "bubbie", "cedar", "coral", "cove", "echo", "ember", "haetsal", "hanul", "himari", "juniper", "leher", "maple", "marin", "miko", "neer", "porto", "rindo", "rio", "rivage", "sage", "selva", "shimmer", "sol", "sonna", "spruce", "tinta", "vale", "verse", "viola"]))
 
 /** `RealtimeVoicesList` of the protocol. */
 export type RealtimeVoicesList = {
@@ -10772,7 +10772,7 @@ export type RealtimeVoicesList = {
   readonly v3?: ReadonlyArray<RealtimeVoice>
 }
 /** `RealtimeVoicesList` of the protocol. */
-export const RealtimeVoicesList: Schema.Codec<RealtimeVoicesList> = lazy(() => Schema.Struct({
+export const RealtimeVoicesList: Schema.Codec<RealtimeVoicesList> = /* @__PURE__ */ lazy(() => Schema.Struct({
   defaultV1: RealtimeVoice,
   defaultV2: RealtimeVoice,
   v1: Schema.Array(RealtimeVoice),
@@ -10783,7 +10783,7 @@ export const RealtimeVoicesList: Schema.Codec<RealtimeVoicesList> = lazy(() => S
 /** A non-empty reasoning effort value advertised by the model. */
 export type ReasoningEffort = string
 /** A non-empty reasoning effort value advertised by the model. */
-export const ReasoningEffort: Schema.Codec<ReasoningEffort> = lazy(() => Schema.String.check(Schema.isMinLength(1).annotate({ "expected": "a value with a length of at least 1", "identifier": "ReasoningEffort" })))
+export const ReasoningEffort: Schema.Codec<ReasoningEffort> = /* @__PURE__ */ lazy(() => Schema.String.check(Schema.isMinLength(1).annotate({ "expected": "a value with a length of at least 1", "identifier": "ReasoningEffort" })))
 
 /** `ReasoningEffortOption` of the protocol. */
 export type ReasoningEffortOption = {
@@ -10791,7 +10791,7 @@ export type ReasoningEffortOption = {
   readonly reasoningEffort: ReasoningEffort
 }
 /** `ReasoningEffortOption` of the protocol. */
-export const ReasoningEffortOption: Schema.Codec<ReasoningEffortOption> = lazy(() => Schema.Struct({
+export const ReasoningEffortOption: Schema.Codec<ReasoningEffortOption> = /* @__PURE__ */ lazy(() => Schema.Struct({
   description: Schema.String,
   reasoningEffort: ReasoningEffort
 }).annotate({ "identifier": "ReasoningEffortOption" }))
@@ -10805,7 +10805,7 @@ export type ReasoningItemContent = {
   readonly type: "text"
 }
 /** `ReasoningItemContent` of the protocol. */
-export const ReasoningItemContent: Schema.Codec<ReasoningItemContent> = lazy(() => Schema.Union([Schema.Struct({
+export const ReasoningItemContent: Schema.Codec<ReasoningItemContent> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   text: Schema.String,
   type: Schema.Literal("reasoning_text")
 }), Schema.Struct({
@@ -10819,7 +10819,7 @@ export type ReasoningItemReasoningSummary = {
   readonly type: "summary_text"
 }
 /** `ReasoningItemReasoningSummary` of the protocol. */
-export const ReasoningItemReasoningSummary: Schema.Codec<ReasoningItemReasoningSummary> = lazy(() => Schema.Union([Schema.Struct({
+export const ReasoningItemReasoningSummary: Schema.Codec<ReasoningItemReasoningSummary> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   text: Schema.String,
   type: Schema.Literal("summary_text")
 })]).annotate({ "identifier": "ReasoningItemReasoningSummary" }))
@@ -10835,7 +10835,7 @@ export type ReasoningSummary = "auto" | "concise" | "detailed" | "none" | Unknow
  *
  * - `none`: Option to disable reasoning summaries.
  */
-export const ReasoningSummary: Schema.Codec<ReasoningSummary> = lazy(() => Schema.Union([Schema.Literals(["auto", "concise", "detailed", "none"]), UnknownMember]).annotate({ "identifier": "ReasoningSummary" }))
+export const ReasoningSummary: Schema.Codec<ReasoningSummary> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["auto", "concise", "detailed", "none"]), UnknownMember]).annotate({ "identifier": "ReasoningSummary" }))
 
 /**
  * A summary of the reasoning performed by the model. This can be useful for debugging and understanding the model's reasoning process. See https://platform.openai.com/docs/guides/reasoning?api-mode=responses#reasoning-summaries
@@ -10852,7 +10852,7 @@ export type ReasoningSummaryParam = "auto" | "concise" | "detailed" | "none"
  *
  * What a caller sends where {@link ReasoningSummary} is received.
  */
-export const ReasoningSummaryParam: Schema.Codec<ReasoningSummaryParam> = lazy(() => Schema.Literals(["auto", "concise", "detailed", "none"]))
+export const ReasoningSummaryParam: Schema.Codec<ReasoningSummaryParam> = /* @__PURE__ */ lazy(() => Schema.Literals(["auto", "concise", "detailed", "none"]))
 
 /** Params of the notification `item/reasoning/summaryPartAdded`. */
 export type ReasoningSummaryPartAddedNotification = {
@@ -10862,7 +10862,7 @@ export type ReasoningSummaryPartAddedNotification = {
   readonly turnId: string
 }
 /** Params of the notification `item/reasoning/summaryPartAdded`. */
-export const ReasoningSummaryPartAddedNotification: Schema.Codec<ReasoningSummaryPartAddedNotification> = lazy(() => Schema.Struct({
+export const ReasoningSummaryPartAddedNotification: Schema.Codec<ReasoningSummaryPartAddedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   itemId: Schema.String,
   summaryIndex: Schema.Finite,
   threadId: Schema.String,
@@ -10878,7 +10878,7 @@ export type ReasoningSummaryTextDeltaNotification = {
   readonly turnId: string
 }
 /** Params of the notification `item/reasoning/summaryTextDelta`. */
-export const ReasoningSummaryTextDeltaNotification: Schema.Codec<ReasoningSummaryTextDeltaNotification> = lazy(() => Schema.Struct({
+export const ReasoningSummaryTextDeltaNotification: Schema.Codec<ReasoningSummaryTextDeltaNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   delta: Schema.String,
   itemId: Schema.String,
   summaryIndex: Schema.Finite,
@@ -10895,7 +10895,7 @@ export type ReasoningTextDeltaNotification = {
   readonly turnId: string
 }
 /** Params of the notification `item/reasoning/textDelta`. */
-export const ReasoningTextDeltaNotification: Schema.Codec<ReasoningTextDeltaNotification> = lazy(() => Schema.Struct({
+export const ReasoningTextDeltaNotification: Schema.Codec<ReasoningTextDeltaNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   contentIndex: Schema.Finite,
   delta: Schema.String,
   itemId: Schema.String,
@@ -10915,7 +10915,7 @@ export type RemoteControlClient = {
   readonly platform?: string | null
 }
 /** `RemoteControlClient` of the protocol. */
-export const RemoteControlClient: Schema.Codec<RemoteControlClient> = lazy(() => Schema.Struct({
+export const RemoteControlClient: Schema.Codec<RemoteControlClient> = /* @__PURE__ */ lazy(() => Schema.Struct({
   appVersion: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   clientId: Schema.String,
   deviceModel: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -10929,7 +10929,7 @@ export const RemoteControlClient: Schema.Codec<RemoteControlClient> = lazy(() =>
 /** `RemoteControlClientsListOrder` of the protocol. */
 export type RemoteControlClientsListOrder = "asc" | "desc"
 /** `RemoteControlClientsListOrder` of the protocol. */
-export const RemoteControlClientsListOrder: Schema.Codec<RemoteControlClientsListOrder> = lazy(() => Schema.Literals(["asc", "desc"]))
+export const RemoteControlClientsListOrder: Schema.Codec<RemoteControlClientsListOrder> = /* @__PURE__ */ lazy(() => Schema.Literals(["asc", "desc"]))
 
 /** Params of `remoteControl/client/list`. */
 export type RemoteControlClientsListParams = {
@@ -10939,7 +10939,7 @@ export type RemoteControlClientsListParams = {
   readonly order?: undefined | RemoteControlClientsListOrder | null
 }
 /** Params of `remoteControl/client/list`. */
-export const RemoteControlClientsListParams: Schema.Codec<RemoteControlClientsListParams> = lazy(() => Schema.Struct({
+export const RemoteControlClientsListParams: Schema.Codec<RemoteControlClientsListParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cursor: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   environmentId: Schema.String,
   limit: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(4294967295)), Schema.Null])),
@@ -10952,7 +10952,7 @@ export type RemoteControlClientsListResponse = {
   readonly nextCursor?: string | null
 }
 /** Result of `remoteControl/client/list`. */
-export const RemoteControlClientsListResponse: Schema.Codec<RemoteControlClientsListResponse> = lazy(() => Schema.Struct({
+export const RemoteControlClientsListResponse: Schema.Codec<RemoteControlClientsListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(RemoteControlClient),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "RemoteControlClientsListResponse" }))
@@ -10963,7 +10963,7 @@ export type RemoteControlClientsRevokeParams = {
   readonly environmentId: string
 }
 /** Params of `remoteControl/client/revoke`. */
-export const RemoteControlClientsRevokeParams: Schema.Codec<RemoteControlClientsRevokeParams> = lazy(() => Schema.Struct({
+export const RemoteControlClientsRevokeParams: Schema.Codec<RemoteControlClientsRevokeParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   clientId: Schema.String,
   environmentId: Schema.String
 }).annotate({ "identifier": "RemoteControlClientsRevokeParams" }))
@@ -10971,19 +10971,19 @@ export const RemoteControlClientsRevokeParams: Schema.Codec<RemoteControlClients
 /** Result of `remoteControl/client/revoke`. */
 export type RemoteControlClientsRevokeResponse = { readonly [x: string]: Schema.Json }
 /** Result of `remoteControl/client/revoke`. */
-export const RemoteControlClientsRevokeResponse: Schema.Codec<RemoteControlClientsRevokeResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "RemoteControlClientsRevokeResponse" }))
+export const RemoteControlClientsRevokeResponse: Schema.Codec<RemoteControlClientsRevokeResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "RemoteControlClientsRevokeResponse" }))
 
 /** `RemoteControlConnectionStatus` of the protocol. */
 export type RemoteControlConnectionStatus = "disabled" | "connecting" | "connected" | "errored" | UnknownMember
 /** `RemoteControlConnectionStatus` of the protocol. */
-export const RemoteControlConnectionStatus: Schema.Codec<RemoteControlConnectionStatus> = lazy(() => Schema.Union([Schema.Literals(["disabled", "connecting", "connected", "errored"]), UnknownMember]).annotate({ "identifier": "RemoteControlConnectionStatus" }))
+export const RemoteControlConnectionStatus: Schema.Codec<RemoteControlConnectionStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["disabled", "connecting", "connected", "errored"]), UnknownMember]).annotate({ "identifier": "RemoteControlConnectionStatus" }))
 
 /** Params of `remoteControl/disable`. */
 export type RemoteControlDisableParams = {
   readonly ephemeral?: undefined | boolean
 }
 /** Params of `remoteControl/disable`. */
-export const RemoteControlDisableParams: Schema.Codec<RemoteControlDisableParams> = lazy(() => Schema.Struct({
+export const RemoteControlDisableParams: Schema.Codec<RemoteControlDisableParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   ephemeral: Schema.optional(Schema.Boolean)
 }).annotate({ "identifier": "RemoteControlDisableParams" }))
 
@@ -10995,7 +10995,7 @@ export type RemoteControlDisableResponse = {
   readonly status: RemoteControlConnectionStatus
 }
 /** Result of `remoteControl/disable`. */
-export const RemoteControlDisableResponse: Schema.Codec<RemoteControlDisableResponse> = lazy(() => Schema.Struct({
+export const RemoteControlDisableResponse: Schema.Codec<RemoteControlDisableResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   environmentId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   installationId: Schema.String,
   serverName: Schema.String,
@@ -11007,7 +11007,7 @@ export type RemoteControlEnableParams = {
   readonly ephemeral?: undefined | boolean
 }
 /** Params of `remoteControl/enable`. */
-export const RemoteControlEnableParams: Schema.Codec<RemoteControlEnableParams> = lazy(() => Schema.Struct({
+export const RemoteControlEnableParams: Schema.Codec<RemoteControlEnableParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   ephemeral: Schema.optional(Schema.Boolean)
 }).annotate({ "identifier": "RemoteControlEnableParams" }))
 
@@ -11019,7 +11019,7 @@ export type RemoteControlEnableResponse = {
   readonly status: RemoteControlConnectionStatus
 }
 /** Result of `remoteControl/enable`. */
-export const RemoteControlEnableResponse: Schema.Codec<RemoteControlEnableResponse> = lazy(() => Schema.Struct({
+export const RemoteControlEnableResponse: Schema.Codec<RemoteControlEnableResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   environmentId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   installationId: Schema.String,
   serverName: Schema.String,
@@ -11031,7 +11031,7 @@ export type RemoteControlPairingStartParams = {
   readonly manualCode?: undefined | boolean
 }
 /** Params of `remoteControl/pairing/start`. */
-export const RemoteControlPairingStartParams: Schema.Codec<RemoteControlPairingStartParams> = lazy(() => Schema.Struct({
+export const RemoteControlPairingStartParams: Schema.Codec<RemoteControlPairingStartParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   manualCode: Schema.optional(Schema.Boolean)
 }).annotate({ "identifier": "RemoteControlPairingStartParams" }))
 
@@ -11043,7 +11043,7 @@ export type RemoteControlPairingStartResponse = {
   readonly pairingCode: string
 }
 /** Result of `remoteControl/pairing/start`. */
-export const RemoteControlPairingStartResponse: Schema.Codec<RemoteControlPairingStartResponse> = lazy(() => Schema.Struct({
+export const RemoteControlPairingStartResponse: Schema.Codec<RemoteControlPairingStartResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   environmentId: Schema.String,
   expiresAt: Schema.Finite,
   manualPairingCode: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -11056,7 +11056,7 @@ export type RemoteControlPairingStatusParams = {
   readonly pairingCode?: undefined | string | null
 }
 /** Params of `remoteControl/pairing/status`. */
-export const RemoteControlPairingStatusParams: Schema.Codec<RemoteControlPairingStatusParams> = lazy(() => Schema.Struct({
+export const RemoteControlPairingStatusParams: Schema.Codec<RemoteControlPairingStatusParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   manualPairingCode: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   pairingCode: Schema.optional(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "RemoteControlPairingStatusParams" }))
@@ -11066,7 +11066,7 @@ export type RemoteControlPairingStatusResponse = {
   readonly claimed: boolean
 }
 /** Result of `remoteControl/pairing/status`. */
-export const RemoteControlPairingStatusResponse: Schema.Codec<RemoteControlPairingStatusResponse> = lazy(() => Schema.Struct({
+export const RemoteControlPairingStatusResponse: Schema.Codec<RemoteControlPairingStatusResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   claimed: Schema.Boolean
 }).annotate({ "identifier": "RemoteControlPairingStatusResponse" }))
 
@@ -11086,7 +11086,7 @@ export type RemoteControlStatusChangedNotification = {
  *
  * Params of the notification `remoteControl/status/changed`.
  */
-export const RemoteControlStatusChangedNotification: Schema.Codec<RemoteControlStatusChangedNotification> = lazy(() => Schema.Struct({
+export const RemoteControlStatusChangedNotification: Schema.Codec<RemoteControlStatusChangedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   environmentId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   installationId: Schema.String,
   serverName: Schema.String,
@@ -11101,7 +11101,7 @@ export type RemoteControlStatusReadResponse = {
   readonly status: RemoteControlConnectionStatus
 }
 /** Result of `remoteControl/status/read`. */
-export const RemoteControlStatusReadResponse: Schema.Codec<RemoteControlStatusReadResponse> = lazy(() => Schema.Struct({
+export const RemoteControlStatusReadResponse: Schema.Codec<RemoteControlStatusReadResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   environmentId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   installationId: Schema.String,
   serverName: Schema.String,
@@ -11114,7 +11114,7 @@ export type RequestHeader = {
   readonly value: string
 }
 /** `RequestHeader` of the protocol. */
-export const RequestHeader: Schema.Codec<RequestHeader> = lazy(() => Schema.Struct({
+export const RequestHeader: Schema.Codec<RequestHeader> = /* @__PURE__ */ lazy(() => Schema.Struct({
   name: Schema.String,
   value: Schema.String
 }).annotate({ "identifier": "RequestHeader" }))
@@ -11122,12 +11122,12 @@ export const RequestHeader: Schema.Codec<RequestHeader> = lazy(() => Schema.Stru
 /** `RequestId` of the protocol. */
 export type RequestId = string | number
 /** `RequestId` of the protocol. */
-export const RequestId: Schema.Codec<RequestId> = lazy(() => Schema.Union([Schema.String, Schema.Finite]).annotate({ "identifier": "RequestId" }))
+export const RequestId: Schema.Codec<RequestId> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.String, Schema.Finite]).annotate({ "identifier": "RequestId" }))
 
 /** What a caller sends where {@link RequestId} is received. */
 export type RequestIdParam = string | number
 /** What a caller sends where {@link RequestId} is received. */
-export const RequestIdParam: Schema.Codec<RequestIdParam> = lazy(() => Schema.Union([Schema.String, Schema.Int]).annotate({ "identifier": "RequestIdParam" }))
+export const RequestIdParam: Schema.Codec<RequestIdParam> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.String, Schema.Int]).annotate({ "identifier": "RequestIdParam" }))
 
 /** `RequestPermissionProfile` of the protocol. */
 export type RequestPermissionProfile = {
@@ -11135,7 +11135,7 @@ export type RequestPermissionProfile = {
   readonly network?: AdditionalNetworkPermissions | null
 }
 /** `RequestPermissionProfile` of the protocol. */
-export const RequestPermissionProfile: Schema.Codec<RequestPermissionProfile> = lazy(() => Schema.Struct({
+export const RequestPermissionProfile: Schema.Codec<RequestPermissionProfile> = /* @__PURE__ */ lazy(() => Schema.Struct({
   fileSystem: Schema.optionalKey(Schema.Union([AdditionalFileSystemPermissions, Schema.Null])),
   network: Schema.optionalKey(Schema.Union([AdditionalNetworkPermissions, Schema.Null]))
 }).annotate({ "identifier": "RequestPermissionProfile" }))
@@ -11143,7 +11143,7 @@ export const RequestPermissionProfile: Schema.Codec<RequestPermissionProfile> = 
 /** `ResidencyRequirement` of the protocol. */
 export type ResidencyRequirement = "us" | UnknownMember
 /** `ResidencyRequirement` of the protocol. */
-export const ResidencyRequirement: Schema.Codec<ResidencyRequirement> = lazy(() => Schema.Union([Schema.Literal("us"), UnknownMember]).annotate({ "identifier": "ResidencyRequirement" }))
+export const ResidencyRequirement: Schema.Codec<ResidencyRequirement> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literal("us"), UnknownMember]).annotate({ "identifier": "ResidencyRequirement" }))
 
 /** A known resource that the server is capable of reading. */
 export type Resource = {
@@ -11158,7 +11158,7 @@ export type Resource = {
   readonly uri: string
 }
 /** A known resource that the server is capable of reading. */
-export const Resource: Schema.Codec<Resource> = lazy(() => Schema.Struct({
+export const Resource: Schema.Codec<Resource> = /* @__PURE__ */ lazy(() => Schema.Struct({
   _meta: Schema.optionalKey(json),
   annotations: Schema.optionalKey(json),
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -11185,7 +11185,7 @@ export type ResourceContent = {
   readonly uri: string
 }
 /** Contents returned when reading a resource from an MCP server. */
-export const ResourceContent: Schema.Codec<ResourceContent> = lazy(() => Schema.Union([Schema.Struct({
+export const ResourceContent: Schema.Codec<ResourceContent> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   _meta: Schema.optionalKey(json),
   mimeType: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   text: Schema.String,
@@ -11207,7 +11207,7 @@ export type ResourceTemplate = {
   readonly uriTemplate: string
 }
 /** A template description for resources available on the server. */
-export const ResourceTemplate: Schema.Codec<ResourceTemplate> = lazy(() => Schema.Struct({
+export const ResourceTemplate: Schema.Codec<ResourceTemplate> = /* @__PURE__ */ lazy(() => Schema.Struct({
   annotations: Schema.optionalKey(json),
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   mimeType: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -11343,7 +11343,7 @@ export type ResponseItem = {
   readonly type: "other"
 }
 /** `ResponseItem` of the protocol. */
-export const ResponseItem: Schema.Codec<ResponseItem> = lazy(() => Schema.Union([Schema.Struct({
+export const ResponseItem: Schema.Codec<ResponseItem> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   id: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   role: Schema.String,
   tools: Schema.Array(json),
@@ -11472,7 +11472,7 @@ export type ResponseUsageMetadata = {
   readonly metadata?: Schema.Json
 }
 /** Usage metadata reported for one upstream response. */
-export const ResponseUsageMetadata: Schema.Codec<ResponseUsageMetadata> = lazy(() => Schema.Struct({
+export const ResponseUsageMetadata: Schema.Codec<ResponseUsageMetadata> = /* @__PURE__ */ lazy(() => Schema.Struct({
   amount: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   metadata: Schema.optionalKey(json)
 }).annotate({ "identifier": "ResponseUsageMetadata" }))
@@ -11493,7 +11493,7 @@ export type ResponsesApiWebSearchAction = {
   readonly type: "other"
 }
 /** `ResponsesApiWebSearchAction` of the protocol. */
-export const ResponsesApiWebSearchAction: Schema.Codec<ResponsesApiWebSearchAction> = lazy(() => Schema.Union([Schema.Struct({
+export const ResponsesApiWebSearchAction: Schema.Codec<ResponsesApiWebSearchAction> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   queries: Schema.optional(Schema.Union([Schema.Array(Schema.String), Schema.Null])),
   query: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   type: Schema.Literal("search")
@@ -11542,7 +11542,7 @@ export type ReviewDecision = "approved" | "approved_for_session" | "approved_mcp
  * - `timed_out`: Automatic approval review timed out before reaching a decision.
  * - `abort`: User has denied this command and the agent should not do anything until the user's next command.
  */
-export const ReviewDecision: Schema.Codec<ReviewDecision> = lazy(() => Schema.Union([Schema.Literals(["approved", "approved_for_session", "approved_mcp_policy_amendment", "timed_out", "abort"]), Schema.Struct({
+export const ReviewDecision: Schema.Codec<ReviewDecision> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["approved", "approved_for_session", "approved_mcp_policy_amendment", "timed_out", "abort"]), Schema.Struct({
   approved_execpolicy_amendment: Schema.Struct({
     proposed_execpolicy_amendment: Schema.Array(Schema.String)
   })
@@ -11559,7 +11559,7 @@ export const ReviewDecision: Schema.Codec<ReviewDecision> = lazy(() => Schema.Un
 /** `ReviewDelivery` of the protocol. */
 export type ReviewDelivery = "inline"
 /** `ReviewDelivery` of the protocol. */
-export const ReviewDelivery: Schema.Codec<ReviewDelivery> = lazy(() => Schema.Literal("inline"))
+export const ReviewDelivery: Schema.Codec<ReviewDelivery> = /* @__PURE__ */ lazy(() => Schema.Literal("inline"))
 
 /** Params of `review/start`. */
 export type ReviewStartParams = {
@@ -11569,7 +11569,7 @@ export type ReviewStartParams = {
   readonly threadId: string
 }
 /** Params of `review/start`. */
-export const ReviewStartParams: Schema.Codec<ReviewStartParams> = lazy(() => Schema.Struct({
+export const ReviewStartParams: Schema.Codec<ReviewStartParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   delivery: Schema.optional(Schema.Union([ReviewDelivery, Schema.Null])),
   target: ReviewTarget,
   threadId: Schema.String
@@ -11582,7 +11582,7 @@ export type ReviewStartResponse = {
   readonly turn: Turn
 }
 /** Result of `review/start`. */
-export const ReviewStartResponse: Schema.Codec<ReviewStartResponse> = lazy(() => Schema.Struct({
+export const ReviewStartResponse: Schema.Codec<ReviewStartResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   reviewThreadId: Schema.String,
   turn: Turn
 }).annotate({ "identifier": "ReviewStartResponse" }))
@@ -11607,7 +11607,7 @@ export type ReviewTarget = {
   readonly type: "custom"
 }
 /** `ReviewTarget` of the protocol. */
-export const ReviewTarget: Schema.Codec<ReviewTarget> = lazy(() => Schema.Union([Schema.Struct({
+export const ReviewTarget: Schema.Codec<ReviewTarget> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   type: Schema.Literal("uncommittedChanges")
 }), Schema.Struct({
   branch: Schema.String,
@@ -11632,17 +11632,17 @@ export type RolloutCompressResponse = { readonly [x: string]: Schema.Json }
  *
  * Result of `rollout/compress`.
  */
-export const RolloutCompressResponse: Schema.Codec<RolloutCompressResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "RolloutCompressResponse" }))
+export const RolloutCompressResponse: Schema.Codec<RolloutCompressResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "RolloutCompressResponse" }))
 
 /** `SandboxMode` of the protocol. */
 export type SandboxMode = "read-only" | "workspace-write" | "danger-full-access" | UnknownMember
 /** `SandboxMode` of the protocol. */
-export const SandboxMode: Schema.Codec<SandboxMode> = lazy(() => Schema.Union([Schema.Literals(["read-only", "workspace-write", "danger-full-access"]), UnknownMember]).annotate({ "identifier": "SandboxMode" }))
+export const SandboxMode: Schema.Codec<SandboxMode> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["read-only", "workspace-write", "danger-full-access"]), UnknownMember]).annotate({ "identifier": "SandboxMode" }))
 
 /** What a caller sends where {@link SandboxMode} is received. */
 export type SandboxModeParam = "read-only" | "workspace-write" | "danger-full-access"
 /** What a caller sends where {@link SandboxMode} is received. */
-export const SandboxModeParam: Schema.Codec<SandboxModeParam> = lazy(() => Schema.Literals(["read-only", "workspace-write", "danger-full-access"]))
+export const SandboxModeParam: Schema.Codec<SandboxModeParam> = /* @__PURE__ */ lazy(() => Schema.Literals(["read-only", "workspace-write", "danger-full-access"]))
 
 /** `SandboxPolicy` of the protocol. */
 export type SandboxPolicy = {
@@ -11666,7 +11666,7 @@ export type SandboxPolicy = {
   readonly writableRoots?: ReadonlyArray<AbsolutePathBuf>
 } | UnknownSandboxPolicy
 /** `SandboxPolicy` of the protocol. */
-export const SandboxPolicy: Schema.Codec<SandboxPolicy> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const SandboxPolicy: Schema.Codec<SandboxPolicy> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   type: Schema.Literal("dangerFullAccess")
 }), Schema.Struct({
   networkAccess: Schema.optionalKey(Schema.Boolean),
@@ -11704,7 +11704,7 @@ export type SandboxPolicyParam = {
   readonly writableRoots?: undefined | ReadonlyArray<AbsolutePathBuf>
 }
 /** What a caller sends where {@link SandboxPolicy} is received. */
-export const SandboxPolicyParam: Schema.Codec<SandboxPolicyParam> = lazy(() => Schema.Union([Schema.Struct({
+export const SandboxPolicyParam: Schema.Codec<SandboxPolicyParam> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   type: Schema.Literal("dangerFullAccess")
 }), Schema.Struct({
   networkAccess: Schema.optional(Schema.Boolean),
@@ -11731,7 +11731,7 @@ export type SandboxWorkspaceWrite = {
   readonly writable_roots?: ReadonlyArray<string>
 }
 /** `SandboxWorkspaceWrite` of the protocol. */
-export const SandboxWorkspaceWrite: Schema.Codec<SandboxWorkspaceWrite> = lazy(() => Schema.Struct({
+export const SandboxWorkspaceWrite: Schema.Codec<SandboxWorkspaceWrite> = /* @__PURE__ */ lazy(() => Schema.Struct({
   exclude_slash_tmp: Schema.optionalKey(Schema.Boolean),
   exclude_tmpdir_env_var: Schema.optionalKey(Schema.Boolean),
   network_access: Schema.optionalKey(Schema.Boolean),
@@ -11755,7 +11755,7 @@ export type ScheduledTaskSchedule = {
   readonly type: "weekly"
 } | UnknownScheduledTaskSchedule
 /** `ScheduledTaskSchedule` of the protocol. */
-export const ScheduledTaskSchedule: Schema.Codec<ScheduledTaskSchedule> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const ScheduledTaskSchedule: Schema.Codec<ScheduledTaskSchedule> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   days: Schema.optionalKey(Schema.Union([Schema.Array(ScheduledTaskWeekday), Schema.Null])),
   intervalHours: Schema.Finite,
   type: Schema.Literal("hourly")
@@ -11779,7 +11779,7 @@ export type ScheduledTaskSummary = {
   readonly schedule: ScheduledTaskSchedule
 }
 /** `ScheduledTaskSummary` of the protocol. */
-export const ScheduledTaskSummary: Schema.Codec<ScheduledTaskSummary> = lazy(() => Schema.Struct({
+export const ScheduledTaskSummary: Schema.Codec<ScheduledTaskSummary> = /* @__PURE__ */ lazy(() => Schema.Struct({
   key: Schema.String,
   name: Schema.String,
   prompt: Schema.String,
@@ -11789,7 +11789,7 @@ export const ScheduledTaskSummary: Schema.Codec<ScheduledTaskSummary> = lazy(() 
 /** `ScheduledTaskWeekday` of the protocol. */
 export type ScheduledTaskWeekday = "MO" | "TU" | "WE" | "TH" | "FR" | "SA" | "SU" | UnknownMember
 /** `ScheduledTaskWeekday` of the protocol. */
-export const ScheduledTaskWeekday: Schema.Codec<ScheduledTaskWeekday> = lazy(() => Schema.Union([Schema.Literals(["MO", "TU", "WE", "TH", "FR", "SA", "SU"]), UnknownMember]).annotate({ "identifier": "ScheduledTaskWeekday" }))
+export const ScheduledTaskWeekday: Schema.Codec<ScheduledTaskWeekday> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["MO", "TU", "WE", "TH", "FR", "SA", "SU"]), UnknownMember]).annotate({ "identifier": "ScheduledTaskWeekday" }))
 
 /** A user-selected root that can expose one or more runtime capabilities. */
 export type SelectedCapabilityRoot = {
@@ -11799,7 +11799,7 @@ export type SelectedCapabilityRoot = {
   readonly location: CapabilityRootLocation
 }
 /** A user-selected root that can expose one or more runtime capabilities. */
-export const SelectedCapabilityRoot: Schema.Codec<SelectedCapabilityRoot> = lazy(() => Schema.Struct({
+export const SelectedCapabilityRoot: Schema.Codec<SelectedCapabilityRoot> = /* @__PURE__ */ lazy(() => Schema.Struct({
   id: Schema.String,
   location: CapabilityRootLocation
 }).annotate({ "identifier": "SelectedCapabilityRoot" }))
@@ -11809,7 +11809,7 @@ export type SendAddCreditsNudgeEmailParams = {
   readonly creditType: AddCreditsNudgeCreditType
 }
 /** Params of `account/sendAddCreditsNudgeEmail`. */
-export const SendAddCreditsNudgeEmailParams: Schema.Codec<SendAddCreditsNudgeEmailParams> = lazy(() => Schema.Struct({
+export const SendAddCreditsNudgeEmailParams: Schema.Codec<SendAddCreditsNudgeEmailParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   creditType: AddCreditsNudgeCreditType
 }).annotate({ "identifier": "SendAddCreditsNudgeEmailParams" }))
 
@@ -11818,7 +11818,7 @@ export type SendAddCreditsNudgeEmailResponse = {
   readonly status: AddCreditsNudgeEmailStatus
 }
 /** Result of `account/sendAddCreditsNudgeEmail`. */
-export const SendAddCreditsNudgeEmailResponse: Schema.Codec<SendAddCreditsNudgeEmailResponse> = lazy(() => Schema.Struct({
+export const SendAddCreditsNudgeEmailResponse: Schema.Codec<SendAddCreditsNudgeEmailResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   status: AddCreditsNudgeEmailStatus
 }).annotate({ "identifier": "SendAddCreditsNudgeEmailResponse" }))
 
@@ -11828,7 +11828,7 @@ export type ServerDiagnosticsGauge = {
   readonly value: number
 }
 /** `ServerDiagnosticsGauge` of the protocol. */
-export const ServerDiagnosticsGauge: Schema.Codec<ServerDiagnosticsGauge> = lazy(() => Schema.Struct({
+export const ServerDiagnosticsGauge: Schema.Codec<ServerDiagnosticsGauge> = /* @__PURE__ */ lazy(() => Schema.Struct({
   name: Schema.String,
   value: Schema.Finite
 }).annotate({ "identifier": "ServerDiagnosticsGauge" }))
@@ -11836,7 +11836,7 @@ export const ServerDiagnosticsGauge: Schema.Codec<ServerDiagnosticsGauge> = lazy
 /** Params of `server/diagnostics`. */
 export type ServerDiagnosticsParams = { readonly [x: string]: never }
 /** Params of `server/diagnostics`. */
-export const ServerDiagnosticsParams: Schema.Codec<ServerDiagnosticsParams> = lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "ServerDiagnosticsParams" }))
+export const ServerDiagnosticsParams: Schema.Codec<ServerDiagnosticsParams> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "ServerDiagnosticsParams" }))
 
 /** `ServerDiagnosticsProcess` of the protocol. */
 export type ServerDiagnosticsProcess = {
@@ -11845,7 +11845,7 @@ export type ServerDiagnosticsProcess = {
   readonly residentMemoryBytes?: number | null
 }
 /** `ServerDiagnosticsProcess` of the protocol. */
-export const ServerDiagnosticsProcess: Schema.Codec<ServerDiagnosticsProcess> = lazy(() => Schema.Struct({
+export const ServerDiagnosticsProcess: Schema.Codec<ServerDiagnosticsProcess> = /* @__PURE__ */ lazy(() => Schema.Struct({
   id: Schema.Finite,
   physicalFootprintBytes: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   residentMemoryBytes: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null]))
@@ -11857,7 +11857,7 @@ export type ServerDiagnosticsResponse = {
   readonly process: ServerDiagnosticsProcess
 }
 /** Result of `server/diagnostics`. */
-export const ServerDiagnosticsResponse: Schema.Codec<ServerDiagnosticsResponse> = lazy(() => Schema.Struct({
+export const ServerDiagnosticsResponse: Schema.Codec<ServerDiagnosticsResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   gauges: Schema.Array(ServerDiagnosticsGauge),
   process: ServerDiagnosticsProcess
 }).annotate({ "identifier": "ServerDiagnosticsResponse" }))
@@ -12302,7 +12302,7 @@ export type ServerNotification = {
   readonly params: AccountLoginCompletedNotification
 } | UnknownServerNotification
 /** Notification sent from the server to the client. */
-export const ServerNotification: Schema.Codec<ServerNotification> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const ServerNotification: Schema.Codec<ServerNotification> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   emittedAtMs: Schema.optionalKey(Schema.Finite),
   method: Schema.Literal("error"),
   params: ErrorNotification
@@ -12705,7 +12705,7 @@ export type ServerRequest = {
   readonly params: ExecCommandApprovalParams
 } | UnknownServerRequest
 /** Request initiated from the server and sent to the client. */
-export const ServerRequest: Schema.Codec<ServerRequest> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const ServerRequest: Schema.Codec<ServerRequest> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   id: RequestId,
   method: Schema.Literal("item/commandExecution/requestApproval"),
   params: CommandExecutionRequestApprovalParams
@@ -12757,7 +12757,7 @@ export type ServerRequestResolvedNotification = {
   readonly threadId: string
 }
 /** Params of the notification `serverRequest/resolved`. */
-export const ServerRequestResolvedNotification: Schema.Codec<ServerRequestResolvedNotification> = lazy(() => Schema.Struct({
+export const ServerRequestResolvedNotification: Schema.Codec<ServerRequestResolvedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   requestId: RequestId,
   threadId: Schema.String
 }).annotate({ "identifier": "ServerRequestResolvedNotification" }))
@@ -12769,7 +12769,7 @@ export type SessionMigration = {
   readonly title?: string | null
 }
 /** `SessionMigration` of the protocol. */
-export const SessionMigration: Schema.Codec<SessionMigration> = lazy(() => Schema.Struct({
+export const SessionMigration: Schema.Codec<SessionMigration> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwd: Schema.String,
   path: Schema.String,
   title: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
@@ -12782,7 +12782,7 @@ export type SessionMigrationParam = {
   readonly title?: undefined | string | null
 }
 /** What a caller sends where {@link SessionMigration} is received. */
-export const SessionMigrationParam: Schema.Codec<SessionMigrationParam> = lazy(() => Schema.Struct({
+export const SessionMigrationParam: Schema.Codec<SessionMigrationParam> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwd: Schema.String,
   path: Schema.String,
   title: Schema.optional(Schema.Union([Schema.String, Schema.Null]))
@@ -12795,7 +12795,7 @@ export type SessionSource = "cli" | "vscode" | "exec" | "appServer" | "unknown" 
   readonly subAgent: SubAgentSource
 } | UnknownSessionSource
 /** `SessionSource` of the protocol. */
-export const SessionSource: Schema.Codec<SessionSource> = lazy(() => Schema.Union([Schema.Literals(["cli", "vscode", "exec", "appServer", "unknown"]), UnknownMember, Schema.Struct({
+export const SessionSource: Schema.Codec<SessionSource> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["cli", "vscode", "exec", "appServer", "unknown"]), UnknownMember, Schema.Struct({
   custom: Schema.String
 }), Schema.Struct({
   subAgent: SubAgentSource
@@ -12808,7 +12808,7 @@ export type Settings = {
   readonly reasoning_effort?: ReasoningEffort | null
 }
 /** Settings for a collaboration mode. */
-export const Settings: Schema.Codec<Settings> = lazy(() => Schema.Struct({
+export const Settings: Schema.Codec<Settings> = /* @__PURE__ */ lazy(() => Schema.Struct({
   developer_instructions: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   model: Schema.String,
   reasoning_effort: Schema.optionalKey(Schema.Union([ReasoningEffort, Schema.Null]))
@@ -12829,7 +12829,7 @@ export type SettingsParam = {
  *
  * What a caller sends where {@link Settings} is received.
  */
-export const SettingsParam: Schema.Codec<SettingsParam> = lazy(() => Schema.Struct({
+export const SettingsParam: Schema.Codec<SettingsParam> = /* @__PURE__ */ lazy(() => Schema.Struct({
   developer_instructions: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   model: Schema.String,
   reasoning_effort: Schema.optional(Schema.Union([ReasoningEffort, Schema.Null]))
@@ -12840,7 +12840,7 @@ export type SkillDependencies = {
   readonly tools: ReadonlyArray<SkillToolDependency>
 }
 /** `SkillDependencies` of the protocol. */
-export const SkillDependencies: Schema.Codec<SkillDependencies> = lazy(() => Schema.Struct({
+export const SkillDependencies: Schema.Codec<SkillDependencies> = /* @__PURE__ */ lazy(() => Schema.Struct({
   tools: Schema.Array(SkillToolDependency)
 }).annotate({ "identifier": "SkillDependencies" }))
 
@@ -12850,7 +12850,7 @@ export type SkillErrorInfo = {
   readonly path: string
 }
 /** `SkillErrorInfo` of the protocol. */
-export const SkillErrorInfo: Schema.Codec<SkillErrorInfo> = lazy(() => Schema.Struct({
+export const SkillErrorInfo: Schema.Codec<SkillErrorInfo> = /* @__PURE__ */ lazy(() => Schema.Struct({
   message: Schema.String,
   path: Schema.String
 }).annotate({ "identifier": "SkillErrorInfo" }))
@@ -12869,7 +12869,7 @@ export type SkillInterface = {
   readonly shortDescription?: string | null
 }
 /** `SkillInterface` of the protocol. */
-export const SkillInterface: Schema.Codec<SkillInterface> = lazy(() => Schema.Struct({
+export const SkillInterface: Schema.Codec<SkillInterface> = /* @__PURE__ */ lazy(() => Schema.Struct({
   brandColor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   defaultPrompt: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   displayName: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -12895,7 +12895,7 @@ export type SkillMetadata = {
   readonly shortDescription?: string | null
 }
 /** `SkillMetadata` of the protocol. */
-export const SkillMetadata: Schema.Codec<SkillMetadata> = lazy(() => Schema.Struct({
+export const SkillMetadata: Schema.Codec<SkillMetadata> = /* @__PURE__ */ lazy(() => Schema.Struct({
   dependencies: Schema.optionalKey(Schema.Union([SkillDependencies, Schema.Null])),
   description: Schema.String,
   enabled: Schema.Boolean,
@@ -12912,14 +12912,14 @@ export type SkillMigration = {
   readonly name: string
 }
 /** `SkillMigration` of the protocol. */
-export const SkillMigration: Schema.Codec<SkillMigration> = lazy(() => Schema.Struct({
+export const SkillMigration: Schema.Codec<SkillMigration> = /* @__PURE__ */ lazy(() => Schema.Struct({
   name: Schema.String
 }).annotate({ "identifier": "SkillMigration" }))
 
 /** `SkillScope` of the protocol. */
 export type SkillScope = "user" | "repo" | "system" | "admin" | UnknownMember
 /** `SkillScope` of the protocol. */
-export const SkillScope: Schema.Codec<SkillScope> = lazy(() => Schema.Union([Schema.Literals(["user", "repo", "system", "admin"]), UnknownMember]).annotate({ "identifier": "SkillScope" }))
+export const SkillScope: Schema.Codec<SkillScope> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["user", "repo", "system", "admin"]), UnknownMember]).annotate({ "identifier": "SkillScope" }))
 
 /** `SkillSummary` of the protocol. */
 export type SkillSummary = {
@@ -12931,7 +12931,7 @@ export type SkillSummary = {
   readonly shortDescription?: string | null
 }
 /** `SkillSummary` of the protocol. */
-export const SkillSummary: Schema.Codec<SkillSummary> = lazy(() => Schema.Struct({
+export const SkillSummary: Schema.Codec<SkillSummary> = /* @__PURE__ */ lazy(() => Schema.Struct({
   description: Schema.String,
   enabled: Schema.Boolean,
   interface: Schema.optionalKey(Schema.Union([SkillInterface, Schema.Null])),
@@ -12950,7 +12950,7 @@ export type SkillToolDependency = {
   readonly value: string
 }
 /** `SkillToolDependency` of the protocol. */
-export const SkillToolDependency: Schema.Codec<SkillToolDependency> = lazy(() => Schema.Struct({
+export const SkillToolDependency: Schema.Codec<SkillToolDependency> = /* @__PURE__ */ lazy(() => Schema.Struct({
   command: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   transport: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -12974,7 +12974,7 @@ export type SkillsChangedNotification = { readonly [x: string]: Schema.Json }
  *
  * Params of the notification `skills/changed`.
  */
-export const SkillsChangedNotification: Schema.Codec<SkillsChangedNotification> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "SkillsChangedNotification" }))
+export const SkillsChangedNotification: Schema.Codec<SkillsChangedNotification> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "SkillsChangedNotification" }))
 
 /** Params of `skills/config/write`. */
 export type SkillsConfigWriteParams = {
@@ -12985,7 +12985,7 @@ export type SkillsConfigWriteParams = {
   readonly path?: undefined | AbsolutePathBuf | null
 }
 /** Params of `skills/config/write`. */
-export const SkillsConfigWriteParams: Schema.Codec<SkillsConfigWriteParams> = lazy(() => Schema.Struct({
+export const SkillsConfigWriteParams: Schema.Codec<SkillsConfigWriteParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   enabled: Schema.Boolean,
   name: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   path: Schema.optional(Schema.Union([AbsolutePathBuf, Schema.Null]))
@@ -12996,7 +12996,7 @@ export type SkillsConfigWriteResponse = {
   readonly effectiveEnabled: boolean
 }
 /** Result of `skills/config/write`. */
-export const SkillsConfigWriteResponse: Schema.Codec<SkillsConfigWriteResponse> = lazy(() => Schema.Struct({
+export const SkillsConfigWriteResponse: Schema.Codec<SkillsConfigWriteResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   effectiveEnabled: Schema.Boolean
 }).annotate({ "identifier": "SkillsConfigWriteResponse" }))
 
@@ -13005,14 +13005,14 @@ export type SkillsExtraRootsSetParams = {
   readonly extraRoots: ReadonlyArray<AbsolutePathBuf>
 }
 /** Params of `skills/extraRoots/set`. */
-export const SkillsExtraRootsSetParams: Schema.Codec<SkillsExtraRootsSetParams> = lazy(() => Schema.Struct({
+export const SkillsExtraRootsSetParams: Schema.Codec<SkillsExtraRootsSetParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   extraRoots: Schema.Array(AbsolutePathBuf)
 }).annotate({ "identifier": "SkillsExtraRootsSetParams" }))
 
 /** Result of `skills/extraRoots/set`. */
 export type SkillsExtraRootsSetResponse = { readonly [x: string]: Schema.Json }
 /** Result of `skills/extraRoots/set`. */
-export const SkillsExtraRootsSetResponse: Schema.Codec<SkillsExtraRootsSetResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "SkillsExtraRootsSetResponse" }))
+export const SkillsExtraRootsSetResponse: Schema.Codec<SkillsExtraRootsSetResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "SkillsExtraRootsSetResponse" }))
 
 /** `SkillsListEntry` of the protocol. */
 export type SkillsListEntry = {
@@ -13021,7 +13021,7 @@ export type SkillsListEntry = {
   readonly skills: ReadonlyArray<SkillMetadata>
 }
 /** `SkillsListEntry` of the protocol. */
-export const SkillsListEntry: Schema.Codec<SkillsListEntry> = lazy(() => Schema.Struct({
+export const SkillsListEntry: Schema.Codec<SkillsListEntry> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwd: Schema.String,
   errors: Schema.Array(SkillErrorInfo),
   skills: Schema.Array(SkillMetadata)
@@ -13035,7 +13035,7 @@ export type SkillsListParams = {
   readonly forceReload?: undefined | boolean
 }
 /** Params of `skills/list`. */
-export const SkillsListParams: Schema.Codec<SkillsListParams> = lazy(() => Schema.Struct({
+export const SkillsListParams: Schema.Codec<SkillsListParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwds: Schema.optional(Schema.Array(Schema.String)),
   forceReload: Schema.optional(Schema.Boolean)
 }).annotate({ "identifier": "SkillsListParams" }))
@@ -13045,14 +13045,14 @@ export type SkillsListResponse = {
   readonly data: ReadonlyArray<SkillsListEntry>
 }
 /** Result of `skills/list`. */
-export const SkillsListResponse: Schema.Codec<SkillsListResponse> = lazy(() => Schema.Struct({
+export const SkillsListResponse: Schema.Codec<SkillsListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(SkillsListEntry)
 }).annotate({ "identifier": "SkillsListResponse" }))
 
 /** `SortDirection` of the protocol. */
 export type SortDirection = "asc" | "desc"
 /** `SortDirection` of the protocol. */
-export const SortDirection: Schema.Codec<SortDirection> = lazy(() => Schema.Literals(["asc", "desc"]))
+export const SortDirection: Schema.Codec<SortDirection> = /* @__PURE__ */ lazy(() => Schema.Literals(["asc", "desc"]))
 
 /** `SpendControlLimitSnapshot` of the protocol. */
 export type SpendControlLimitSnapshot = {
@@ -13062,7 +13062,7 @@ export type SpendControlLimitSnapshot = {
   readonly used: string
 }
 /** `SpendControlLimitSnapshot` of the protocol. */
-export const SpendControlLimitSnapshot: Schema.Codec<SpendControlLimitSnapshot> = lazy(() => Schema.Struct({
+export const SpendControlLimitSnapshot: Schema.Codec<SpendControlLimitSnapshot> = /* @__PURE__ */ lazy(() => Schema.Struct({
   limit: Schema.String,
   remainingPercent: Schema.Finite,
   resetsAt: Schema.Finite,
@@ -13077,7 +13077,7 @@ export type StrictReviewRequiredNotification = {
   readonly turnId: string
 }
 /** Params of the notification `autoApprovalReview/strictReviewRequired`. */
-export const StrictReviewRequiredNotification: Schema.Codec<StrictReviewRequiredNotification> = lazy(() => Schema.Struct({
+export const StrictReviewRequiredNotification: Schema.Codec<StrictReviewRequiredNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   startedAtMs: Schema.Finite,
   threadId: Schema.String,
   turnId: Schema.String
@@ -13086,7 +13086,7 @@ export const StrictReviewRequiredNotification: Schema.Codec<StrictReviewRequired
 /** `SubAgentActivityKind` of the protocol. */
 export type SubAgentActivityKind = "started" | "interacted" | "interrupted" | "completed" | UnknownMember
 /** `SubAgentActivityKind` of the protocol. */
-export const SubAgentActivityKind: Schema.Codec<SubAgentActivityKind> = lazy(() => Schema.Union([Schema.Literals(["started", "interacted", "interrupted", "completed"]), UnknownMember]).annotate({ "identifier": "SubAgentActivityKind" }))
+export const SubAgentActivityKind: Schema.Codec<SubAgentActivityKind> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["started", "interacted", "interrupted", "completed"]), UnknownMember]).annotate({ "identifier": "SubAgentActivityKind" }))
 
 /** `SubAgentSource` of the protocol. */
 export type SubAgentSource = "review" | "compact" | "memory_consolidation" | UnknownMember | {
@@ -13101,7 +13101,7 @@ export type SubAgentSource = "review" | "compact" | "memory_consolidation" | Unk
   readonly other: string
 } | UnknownSubAgentSource
 /** `SubAgentSource` of the protocol. */
-export const SubAgentSource: Schema.Codec<SubAgentSource> = lazy(() => Schema.Union([Schema.Literals(["review", "compact", "memory_consolidation"]), UnknownMember, Schema.Struct({
+export const SubAgentSource: Schema.Codec<SubAgentSource> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["review", "compact", "memory_consolidation"]), UnknownMember, Schema.Struct({
   thread_spawn: Schema.Struct({
     agent_nickname: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
     agent_path: Schema.optionalKey(Schema.Union([AgentPath, Schema.Null])),
@@ -13118,7 +13118,7 @@ export type SubagentMigration = {
   readonly name: string
 }
 /** `SubagentMigration` of the protocol. */
-export const SubagentMigration: Schema.Codec<SubagentMigration> = lazy(() => Schema.Struct({
+export const SubagentMigration: Schema.Codec<SubagentMigration> = /* @__PURE__ */ lazy(() => Schema.Struct({
   name: Schema.String
 }).annotate({ "identifier": "SubagentMigration" }))
 
@@ -13131,7 +13131,7 @@ export type TerminalInteractionNotification = {
   readonly turnId: string
 }
 /** Params of the notification `item/commandExecution/terminalInteraction`. */
-export const TerminalInteractionNotification: Schema.Codec<TerminalInteractionNotification> = lazy(() => Schema.Struct({
+export const TerminalInteractionNotification: Schema.Codec<TerminalInteractionNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   itemId: Schema.String,
   processId: Schema.String,
   stdin: Schema.String,
@@ -13147,7 +13147,7 @@ export type TextElement = {
   readonly placeholder?: string | null
 }
 /** `TextElement` of the protocol. */
-export const TextElement: Schema.Codec<TextElement> = lazy(() => Schema.Struct({
+export const TextElement: Schema.Codec<TextElement> = /* @__PURE__ */ lazy(() => Schema.Struct({
   byteRange: ByteRange,
   placeholder: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "TextElement" }))
@@ -13160,7 +13160,7 @@ export type TextElementParam = {
   readonly placeholder?: undefined | string | null
 }
 /** What a caller sends where {@link TextElement} is received. */
-export const TextElementParam: Schema.Codec<TextElementParam> = lazy(() => Schema.Struct({
+export const TextElementParam: Schema.Codec<TextElementParam> = /* @__PURE__ */ lazy(() => Schema.Struct({
   byteRange: ByteRangeParam,
   placeholder: Schema.optional(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "TextElementParam" }))
@@ -13173,7 +13173,7 @@ export type TextPosition = {
   readonly line: number
 }
 /** `TextPosition` of the protocol. */
-export const TextPosition: Schema.Codec<TextPosition> = lazy(() => Schema.Struct({
+export const TextPosition: Schema.Codec<TextPosition> = /* @__PURE__ */ lazy(() => Schema.Struct({
   column: Schema.Finite,
   line: Schema.Finite
 }).annotate({ "identifier": "TextPosition" }))
@@ -13184,7 +13184,7 @@ export type TextRange = {
   readonly start: TextPosition
 }
 /** `TextRange` of the protocol. */
-export const TextRange: Schema.Codec<TextRange> = lazy(() => Schema.Struct({
+export const TextRange: Schema.Codec<TextRange> = /* @__PURE__ */ lazy(() => Schema.Struct({
   end: TextPosition,
   start: TextPosition
 }).annotate({ "identifier": "TextRange" }))
@@ -13263,7 +13263,7 @@ export type Thread = {
   readonly updatedAt: number
 }
 /** `Thread` of the protocol. */
-export const Thread: Schema.Codec<Thread> = lazy(() => Schema.Struct({
+export const Thread: Schema.Codec<Thread> = /* @__PURE__ */ lazy(() => Schema.Struct({
   agentNickname: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   agentRole: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   attachedToThreadId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -13302,7 +13302,7 @@ export const Thread: Schema.Codec<Thread> = lazy(() => Schema.Struct({
 /** `ThreadActiveFlag` of the protocol. */
 export type ThreadActiveFlag = "waitingOnApproval" | "waitingOnUserInput" | UnknownMember
 /** `ThreadActiveFlag` of the protocol. */
-export const ThreadActiveFlag: Schema.Codec<ThreadActiveFlag> = lazy(() => Schema.Union([Schema.Literals(["waitingOnApproval", "waitingOnUserInput"]), UnknownMember]).annotate({ "identifier": "ThreadActiveFlag" }))
+export const ThreadActiveFlag: Schema.Codec<ThreadActiveFlag> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["waitingOnApproval", "waitingOnUserInput"]), UnknownMember]).annotate({ "identifier": "ThreadActiveFlag" }))
 
 /** Params of `thread/approveGuardianDeniedAction`. */
 export type ThreadApproveGuardianDeniedActionParams = {
@@ -13311,7 +13311,7 @@ export type ThreadApproveGuardianDeniedActionParams = {
   readonly threadId: string
 }
 /** Params of `thread/approveGuardianDeniedAction`. */
-export const ThreadApproveGuardianDeniedActionParams: Schema.Codec<ThreadApproveGuardianDeniedActionParams> = lazy(() => Schema.Struct({
+export const ThreadApproveGuardianDeniedActionParams: Schema.Codec<ThreadApproveGuardianDeniedActionParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   event: json,
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadApproveGuardianDeniedActionParams" }))
@@ -13319,28 +13319,28 @@ export const ThreadApproveGuardianDeniedActionParams: Schema.Codec<ThreadApprove
 /** Result of `thread/approveGuardianDeniedAction`. */
 export type ThreadApproveGuardianDeniedActionResponse = { readonly [x: string]: Schema.Json }
 /** Result of `thread/approveGuardianDeniedAction`. */
-export const ThreadApproveGuardianDeniedActionResponse: Schema.Codec<ThreadApproveGuardianDeniedActionResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadApproveGuardianDeniedActionResponse" }))
+export const ThreadApproveGuardianDeniedActionResponse: Schema.Codec<ThreadApproveGuardianDeniedActionResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadApproveGuardianDeniedActionResponse" }))
 
 /** Params of `thread/archive`. */
 export type ThreadArchiveParams = {
   readonly threadId: string
 }
 /** Params of `thread/archive`. */
-export const ThreadArchiveParams: Schema.Codec<ThreadArchiveParams> = lazy(() => Schema.Struct({
+export const ThreadArchiveParams: Schema.Codec<ThreadArchiveParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadArchiveParams" }))
 
 /** Result of `thread/archive`. */
 export type ThreadArchiveResponse = { readonly [x: string]: Schema.Json }
 /** Result of `thread/archive`. */
-export const ThreadArchiveResponse: Schema.Codec<ThreadArchiveResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadArchiveResponse" }))
+export const ThreadArchiveResponse: Schema.Codec<ThreadArchiveResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadArchiveResponse" }))
 
 /** Params of the notification `thread/archived`. */
 export type ThreadArchivedNotification = {
   readonly threadId: string
 }
 /** Params of the notification `thread/archived`. */
-export const ThreadArchivedNotification: Schema.Codec<ThreadArchivedNotification> = lazy(() => Schema.Struct({
+export const ThreadArchivedNotification: Schema.Codec<ThreadArchivedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadArchivedNotification" }))
 
@@ -13353,7 +13353,7 @@ export type ThreadAttachment = {
   readonly payload: Schema.Json
 }
 /** An independently persisted attachment associated with a thread. */
-export const ThreadAttachment: Schema.Codec<ThreadAttachment> = lazy(() => Schema.Struct({
+export const ThreadAttachment: Schema.Codec<ThreadAttachment> = /* @__PURE__ */ lazy(() => Schema.Struct({
   attachmentType: Schema.String,
   createdAt: Schema.Finite,
   id: Schema.String,
@@ -13364,7 +13364,7 @@ export const ThreadAttachment: Schema.Codec<ThreadAttachment> = lazy(() => Schem
 /** Result of attempting to associate an attachment with a thread. */
 export type ThreadAttachmentAddOutcome = "created" | "existing" | UnknownMember
 /** Result of attempting to associate an attachment with a thread. */
-export const ThreadAttachmentAddOutcome: Schema.Codec<ThreadAttachmentAddOutcome> = lazy(() => Schema.Union([Schema.Literals(["created", "existing"]), UnknownMember]).annotate({ "identifier": "ThreadAttachmentAddOutcome" }))
+export const ThreadAttachmentAddOutcome: Schema.Codec<ThreadAttachmentAddOutcome> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["created", "existing"]), UnknownMember]).annotate({ "identifier": "ThreadAttachmentAddOutcome" }))
 
 /**
  * Parameters for creating or locating an attachment on its owning thread.
@@ -13382,7 +13382,7 @@ export type ThreadAttachmentAddParams = {
  *
  * Params of `thread/attachment/add`.
  */
-export const ThreadAttachmentAddParams: Schema.Codec<ThreadAttachmentAddParams> = lazy(() => Schema.Struct({
+export const ThreadAttachmentAddParams: Schema.Codec<ThreadAttachmentAddParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   attachmentType: Schema.String,
   identityKey: Schema.String,
   payload: json,
@@ -13403,7 +13403,7 @@ export type ThreadAttachmentAddResponse = {
  *
  * Result of `thread/attachment/add`.
  */
-export const ThreadAttachmentAddResponse: Schema.Codec<ThreadAttachmentAddResponse> = lazy(() => Schema.Struct({
+export const ThreadAttachmentAddResponse: Schema.Codec<ThreadAttachmentAddResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   attachment: ThreadAttachment,
   outcome: ThreadAttachmentAddOutcome
 }).annotate({ "identifier": "ThreadAttachmentAddResponse" }))
@@ -13423,7 +13423,7 @@ export type ThreadAttachmentListParams = {
  *
  * Params of `thread/attachment/list`.
  */
-export const ThreadAttachmentListParams: Schema.Codec<ThreadAttachmentListParams> = lazy(() => Schema.Struct({
+export const ThreadAttachmentListParams: Schema.Codec<ThreadAttachmentListParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cursor: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   limit: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(4294967295)), Schema.Null])),
   threadId: Schema.String
@@ -13443,7 +13443,7 @@ export type ThreadAttachmentListResponse = {
  *
  * Result of `thread/attachment/list`.
  */
-export const ThreadAttachmentListResponse: Schema.Codec<ThreadAttachmentListResponse> = lazy(() => Schema.Struct({
+export const ThreadAttachmentListResponse: Schema.Codec<ThreadAttachmentListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(ThreadAttachment),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "ThreadAttachmentListResponse" }))
@@ -13451,7 +13451,7 @@ export const ThreadAttachmentListResponse: Schema.Codec<ThreadAttachmentListResp
 /** The persisted attachment change represented by a notification. */
 export type ThreadAttachmentOperation = "created" | "deleted" | UnknownMember
 /** The persisted attachment change represented by a notification. */
-export const ThreadAttachmentOperation: Schema.Codec<ThreadAttachmentOperation> = lazy(() => Schema.Union([Schema.Literals(["created", "deleted"]), UnknownMember]).annotate({ "identifier": "ThreadAttachmentOperation" }))
+export const ThreadAttachmentOperation: Schema.Codec<ThreadAttachmentOperation> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["created", "deleted"]), UnknownMember]).annotate({ "identifier": "ThreadAttachmentOperation" }))
 
 /** A thread that currently owns an attachment with the requested identity. */
 export type ThreadAttachmentOwner = {
@@ -13460,7 +13460,7 @@ export type ThreadAttachmentOwner = {
   readonly threadId: string
 }
 /** A thread that currently owns an attachment with the requested identity. */
-export const ThreadAttachmentOwner: Schema.Codec<ThreadAttachmentOwner> = lazy(() => Schema.Struct({
+export const ThreadAttachmentOwner: Schema.Codec<ThreadAttachmentOwner> = /* @__PURE__ */ lazy(() => Schema.Struct({
   archived: Schema.Boolean,
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadAttachmentOwner" }))
@@ -13483,7 +13483,7 @@ export type ThreadAttachmentOwnerListParams = {
  *
  * Params of `thread/attachmentOwner/list`.
  */
-export const ThreadAttachmentOwnerListParams: Schema.Codec<ThreadAttachmentOwnerListParams> = lazy(() => Schema.Struct({
+export const ThreadAttachmentOwnerListParams: Schema.Codec<ThreadAttachmentOwnerListParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   archived: Schema.optional(Schema.Union([Schema.Boolean, Schema.Null])),
   attachmentType: Schema.String,
   cursor: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
@@ -13505,7 +13505,7 @@ export type ThreadAttachmentOwnerListResponse = {
  *
  * Result of `thread/attachmentOwner/list`.
  */
-export const ThreadAttachmentOwnerListResponse: Schema.Codec<ThreadAttachmentOwnerListResponse> = lazy(() => Schema.Struct({
+export const ThreadAttachmentOwnerListResponse: Schema.Codec<ThreadAttachmentOwnerListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(ThreadAttachmentOwner),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "ThreadAttachmentOwnerListResponse" }))
@@ -13525,7 +13525,7 @@ export type ThreadAttachmentRemoveParams = {
  *
  * Params of `thread/attachment/remove`.
  */
-export const ThreadAttachmentRemoveParams: Schema.Codec<ThreadAttachmentRemoveParams> = lazy(() => Schema.Struct({
+export const ThreadAttachmentRemoveParams: Schema.Codec<ThreadAttachmentRemoveParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   attachmentType: Schema.String,
   identityKey: Schema.String,
   threadId: Schema.String
@@ -13542,7 +13542,7 @@ export type ThreadAttachmentRemoveResponse = { readonly [x: string]: Schema.Json
  *
  * Result of `thread/attachment/remove`.
  */
-export const ThreadAttachmentRemoveResponse: Schema.Codec<ThreadAttachmentRemoveResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadAttachmentRemoveResponse" }))
+export const ThreadAttachmentRemoveResponse: Schema.Codec<ThreadAttachmentRemoveResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadAttachmentRemoveResponse" }))
 
 /**
  * Notification published after a thread attachment is created or deleted.
@@ -13561,7 +13561,7 @@ export type ThreadAttachmentUpdatedNotification = {
  *
  * Params of the notification `thread/attachment/updated`.
  */
-export const ThreadAttachmentUpdatedNotification: Schema.Codec<ThreadAttachmentUpdatedNotification> = lazy(() => Schema.Struct({
+export const ThreadAttachmentUpdatedNotification: Schema.Codec<ThreadAttachmentUpdatedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   attachmentId: Schema.String,
   attachmentType: Schema.String,
   identityKey: Schema.String,
@@ -13580,7 +13580,7 @@ export type ThreadBackgroundTerminal = {
   readonly rssKb?: number | null
 }
 /** `ThreadBackgroundTerminal` of the protocol. */
-export const ThreadBackgroundTerminal: Schema.Codec<ThreadBackgroundTerminal> = lazy(() => Schema.Struct({
+export const ThreadBackgroundTerminal: Schema.Codec<ThreadBackgroundTerminal> = /* @__PURE__ */ lazy(() => Schema.Struct({
   command: Schema.String,
   cpuPercent: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   cwd: LegacyAppPathString,
@@ -13595,14 +13595,14 @@ export type ThreadBackgroundTerminalsCleanParams = {
   readonly threadId: string
 }
 /** Params of `thread/backgroundTerminals/clean`. */
-export const ThreadBackgroundTerminalsCleanParams: Schema.Codec<ThreadBackgroundTerminalsCleanParams> = lazy(() => Schema.Struct({
+export const ThreadBackgroundTerminalsCleanParams: Schema.Codec<ThreadBackgroundTerminalsCleanParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadBackgroundTerminalsCleanParams" }))
 
 /** Result of `thread/backgroundTerminals/clean`. */
 export type ThreadBackgroundTerminalsCleanResponse = { readonly [x: string]: Schema.Json }
 /** Result of `thread/backgroundTerminals/clean`. */
-export const ThreadBackgroundTerminalsCleanResponse: Schema.Codec<ThreadBackgroundTerminalsCleanResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadBackgroundTerminalsCleanResponse" }))
+export const ThreadBackgroundTerminalsCleanResponse: Schema.Codec<ThreadBackgroundTerminalsCleanResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadBackgroundTerminalsCleanResponse" }))
 
 /** Params of `thread/backgroundTerminals/list`. */
 export type ThreadBackgroundTerminalsListParams = {
@@ -13613,7 +13613,7 @@ export type ThreadBackgroundTerminalsListParams = {
   readonly threadId: string
 }
 /** Params of `thread/backgroundTerminals/list`. */
-export const ThreadBackgroundTerminalsListParams: Schema.Codec<ThreadBackgroundTerminalsListParams> = lazy(() => Schema.Struct({
+export const ThreadBackgroundTerminalsListParams: Schema.Codec<ThreadBackgroundTerminalsListParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cursor: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   limit: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(4294967295)), Schema.Null])),
   threadId: Schema.String
@@ -13626,7 +13626,7 @@ export type ThreadBackgroundTerminalsListResponse = {
   readonly nextCursor?: string | null
 }
 /** Result of `thread/backgroundTerminals/list`. */
-export const ThreadBackgroundTerminalsListResponse: Schema.Codec<ThreadBackgroundTerminalsListResponse> = lazy(() => Schema.Struct({
+export const ThreadBackgroundTerminalsListResponse: Schema.Codec<ThreadBackgroundTerminalsListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(ThreadBackgroundTerminal),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "ThreadBackgroundTerminalsListResponse" }))
@@ -13637,7 +13637,7 @@ export type ThreadBackgroundTerminalsTerminateParams = {
   readonly threadId: string
 }
 /** Params of `thread/backgroundTerminals/terminate`. */
-export const ThreadBackgroundTerminalsTerminateParams: Schema.Codec<ThreadBackgroundTerminalsTerminateParams> = lazy(() => Schema.Struct({
+export const ThreadBackgroundTerminalsTerminateParams: Schema.Codec<ThreadBackgroundTerminalsTerminateParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   processId: Schema.String,
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadBackgroundTerminalsTerminateParams" }))
@@ -13647,7 +13647,7 @@ export type ThreadBackgroundTerminalsTerminateResponse = {
   readonly terminated: boolean
 }
 /** Result of `thread/backgroundTerminals/terminate`. */
-export const ThreadBackgroundTerminalsTerminateResponse: Schema.Codec<ThreadBackgroundTerminalsTerminateResponse> = lazy(() => Schema.Struct({
+export const ThreadBackgroundTerminalsTerminateResponse: Schema.Codec<ThreadBackgroundTerminalsTerminateResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   terminated: Schema.Boolean
 }).annotate({ "identifier": "ThreadBackgroundTerminalsTerminateResponse" }))
 
@@ -13656,7 +13656,7 @@ export type ThreadClosedNotification = {
   readonly threadId: string
 }
 /** Params of the notification `thread/closed`. */
-export const ThreadClosedNotification: Schema.Codec<ThreadClosedNotification> = lazy(() => Schema.Struct({
+export const ThreadClosedNotification: Schema.Codec<ThreadClosedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadClosedNotification" }))
 
@@ -13665,14 +13665,14 @@ export type ThreadCompactStartParams = {
   readonly threadId: string
 }
 /** Params of `thread/compact/start`. */
-export const ThreadCompactStartParams: Schema.Codec<ThreadCompactStartParams> = lazy(() => Schema.Struct({
+export const ThreadCompactStartParams: Schema.Codec<ThreadCompactStartParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadCompactStartParams" }))
 
 /** Result of `thread/compact/start`. */
 export type ThreadCompactStartResponse = { readonly [x: string]: Schema.Json }
 /** Result of `thread/compact/start`. */
-export const ThreadCompactStartResponse: Schema.Codec<ThreadCompactStartResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadCompactStartResponse" }))
+export const ThreadCompactStartResponse: Schema.Codec<ThreadCompactStartResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadCompactStartResponse" }))
 
 /**
  * Parameters for `thread/decrement_elicitation`.
@@ -13688,7 +13688,7 @@ export type ThreadDecrementElicitationParams = {
  *
  * Params of `thread/decrement_elicitation`.
  */
-export const ThreadDecrementElicitationParams: Schema.Codec<ThreadDecrementElicitationParams> = lazy(() => Schema.Struct({
+export const ThreadDecrementElicitationParams: Schema.Codec<ThreadDecrementElicitationParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadDecrementElicitationParams" }))
 
@@ -13708,7 +13708,7 @@ export type ThreadDecrementElicitationResponse = {
  *
  * Result of `thread/decrement_elicitation`.
  */
-export const ThreadDecrementElicitationResponse: Schema.Codec<ThreadDecrementElicitationResponse> = lazy(() => Schema.Struct({
+export const ThreadDecrementElicitationResponse: Schema.Codec<ThreadDecrementElicitationResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   count: Schema.Finite,
   paused: Schema.Boolean
 }).annotate({ "identifier": "ThreadDecrementElicitationResponse" }))
@@ -13718,21 +13718,21 @@ export type ThreadDeleteParams = {
   readonly threadId: string
 }
 /** Params of `thread/delete`. */
-export const ThreadDeleteParams: Schema.Codec<ThreadDeleteParams> = lazy(() => Schema.Struct({
+export const ThreadDeleteParams: Schema.Codec<ThreadDeleteParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadDeleteParams" }))
 
 /** Result of `thread/delete`. */
 export type ThreadDeleteResponse = { readonly [x: string]: Schema.Json }
 /** Result of `thread/delete`. */
-export const ThreadDeleteResponse: Schema.Codec<ThreadDeleteResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadDeleteResponse" }))
+export const ThreadDeleteResponse: Schema.Codec<ThreadDeleteResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadDeleteResponse" }))
 
 /** Params of the notification `thread/deleted`. */
 export type ThreadDeletedNotification = {
   readonly threadId: string
 }
 /** Params of the notification `thread/deleted`. */
-export const ThreadDeletedNotification: Schema.Codec<ThreadDeletedNotification> = lazy(() => Schema.Struct({
+export const ThreadDeletedNotification: Schema.Codec<ThreadDeletedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadDeletedNotification" }))
 
@@ -13743,7 +13743,7 @@ export type ThreadEnvironment = {
   readonly runtimeWorkspaceRoots: ReadonlyArray<LegacyAppPathString>
 }
 /** An environment selected by a loaded thread, independent of connection status. */
-export const ThreadEnvironment: Schema.Codec<ThreadEnvironment> = lazy(() => Schema.Struct({
+export const ThreadEnvironment: Schema.Codec<ThreadEnvironment> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwd: LegacyAppPathString,
   environmentId: Schema.String,
   runtimeWorkspaceRoots: Schema.Array(LegacyAppPathString)
@@ -13752,7 +13752,7 @@ export const ThreadEnvironment: Schema.Codec<ThreadEnvironment> = lazy(() => Sch
 /** Extra app-server data for a thread. */
 export type ThreadExtra = { readonly [x: string]: Schema.Json }
 /** Extra app-server data for a thread. */
-export const ThreadExtra: Schema.Codec<ThreadExtra> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadExtra" }))
+export const ThreadExtra: Schema.Codec<ThreadExtra> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadExtra" }))
 
 /**
  * There are two ways to fork a thread: 1. By thread_id: load the thread from disk by thread_id and fork it into a new thread. 2. By path: load the thread from disk by path and fork it into a new thread.
@@ -13814,7 +13814,7 @@ export type ThreadForkParams = {
  *
  * Params of `thread/fork`.
  */
-export const ThreadForkParams: Schema.Codec<ThreadForkParams> = lazy(() => Schema.Struct({
+export const ThreadForkParams: Schema.Codec<ThreadForkParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   approvalPolicy: Schema.optional(Schema.Union([AskForApprovalParam, Schema.Null])),
   approvalsReviewer: Schema.optional(Schema.Union([ApprovalsReviewerParam, Schema.Null])),
   attachToSource: Schema.optional(Schema.Boolean),
@@ -13869,7 +13869,7 @@ export type ThreadForkResponse = {
   readonly thread: Thread
 }
 /** Result of `thread/fork`. */
-export const ThreadForkResponse: Schema.Codec<ThreadForkResponse> = lazy(() => Schema.Struct({
+export const ThreadForkResponse: Schema.Codec<ThreadForkResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   activePermissionProfile: Schema.optionalKey(Schema.Union([ActivePermissionProfile, Schema.Null])),
   approvalPolicy: AskForApproval,
   approvalsReviewer: ApprovalsReviewer,
@@ -13898,7 +13898,7 @@ export type ThreadGoal = {
   readonly updatedAt: number
 }
 /** `ThreadGoal` of the protocol. */
-export const ThreadGoal: Schema.Codec<ThreadGoal> = lazy(() => Schema.Struct({
+export const ThreadGoal: Schema.Codec<ThreadGoal> = /* @__PURE__ */ lazy(() => Schema.Struct({
   createdAt: Schema.Finite,
   objective: Schema.String,
   status: ThreadGoalStatus,
@@ -13916,7 +13916,7 @@ export type ThreadGoalClearParams = {
   readonly threadId: string
 }
 /** Params of `thread/goal/clear`. */
-export const ThreadGoalClearParams: Schema.Codec<ThreadGoalClearParams> = lazy(() => Schema.Struct({
+export const ThreadGoalClearParams: Schema.Codec<ThreadGoalClearParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   origin: Schema.optional(Schema.Union([ThreadGoalMutationOrigin, Schema.Null])),
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadGoalClearParams" }))
@@ -13926,7 +13926,7 @@ export type ThreadGoalClearResponse = {
   readonly cleared: boolean
 }
 /** Result of `thread/goal/clear`. */
-export const ThreadGoalClearResponse: Schema.Codec<ThreadGoalClearResponse> = lazy(() => Schema.Struct({
+export const ThreadGoalClearResponse: Schema.Codec<ThreadGoalClearResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cleared: Schema.Boolean
 }).annotate({ "identifier": "ThreadGoalClearResponse" }))
 
@@ -13935,7 +13935,7 @@ export type ThreadGoalClearedNotification = {
   readonly threadId: string
 }
 /** Params of the notification `thread/goal/cleared`. */
-export const ThreadGoalClearedNotification: Schema.Codec<ThreadGoalClearedNotification> = lazy(() => Schema.Struct({
+export const ThreadGoalClearedNotification: Schema.Codec<ThreadGoalClearedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadGoalClearedNotification" }))
 
@@ -13944,7 +13944,7 @@ export type ThreadGoalGetParams = {
   readonly threadId: string
 }
 /** Params of `thread/goal/get`. */
-export const ThreadGoalGetParams: Schema.Codec<ThreadGoalGetParams> = lazy(() => Schema.Struct({
+export const ThreadGoalGetParams: Schema.Codec<ThreadGoalGetParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadGoalGetParams" }))
 
@@ -13953,14 +13953,14 @@ export type ThreadGoalGetResponse = {
   readonly goal?: ThreadGoal | null
 }
 /** Result of `thread/goal/get`. */
-export const ThreadGoalGetResponse: Schema.Codec<ThreadGoalGetResponse> = lazy(() => Schema.Struct({
+export const ThreadGoalGetResponse: Schema.Codec<ThreadGoalGetResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   goal: Schema.optionalKey(Schema.Union([ThreadGoal, Schema.Null]))
 }).annotate({ "identifier": "ThreadGoalGetResponse" }))
 
 /** Distinguishes explicit user actions from automatic goal lifecycle mutations. */
 export type ThreadGoalMutationOrigin = "user" | "automatic"
 /** Distinguishes explicit user actions from automatic goal lifecycle mutations. */
-export const ThreadGoalMutationOrigin: Schema.Codec<ThreadGoalMutationOrigin> = lazy(() => Schema.Literals(["user", "automatic"]))
+export const ThreadGoalMutationOrigin: Schema.Codec<ThreadGoalMutationOrigin> = /* @__PURE__ */ lazy(() => Schema.Literals(["user", "automatic"]))
 
 /** Params of `thread/goal/set`. */
 export type ThreadGoalSetParams = {
@@ -13972,7 +13972,7 @@ export type ThreadGoalSetParams = {
   readonly tokenBudget?: undefined | number | null
 }
 /** Params of `thread/goal/set`. */
-export const ThreadGoalSetParams: Schema.Codec<ThreadGoalSetParams> = lazy(() => Schema.Struct({
+export const ThreadGoalSetParams: Schema.Codec<ThreadGoalSetParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   objective: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   origin: Schema.optional(Schema.Union([ThreadGoalMutationOrigin, Schema.Null])),
   status: Schema.optional(Schema.Union([ThreadGoalStatusParam, Schema.Null])),
@@ -13985,19 +13985,19 @@ export type ThreadGoalSetResponse = {
   readonly goal: ThreadGoal
 }
 /** Result of `thread/goal/set`. */
-export const ThreadGoalSetResponse: Schema.Codec<ThreadGoalSetResponse> = lazy(() => Schema.Struct({
+export const ThreadGoalSetResponse: Schema.Codec<ThreadGoalSetResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   goal: ThreadGoal
 }).annotate({ "identifier": "ThreadGoalSetResponse" }))
 
 /** `ThreadGoalStatus` of the protocol. */
 export type ThreadGoalStatus = "active" | "paused" | "blocked" | "usageLimited" | "budgetLimited" | "complete" | UnknownMember
 /** `ThreadGoalStatus` of the protocol. */
-export const ThreadGoalStatus: Schema.Codec<ThreadGoalStatus> = lazy(() => Schema.Union([Schema.Literals(["active", "paused", "blocked", "usageLimited", "budgetLimited", "complete"]), UnknownMember]).annotate({ "identifier": "ThreadGoalStatus" }))
+export const ThreadGoalStatus: Schema.Codec<ThreadGoalStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["active", "paused", "blocked", "usageLimited", "budgetLimited", "complete"]), UnknownMember]).annotate({ "identifier": "ThreadGoalStatus" }))
 
 /** What a caller sends where {@link ThreadGoalStatus} is received. */
 export type ThreadGoalStatusParam = "active" | "paused" | "blocked" | "usageLimited" | "budgetLimited" | "complete"
 /** What a caller sends where {@link ThreadGoalStatus} is received. */
-export const ThreadGoalStatusParam: Schema.Codec<ThreadGoalStatusParam> = lazy(() => Schema.Literals(["active", "paused", "blocked", "usageLimited", "budgetLimited", "complete"]))
+export const ThreadGoalStatusParam: Schema.Codec<ThreadGoalStatusParam> = /* @__PURE__ */ lazy(() => Schema.Literals(["active", "paused", "blocked", "usageLimited", "budgetLimited", "complete"]))
 
 /** Params of the notification `thread/goal/updated`. */
 export type ThreadGoalUpdatedNotification = {
@@ -14006,7 +14006,7 @@ export type ThreadGoalUpdatedNotification = {
   readonly turnId?: string | null
 }
 /** Params of the notification `thread/goal/updated`. */
-export const ThreadGoalUpdatedNotification: Schema.Codec<ThreadGoalUpdatedNotification> = lazy(() => Schema.Struct({
+export const ThreadGoalUpdatedNotification: Schema.Codec<ThreadGoalUpdatedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   goal: ThreadGoal,
   threadId: Schema.String,
   turnId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
@@ -14020,7 +14020,7 @@ export type ThreadGuardianAssessment = {
   readonly userAuthorization: GuardianUserAuthorization
 }
 /** `ThreadGuardianAssessment` of the protocol. */
-export const ThreadGuardianAssessment: Schema.Codec<ThreadGuardianAssessment> = lazy(() => Schema.Struct({
+export const ThreadGuardianAssessment: Schema.Codec<ThreadGuardianAssessment> = /* @__PURE__ */ lazy(() => Schema.Struct({
   outcome: GuardianAssessmentOutcome,
   rationale: Schema.String,
   riskLevel: GuardianRiskLevel,
@@ -14040,7 +14040,7 @@ export type ThreadGuardianReviewParams = {
  *
  * Params of `thread/guardianReview`.
  */
-export const ThreadGuardianReviewParams: Schema.Codec<ThreadGuardianReviewParams> = lazy(() => Schema.Struct({
+export const ThreadGuardianReviewParams: Schema.Codec<ThreadGuardianReviewParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadGuardianReviewParams" }))
 
@@ -14051,7 +14051,7 @@ export type ThreadGuardianReviewResponse = {
   readonly callId: string
 }
 /** Result of `thread/guardianReview`. */
-export const ThreadGuardianReviewResponse: Schema.Codec<ThreadGuardianReviewResponse> = lazy(() => Schema.Struct({
+export const ThreadGuardianReviewResponse: Schema.Codec<ThreadGuardianReviewResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   assessment: Schema.optionalKey(Schema.Union([ThreadGuardianAssessment, Schema.Null])),
   callId: Schema.String
 }).annotate({ "identifier": "ThreadGuardianReviewResponse" }))
@@ -14059,17 +14059,17 @@ export const ThreadGuardianReviewResponse: Schema.Codec<ThreadGuardianReviewResp
 /** `ThreadHistoryMode` of the protocol. */
 export type ThreadHistoryMode = "legacy" | "paginated" | UnknownMember
 /** `ThreadHistoryMode` of the protocol. */
-export const ThreadHistoryMode: Schema.Codec<ThreadHistoryMode> = lazy(() => Schema.Union([Schema.Literals(["legacy", "paginated"]), UnknownMember]).annotate({ "identifier": "ThreadHistoryMode" }))
+export const ThreadHistoryMode: Schema.Codec<ThreadHistoryMode> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["legacy", "paginated"]), UnknownMember]).annotate({ "identifier": "ThreadHistoryMode" }))
 
 /** What a caller sends where {@link ThreadHistoryMode} is received. */
 export type ThreadHistoryModeParam = "legacy" | "paginated"
 /** What a caller sends where {@link ThreadHistoryMode} is received. */
-export const ThreadHistoryModeParam: Schema.Codec<ThreadHistoryModeParam> = lazy(() => Schema.Literals(["legacy", "paginated"]))
+export const ThreadHistoryModeParam: Schema.Codec<ThreadHistoryModeParam> = /* @__PURE__ */ lazy(() => Schema.Literals(["legacy", "paginated"]))
 
 /** `ThreadId` of the protocol. */
 export type ThreadId = string
 /** `ThreadId` of the protocol. */
-export const ThreadId: Schema.Codec<ThreadId> = lazy(() => Schema.String.annotate({ "identifier": "ThreadId" }))
+export const ThreadId: Schema.Codec<ThreadId> = /* @__PURE__ */ lazy(() => Schema.String.annotate({ "identifier": "ThreadId" }))
 
 /**
  * Parameters for `thread/increment_elicitation`.
@@ -14085,7 +14085,7 @@ export type ThreadIncrementElicitationParams = {
  *
  * Params of `thread/increment_elicitation`.
  */
-export const ThreadIncrementElicitationParams: Schema.Codec<ThreadIncrementElicitationParams> = lazy(() => Schema.Struct({
+export const ThreadIncrementElicitationParams: Schema.Codec<ThreadIncrementElicitationParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadIncrementElicitationParams" }))
 
@@ -14105,7 +14105,7 @@ export type ThreadIncrementElicitationResponse = {
  *
  * Result of `thread/increment_elicitation`.
  */
-export const ThreadIncrementElicitationResponse: Schema.Codec<ThreadIncrementElicitationResponse> = lazy(() => Schema.Struct({
+export const ThreadIncrementElicitationResponse: Schema.Codec<ThreadIncrementElicitationResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   count: Schema.Finite,
   paused: Schema.Boolean
 }).annotate({ "identifier": "ThreadIncrementElicitationResponse" }))
@@ -14117,7 +14117,7 @@ export type ThreadInjectItemsParams = {
   readonly threadId: string
 }
 /** Params of `thread/inject_items`. */
-export const ThreadInjectItemsParams: Schema.Codec<ThreadInjectItemsParams> = lazy(() => Schema.Struct({
+export const ThreadInjectItemsParams: Schema.Codec<ThreadInjectItemsParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   items: Schema.Array(json),
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadInjectItemsParams" }))
@@ -14125,7 +14125,7 @@ export const ThreadInjectItemsParams: Schema.Codec<ThreadInjectItemsParams> = la
 /** Result of `thread/inject_items`. */
 export type ThreadInjectItemsResponse = { readonly [x: string]: Schema.Json }
 /** Result of `thread/inject_items`. */
-export const ThreadInjectItemsResponse: Schema.Codec<ThreadInjectItemsResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadInjectItemsResponse" }))
+export const ThreadInjectItemsResponse: Schema.Codec<ThreadInjectItemsResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadInjectItemsResponse" }))
 
 /** A thread item and its recorded lifecycle times. The payload stays flat on the wire. */
 export type ThreadItem = {
@@ -14399,7 +14399,7 @@ export type ThreadItem = {
   readonly type: "contextCompaction"
 } | UnknownThreadItem
 /** A thread item and its recorded lifecycle times. The payload stays flat on the wire. */
-export const ThreadItem: Schema.Codec<ThreadItem> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const ThreadItem: Schema.Codec<ThreadItem> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   completedAtMs: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   startedAtMs: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   clientId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -14597,7 +14597,7 @@ export type ThreadItemEntry = {
   readonly turnId: string
 }
 /** `ThreadItemEntry` of the protocol. */
-export const ThreadItemEntry: Schema.Codec<ThreadItemEntry> = lazy(() => Schema.Struct({
+export const ThreadItemEntry: Schema.Codec<ThreadItemEntry> = /* @__PURE__ */ lazy(() => Schema.Struct({
   completedAtMs: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   item: ThreadItem,
   outputDeferred: Schema.optionalKey(Schema.Boolean),
@@ -14613,7 +14613,7 @@ export type ThreadItemOutputDeferral = {
   readonly mcpToolCall?: undefined | boolean
 }
 /** `ThreadItemOutputDeferral` of the protocol. */
-export const ThreadItemOutputDeferral: Schema.Codec<ThreadItemOutputDeferral> = lazy(() => Schema.Struct({
+export const ThreadItemOutputDeferral: Schema.Codec<ThreadItemOutputDeferral> = /* @__PURE__ */ lazy(() => Schema.Struct({
   commandExecution: Schema.optional(Schema.Boolean),
   mcpToolCall: Schema.optional(Schema.Boolean)
 }).annotate({ "identifier": "ThreadItemOutputDeferral" }))
@@ -14624,7 +14624,7 @@ export type ThreadItemsListAnchor = {
   readonly type: "item"
 }
 /** An exclusive item position within the requested visible turn. */
-export const ThreadItemsListAnchor: Schema.Codec<ThreadItemsListAnchor> = lazy(() => Schema.Union([Schema.Struct({
+export const ThreadItemsListAnchor: Schema.Codec<ThreadItemsListAnchor> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   itemId: Schema.String,
   type: Schema.Literal("item")
 })]).annotate({ "identifier": "ThreadItemsListAnchor" }))
@@ -14632,7 +14632,7 @@ export const ThreadItemsListAnchor: Schema.Codec<ThreadItemsListAnchor> = lazy((
 /** Starting position for an item-history page. */
 export type ThreadItemsListCursor = string | ThreadItemsListAnchor
 /** Starting position for an item-history page. */
-export const ThreadItemsListCursor: Schema.Codec<ThreadItemsListCursor> = lazy(() => Schema.Union([Schema.String, ThreadItemsListAnchor]).annotate({ "identifier": "ThreadItemsListCursor" }))
+export const ThreadItemsListCursor: Schema.Codec<ThreadItemsListCursor> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.String, ThreadItemsListAnchor]).annotate({ "identifier": "ThreadItemsListCursor" }))
 
 /** Params of `thread/items/list`. */
 export type ThreadItemsListParams = {
@@ -14649,7 +14649,7 @@ export type ThreadItemsListParams = {
   readonly turnId?: undefined | string | null
 }
 /** Params of `thread/items/list`. */
-export const ThreadItemsListParams: Schema.Codec<ThreadItemsListParams> = lazy(() => Schema.Struct({
+export const ThreadItemsListParams: Schema.Codec<ThreadItemsListParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cursor: Schema.optional(Schema.Union([ThreadItemsListCursor, Schema.Null])),
   deferOutput: Schema.optional(Schema.Union([ThreadItemOutputDeferral, Schema.Null])),
   limit: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(4294967295)), Schema.Null])),
@@ -14667,7 +14667,7 @@ export type ThreadItemsListResponse = {
   readonly nextCursor?: string | null
 }
 /** Result of `thread/items/list`. */
-export const ThreadItemsListResponse: Schema.Codec<ThreadItemsListResponse> = lazy(() => Schema.Struct({
+export const ThreadItemsListResponse: Schema.Codec<ThreadItemsListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   backwardsCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   data: Schema.Array(ThreadItemEntry),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
@@ -14689,7 +14689,7 @@ export type ThreadItemsReadParams = {
  *
  * Params of `thread/items/read`.
  */
-export const ThreadItemsReadParams: Schema.Codec<ThreadItemsReadParams> = lazy(() => Schema.Struct({
+export const ThreadItemsReadParams: Schema.Codec<ThreadItemsReadParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   itemIds: Schema.Array(Schema.String),
   threadId: Schema.String,
   turnId: Schema.String
@@ -14708,14 +14708,14 @@ export type ThreadItemsReadResponse = {
  *
  * Result of `thread/items/read`.
  */
-export const ThreadItemsReadResponse: Schema.Codec<ThreadItemsReadResponse> = lazy(() => Schema.Struct({
+export const ThreadItemsReadResponse: Schema.Codec<ThreadItemsReadResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(ThreadItemEntry)
 }).annotate({ "identifier": "ThreadItemsReadResponse" }))
 
 /** `ThreadListCwdFilter` of the protocol. */
 export type ThreadListCwdFilter = string | ReadonlyArray<string>
 /** `ThreadListCwdFilter` of the protocol. */
-export const ThreadListCwdFilter: Schema.Codec<ThreadListCwdFilter> = lazy(() => Schema.Union([Schema.String, Schema.Array(Schema.String)]).annotate({ "identifier": "ThreadListCwdFilter" }))
+export const ThreadListCwdFilter: Schema.Codec<ThreadListCwdFilter> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.String, Schema.Array(Schema.String)]).annotate({ "identifier": "ThreadListCwdFilter" }))
 
 /** Params of `thread/list`. */
 export type ThreadListParams = {
@@ -14759,7 +14759,7 @@ export type ThreadListParams = {
   readonly useStateDbOnly?: undefined | boolean
 }
 /** Params of `thread/list`. */
-export const ThreadListParams: Schema.Codec<ThreadListParams> = lazy(() => Schema.Struct({
+export const ThreadListParams: Schema.Codec<ThreadListParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   ancestorThreadId: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   archived: Schema.optional(Schema.Union([Schema.Boolean, Schema.Null])),
   attachedToThreadId: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
@@ -14792,7 +14792,7 @@ export type ThreadListResponse = {
   readonly readStates?: { readonly [x: string]: ThreadReadState } | null
 }
 /** Result of `thread/list`. */
-export const ThreadListResponse: Schema.Codec<ThreadListResponse> = lazy(() => Schema.Struct({
+export const ThreadListResponse: Schema.Codec<ThreadListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   backwardsCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   data: Schema.Array(Thread),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -14807,7 +14807,7 @@ export type ThreadLoadedListParams = {
   readonly limit?: undefined | number | null
 }
 /** Params of `thread/loaded/list`. */
-export const ThreadLoadedListParams: Schema.Codec<ThreadLoadedListParams> = lazy(() => Schema.Struct({
+export const ThreadLoadedListParams: Schema.Codec<ThreadLoadedListParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cursor: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   limit: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(4294967295)), Schema.Null]))
 }).annotate({ "identifier": "ThreadLoadedListParams" }))
@@ -14820,7 +14820,7 @@ export type ThreadLoadedListResponse = {
   readonly nextCursor?: string | null
 }
 /** Result of `thread/loaded/list`. */
-export const ThreadLoadedListResponse: Schema.Codec<ThreadLoadedListResponse> = lazy(() => Schema.Struct({
+export const ThreadLoadedListResponse: Schema.Codec<ThreadLoadedListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(Schema.String),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "ThreadLoadedListResponse" }))
@@ -14828,7 +14828,7 @@ export const ThreadLoadedListResponse: Schema.Codec<ThreadLoadedListResponse> = 
 /** `ThreadMemoryMode` of the protocol. */
 export type ThreadMemoryMode = "enabled" | "disabled"
 /** `ThreadMemoryMode` of the protocol. */
-export const ThreadMemoryMode: Schema.Codec<ThreadMemoryMode> = lazy(() => Schema.Literals(["enabled", "disabled"]))
+export const ThreadMemoryMode: Schema.Codec<ThreadMemoryMode> = /* @__PURE__ */ lazy(() => Schema.Literals(["enabled", "disabled"]))
 
 /** Params of `thread/memoryMode/set`. */
 export type ThreadMemoryModeSetParams = {
@@ -14836,7 +14836,7 @@ export type ThreadMemoryModeSetParams = {
   readonly threadId: string
 }
 /** Params of `thread/memoryMode/set`. */
-export const ThreadMemoryModeSetParams: Schema.Codec<ThreadMemoryModeSetParams> = lazy(() => Schema.Struct({
+export const ThreadMemoryModeSetParams: Schema.Codec<ThreadMemoryModeSetParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   mode: ThreadMemoryMode,
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadMemoryModeSetParams" }))
@@ -14844,7 +14844,7 @@ export const ThreadMemoryModeSetParams: Schema.Codec<ThreadMemoryModeSetParams> 
 /** Result of `thread/memoryMode/set`. */
 export type ThreadMemoryModeSetResponse = { readonly [x: string]: Schema.Json }
 /** Result of `thread/memoryMode/set`. */
-export const ThreadMemoryModeSetResponse: Schema.Codec<ThreadMemoryModeSetResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadMemoryModeSetResponse" }))
+export const ThreadMemoryModeSetResponse: Schema.Codec<ThreadMemoryModeSetResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadMemoryModeSetResponse" }))
 
 /** Params of `thread/memory/read`. */
 export type ThreadMemoryReadParams = {
@@ -14852,7 +14852,7 @@ export type ThreadMemoryReadParams = {
   readonly threadId: string
 }
 /** Params of `thread/memory/read`. */
-export const ThreadMemoryReadParams: Schema.Codec<ThreadMemoryReadParams> = lazy(() => Schema.Struct({
+export const ThreadMemoryReadParams: Schema.Codec<ThreadMemoryReadParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadMemoryReadParams" }))
 
@@ -14862,7 +14862,7 @@ export type ThreadMemoryReadResponse = {
   readonly summary?: string | null
 }
 /** Result of `thread/memory/read`. */
-export const ThreadMemoryReadResponse: Schema.Codec<ThreadMemoryReadResponse> = lazy(() => Schema.Struct({
+export const ThreadMemoryReadResponse: Schema.Codec<ThreadMemoryReadResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   summary: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "ThreadMemoryReadResponse" }))
 
@@ -14876,7 +14876,7 @@ export type ThreadMetadataGitInfoUpdateParams = {
   readonly sha?: undefined | string | null
 }
 /** `ThreadMetadataGitInfoUpdateParams` of the protocol. */
-export const ThreadMetadataGitInfoUpdateParams: Schema.Codec<ThreadMetadataGitInfoUpdateParams> = lazy(() => Schema.Struct({
+export const ThreadMetadataGitInfoUpdateParams: Schema.Codec<ThreadMetadataGitInfoUpdateParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   branch: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   originUrl: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   sha: Schema.optional(Schema.Union([Schema.String, Schema.Null]))
@@ -14893,7 +14893,7 @@ export type ThreadMetadataUpdateParams = {
   readonly threadId: string
 }
 /** Params of `thread/metadata/update`. */
-export const ThreadMetadataUpdateParams: Schema.Codec<ThreadMetadataUpdateParams> = lazy(() => Schema.Struct({
+export const ThreadMetadataUpdateParams: Schema.Codec<ThreadMetadataUpdateParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   daybreakEnabled: Schema.optional(Schema.Union([Schema.Boolean, Schema.Null])),
   gitInfo: Schema.optional(Schema.Union([ThreadMetadataGitInfoUpdateParams, Schema.Null])),
   projectId: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
@@ -14905,7 +14905,7 @@ export type ThreadMetadataUpdateResponse = {
   readonly thread: Thread
 }
 /** Result of `thread/metadata/update`. */
-export const ThreadMetadataUpdateResponse: Schema.Codec<ThreadMetadataUpdateResponse> = lazy(() => Schema.Struct({
+export const ThreadMetadataUpdateResponse: Schema.Codec<ThreadMetadataUpdateResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   thread: Thread
 }).annotate({ "identifier": "ThreadMetadataUpdateResponse" }))
 
@@ -14915,7 +14915,7 @@ export type ThreadNameUpdatedNotification = {
   readonly threadName?: string | null
 }
 /** Params of the notification `thread/name/updated`. */
-export const ThreadNameUpdatedNotification: Schema.Codec<ThreadNameUpdatedNotification> = lazy(() => Schema.Struct({
+export const ThreadNameUpdatedNotification: Schema.Codec<ThreadNameUpdatedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String,
   threadName: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "ThreadNameUpdatedNotification" }))
@@ -14926,7 +14926,7 @@ export type ThreadPredictionRequestParams = {
   readonly threadId: string
 }
 /** Params of `thread/prediction/request`. */
-export const ThreadPredictionRequestParams: Schema.Codec<ThreadPredictionRequestParams> = lazy(() => Schema.Struct({
+export const ThreadPredictionRequestParams: Schema.Codec<ThreadPredictionRequestParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   sourceTurnId: Schema.String,
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadPredictionRequestParams" }))
@@ -14934,7 +14934,7 @@ export const ThreadPredictionRequestParams: Schema.Codec<ThreadPredictionRequest
 /** Result of `thread/prediction/request`. */
 export type ThreadPredictionRequestResponse = { readonly [x: string]: Schema.Json }
 /** Result of `thread/prediction/request`. */
-export const ThreadPredictionRequestResponse: Schema.Codec<ThreadPredictionRequestResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadPredictionRequestResponse" }))
+export const ThreadPredictionRequestResponse: Schema.Codec<ThreadPredictionRequestResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadPredictionRequestResponse" }))
 
 /** `ThreadPredictionResult` of the protocol. */
 export type ThreadPredictionResult = {
@@ -14944,7 +14944,7 @@ export type ThreadPredictionResult = {
   readonly type: "failed"
 } | UnknownThreadPredictionResult
 /** `ThreadPredictionResult` of the protocol. */
-export const ThreadPredictionResult: Schema.Codec<ThreadPredictionResult> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const ThreadPredictionResult: Schema.Codec<ThreadPredictionResult> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   text: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   type: Schema.Literal("completed")
 }), Schema.Struct({
@@ -14958,7 +14958,7 @@ export type ThreadPredictionUpdatedNotification = {
   readonly threadId: string
 }
 /** Params of the notification `thread/prediction/updated`. */
-export const ThreadPredictionUpdatedNotification: Schema.Codec<ThreadPredictionUpdatedNotification> = lazy(() => Schema.Struct({
+export const ThreadPredictionUpdatedNotification: Schema.Codec<ThreadPredictionUpdatedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   result: ThreadPredictionResult,
   sourceTurnId: Schema.String,
   threadId: Schema.String
@@ -14980,7 +14980,7 @@ export type ThreadPrepareApprovedPlanParams = {
  *
  * Params of `thread/prepareApprovedPlan`.
  */
-export const ThreadPrepareApprovedPlanParams: Schema.Codec<ThreadPrepareApprovedPlanParams> = lazy(() => Schema.Struct({
+export const ThreadPrepareApprovedPlanParams: Schema.Codec<ThreadPrepareApprovedPlanParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   attachmentPath: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   markdown: Schema.String,
   threadId: Schema.String
@@ -14992,7 +14992,7 @@ export type ThreadPrepareApprovedPlanResponse = {
   readonly prompt: string
 }
 /** Result of `thread/prepareApprovedPlan`. */
-export const ThreadPrepareApprovedPlanResponse: Schema.Codec<ThreadPrepareApprovedPlanResponse> = lazy(() => Schema.Struct({
+export const ThreadPrepareApprovedPlanResponse: Schema.Codec<ThreadPrepareApprovedPlanResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   prompt: Schema.String
 }).annotate({ "identifier": "ThreadPrepareApprovedPlanResponse" }))
 
@@ -15002,7 +15002,7 @@ export type ThreadProjectUpdatedNotification = {
   readonly threadId: string
 }
 /** Params of the notification `thread/project/updated`. */
-export const ThreadProjectUpdatedNotification: Schema.Codec<ThreadProjectUpdatedNotification> = lazy(() => Schema.Struct({
+export const ThreadProjectUpdatedNotification: Schema.Codec<ThreadProjectUpdatedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   projectId: Schema.Union([Schema.String, Schema.Null]),
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadProjectUpdatedNotification" }))
@@ -15016,7 +15016,7 @@ export type ThreadQueueAddParams = {
   readonly threadId: string
 }
 /** Params of `thread/queue/add`. */
-export const ThreadQueueAddParams: Schema.Codec<ThreadQueueAddParams> = lazy(() => Schema.Struct({
+export const ThreadQueueAddParams: Schema.Codec<ThreadQueueAddParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   clientUserMessageId: Schema.String,
   input: Schema.Array(UserInputParam),
   responsesapiClientMetadata: Schema.optional(Schema.Union([Schema.Record(Schema.String, Schema.String), Schema.Null])),
@@ -15028,7 +15028,7 @@ export type ThreadQueueAddResponse = {
   readonly queuedSubmission: QueuedSubmission
 }
 /** Result of `thread/queue/add`. */
-export const ThreadQueueAddResponse: Schema.Codec<ThreadQueueAddResponse> = lazy(() => Schema.Struct({
+export const ThreadQueueAddResponse: Schema.Codec<ThreadQueueAddResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   queuedSubmission: QueuedSubmission
 }).annotate({ "identifier": "ThreadQueueAddResponse" }))
 
@@ -15037,7 +15037,7 @@ export type ThreadQueueChangedNotification = {
   readonly threadId: string
 }
 /** Params of the notification `thread/queue/changed`. */
-export const ThreadQueueChangedNotification: Schema.Codec<ThreadQueueChangedNotification> = lazy(() => Schema.Struct({
+export const ThreadQueueChangedNotification: Schema.Codec<ThreadQueueChangedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadQueueChangedNotification" }))
 
@@ -15047,7 +15047,7 @@ export type ThreadQueueDeleteParams = {
   readonly threadId: string
 }
 /** Params of `thread/queue/delete`. */
-export const ThreadQueueDeleteParams: Schema.Codec<ThreadQueueDeleteParams> = lazy(() => Schema.Struct({
+export const ThreadQueueDeleteParams: Schema.Codec<ThreadQueueDeleteParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   queuedSubmissionId: Schema.String,
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadQueueDeleteParams" }))
@@ -15057,7 +15057,7 @@ export type ThreadQueueDeleteResponse = {
   readonly deleted: boolean
 }
 /** Result of `thread/queue/delete`. */
-export const ThreadQueueDeleteResponse: Schema.Codec<ThreadQueueDeleteResponse> = lazy(() => Schema.Struct({
+export const ThreadQueueDeleteResponse: Schema.Codec<ThreadQueueDeleteResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   deleted: Schema.Boolean
 }).annotate({ "identifier": "ThreadQueueDeleteResponse" }))
 
@@ -15070,7 +15070,7 @@ export type ThreadQueueListParams = {
   readonly threadId: string
 }
 /** Params of `thread/queue/list`. */
-export const ThreadQueueListParams: Schema.Codec<ThreadQueueListParams> = lazy(() => Schema.Struct({
+export const ThreadQueueListParams: Schema.Codec<ThreadQueueListParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cursor: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   limit: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(4294967295)), Schema.Null])),
   threadId: Schema.String
@@ -15083,7 +15083,7 @@ export type ThreadQueueListResponse = {
   readonly nextCursor?: string | null
 }
 /** Result of `thread/queue/list`. */
-export const ThreadQueueListResponse: Schema.Codec<ThreadQueueListResponse> = lazy(() => Schema.Struct({
+export const ThreadQueueListResponse: Schema.Codec<ThreadQueueListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(QueuedSubmission),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "ThreadQueueListResponse" }))
@@ -15094,7 +15094,7 @@ export type ThreadQueueReorderParams = {
   readonly threadId: string
 }
 /** Params of `thread/queue/reorder`. */
-export const ThreadQueueReorderParams: Schema.Codec<ThreadQueueReorderParams> = lazy(() => Schema.Struct({
+export const ThreadQueueReorderParams: Schema.Codec<ThreadQueueReorderParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   queuedSubmissionIds: Schema.Array(Schema.String),
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadQueueReorderParams" }))
@@ -15102,7 +15102,7 @@ export const ThreadQueueReorderParams: Schema.Codec<ThreadQueueReorderParams> = 
 /** Result of `thread/queue/reorder`. */
 export type ThreadQueueReorderResponse = { readonly [x: string]: Schema.Json }
 /** Result of `thread/queue/reorder`. */
-export const ThreadQueueReorderResponse: Schema.Codec<ThreadQueueReorderResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadQueueReorderResponse" }))
+export const ThreadQueueReorderResponse: Schema.Codec<ThreadQueueReorderResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadQueueReorderResponse" }))
 
 /** Params of `thread/queue/start`. */
 export type ThreadQueueStartParams = {
@@ -15110,7 +15110,7 @@ export type ThreadQueueStartParams = {
   readonly threadId: string
 }
 /** Params of `thread/queue/start`. */
-export const ThreadQueueStartParams: Schema.Codec<ThreadQueueStartParams> = lazy(() => Schema.Struct({
+export const ThreadQueueStartParams: Schema.Codec<ThreadQueueStartParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   queuedSubmissionId: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadQueueStartParams" }))
@@ -15120,7 +15120,7 @@ export type ThreadQueueStartResponse = {
   readonly turn: Turn
 }
 /** Result of `thread/queue/start`. */
-export const ThreadQueueStartResponse: Schema.Codec<ThreadQueueStartResponse> = lazy(() => Schema.Struct({
+export const ThreadQueueStartResponse: Schema.Codec<ThreadQueueStartResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   turn: Turn
 }).annotate({ "identifier": "ThreadQueueStartResponse" }))
 
@@ -15133,7 +15133,7 @@ export type ThreadQueueUpdateParams = {
   readonly threadId: string
 }
 /** Params of `thread/queue/update`. */
-export const ThreadQueueUpdateParams: Schema.Codec<ThreadQueueUpdateParams> = lazy(() => Schema.Struct({
+export const ThreadQueueUpdateParams: Schema.Codec<ThreadQueueUpdateParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   input: Schema.Array(UserInputParam),
   queuedSubmissionId: Schema.String,
   responsesapiClientMetadata: Schema.optional(Schema.Union([Schema.Record(Schema.String, Schema.String), Schema.Null])),
@@ -15145,7 +15145,7 @@ export type ThreadQueueUpdateResponse = {
   readonly queuedSubmission: QueuedSubmission
 }
 /** Result of `thread/queue/update`. */
-export const ThreadQueueUpdateResponse: Schema.Codec<ThreadQueueUpdateResponse> = lazy(() => Schema.Struct({
+export const ThreadQueueUpdateResponse: Schema.Codec<ThreadQueueUpdateResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   queuedSubmission: QueuedSubmission
 }).annotate({ "identifier": "ThreadQueueUpdateResponse" }))
 
@@ -15156,7 +15156,7 @@ export type ThreadReadParams = {
   readonly threadId: string
 }
 /** Params of `thread/read`. */
-export const ThreadReadParams: Schema.Codec<ThreadReadParams> = lazy(() => Schema.Struct({
+export const ThreadReadParams: Schema.Codec<ThreadReadParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   includeTurns: Schema.optional(Schema.Boolean),
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadReadParams" }))
@@ -15168,7 +15168,7 @@ export type ThreadReadResponse = {
   readonly thread: Thread
 }
 /** Result of `thread/read`. */
-export const ThreadReadResponse: Schema.Codec<ThreadReadResponse> = lazy(() => Schema.Struct({
+export const ThreadReadResponse: Schema.Codec<ThreadReadResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   readState: Schema.optionalKey(Schema.Union([ThreadReadState, Schema.Null])),
   thread: Thread
 }).annotate({ "identifier": "ThreadReadResponse" }))
@@ -15179,7 +15179,7 @@ export type ThreadReadState = {
   readonly revision: string
 }
 /** The first unread position in a durable local thread. A null position means read. The opaque revision guards edits against activity or marks the caller has not seen. */
-export const ThreadReadState: Schema.Codec<ThreadReadState> = lazy(() => Schema.Struct({
+export const ThreadReadState: Schema.Codec<ThreadReadState> = /* @__PURE__ */ lazy(() => Schema.Struct({
   firstUnread: Schema.optionalKey(Schema.Union([ThreadUnreadPosition, Schema.Null])),
   revision: Schema.String
 }).annotate({ "identifier": "ThreadReadState" }))
@@ -15190,7 +15190,7 @@ export type ThreadReadStateChangedNotification = {
   readonly threadId: string
 }
 /** Params of the notification `thread/readState/changed`. */
-export const ThreadReadStateChangedNotification: Schema.Codec<ThreadReadStateChangedNotification> = lazy(() => Schema.Struct({
+export const ThreadReadStateChangedNotification: Schema.Codec<ThreadReadStateChangedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   readState: ThreadReadState,
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadReadStateChangedNotification" }))
@@ -15202,7 +15202,7 @@ export type ThreadReadStateOperation = {
   readonly type: "unread"
 }
 /** `ThreadReadStateOperation` of the protocol. */
-export const ThreadReadStateOperation: Schema.Codec<ThreadReadStateOperation> = lazy(() => Schema.Union([Schema.Struct({
+export const ThreadReadStateOperation: Schema.Codec<ThreadReadStateOperation> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   type: Schema.Literal("read")
 }), Schema.Struct({
   type: Schema.Literal("unread")
@@ -15216,7 +15216,7 @@ export type ThreadReadStateUpdateParams = {
   readonly threadId: string
 }
 /** Params of `thread/readState/update`. */
-export const ThreadReadStateUpdateParams: Schema.Codec<ThreadReadStateUpdateParams> = lazy(() => Schema.Struct({
+export const ThreadReadStateUpdateParams: Schema.Codec<ThreadReadStateUpdateParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   expectedRevision: Schema.String,
   operation: ThreadReadStateOperation,
   threadId: Schema.String
@@ -15227,7 +15227,7 @@ export type ThreadReadStateUpdateResponse = {
   readonly readState: ThreadReadState
 }
 /** Result of `thread/readState/update`. */
-export const ThreadReadStateUpdateResponse: Schema.Codec<ThreadReadStateUpdateResponse> = lazy(() => Schema.Struct({
+export const ThreadReadStateUpdateResponse: Schema.Codec<ThreadReadStateUpdateResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   readState: ThreadReadState
 }).annotate({ "identifier": "ThreadReadStateUpdateResponse" }))
 
@@ -15245,7 +15245,7 @@ export type ThreadRealtimeAppendAudioParams = {
  *
  * Params of `thread/realtime/appendAudio`.
  */
-export const ThreadRealtimeAppendAudioParams: Schema.Codec<ThreadRealtimeAppendAudioParams> = lazy(() => Schema.Struct({
+export const ThreadRealtimeAppendAudioParams: Schema.Codec<ThreadRealtimeAppendAudioParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   audio: ThreadRealtimeAudioChunkParam,
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadRealtimeAppendAudioParams" }))
@@ -15261,7 +15261,7 @@ export type ThreadRealtimeAppendAudioResponse = { readonly [x: string]: Schema.J
  *
  * Result of `thread/realtime/appendAudio`.
  */
-export const ThreadRealtimeAppendAudioResponse: Schema.Codec<ThreadRealtimeAppendAudioResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadRealtimeAppendAudioResponse" }))
+export const ThreadRealtimeAppendAudioResponse: Schema.Codec<ThreadRealtimeAppendAudioResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadRealtimeAppendAudioResponse" }))
 
 /**
  * EXPERIMENTAL - append speakable text to thread realtime.
@@ -15277,7 +15277,7 @@ export type ThreadRealtimeAppendSpeechParams = {
  *
  * Params of `thread/realtime/appendSpeech`.
  */
-export const ThreadRealtimeAppendSpeechParams: Schema.Codec<ThreadRealtimeAppendSpeechParams> = lazy(() => Schema.Struct({
+export const ThreadRealtimeAppendSpeechParams: Schema.Codec<ThreadRealtimeAppendSpeechParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   text: Schema.String,
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadRealtimeAppendSpeechParams" }))
@@ -15293,7 +15293,7 @@ export type ThreadRealtimeAppendSpeechResponse = { readonly [x: string]: Schema.
  *
  * Result of `thread/realtime/appendSpeech`.
  */
-export const ThreadRealtimeAppendSpeechResponse: Schema.Codec<ThreadRealtimeAppendSpeechResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadRealtimeAppendSpeechResponse" }))
+export const ThreadRealtimeAppendSpeechResponse: Schema.Codec<ThreadRealtimeAppendSpeechResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadRealtimeAppendSpeechResponse" }))
 
 /**
  * EXPERIMENTAL - append text input to thread realtime.
@@ -15311,7 +15311,7 @@ export type ThreadRealtimeAppendTextParams = {
  *
  * Params of `thread/realtime/appendText`.
  */
-export const ThreadRealtimeAppendTextParams: Schema.Codec<ThreadRealtimeAppendTextParams> = lazy(() => Schema.Struct({
+export const ThreadRealtimeAppendTextParams: Schema.Codec<ThreadRealtimeAppendTextParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   role: Schema.optional(ConversationTextRole),
   text: Schema.String,
   threadId: Schema.String
@@ -15328,7 +15328,7 @@ export type ThreadRealtimeAppendTextResponse = { readonly [x: string]: Schema.Js
  *
  * Result of `thread/realtime/appendText`.
  */
-export const ThreadRealtimeAppendTextResponse: Schema.Codec<ThreadRealtimeAppendTextResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadRealtimeAppendTextResponse" }))
+export const ThreadRealtimeAppendTextResponse: Schema.Codec<ThreadRealtimeAppendTextResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadRealtimeAppendTextResponse" }))
 
 /** EXPERIMENTAL - thread realtime audio chunk. */
 export type ThreadRealtimeAudioChunk = {
@@ -15339,7 +15339,7 @@ export type ThreadRealtimeAudioChunk = {
   readonly samplesPerChannel?: number | null
 }
 /** EXPERIMENTAL - thread realtime audio chunk. */
-export const ThreadRealtimeAudioChunk: Schema.Codec<ThreadRealtimeAudioChunk> = lazy(() => Schema.Struct({
+export const ThreadRealtimeAudioChunk: Schema.Codec<ThreadRealtimeAudioChunk> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.String,
   itemId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   numChannels: Schema.Finite,
@@ -15364,7 +15364,7 @@ export type ThreadRealtimeAudioChunkParam = {
  *
  * What a caller sends where {@link ThreadRealtimeAudioChunk} is received.
  */
-export const ThreadRealtimeAudioChunkParam: Schema.Codec<ThreadRealtimeAudioChunkParam> = lazy(() => Schema.Struct({
+export const ThreadRealtimeAudioChunkParam: Schema.Codec<ThreadRealtimeAudioChunkParam> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.String,
   itemId: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   numChannels: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(65535)),
@@ -15382,7 +15382,7 @@ export type ThreadRealtimeBemItemPresentation = {
   readonly type: "inlineVisualization"
 } | UnknownThreadRealtimeBemItemPresentation
 /** EXPERIMENTAL - how an existing agent item appears in a realtime conversation. */
-export const ThreadRealtimeBemItemPresentation: Schema.Codec<ThreadRealtimeBemItemPresentation> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const ThreadRealtimeBemItemPresentation: Schema.Codec<ThreadRealtimeBemItemPresentation> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   type: Schema.Literal("wholeItem")
 }), Schema.Struct({
   type: Schema.Literal("inlineMarkdown")
@@ -15405,7 +15405,7 @@ export type ThreadRealtimeClosedNotification = {
  *
  * Params of the notification `thread/realtime/closed`.
  */
-export const ThreadRealtimeClosedNotification: Schema.Codec<ThreadRealtimeClosedNotification> = lazy(() => Schema.Struct({
+export const ThreadRealtimeClosedNotification: Schema.Codec<ThreadRealtimeClosedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   reason: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadRealtimeClosedNotification" }))
@@ -15424,7 +15424,7 @@ export type ThreadRealtimeErrorNotification = {
  *
  * Params of the notification `thread/realtime/error`.
  */
-export const ThreadRealtimeErrorNotification: Schema.Codec<ThreadRealtimeErrorNotification> = lazy(() => Schema.Struct({
+export const ThreadRealtimeErrorNotification: Schema.Codec<ThreadRealtimeErrorNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   message: Schema.String,
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadRealtimeErrorNotification" }))
@@ -15435,7 +15435,7 @@ export type ThreadRealtimeInitialItem = {
   readonly text: string
 }
 /** EXPERIMENTAL - role-bearing text item included when a realtime V3 session starts. */
-export const ThreadRealtimeInitialItem: Schema.Codec<ThreadRealtimeInitialItem> = lazy(() => Schema.Struct({
+export const ThreadRealtimeInitialItem: Schema.Codec<ThreadRealtimeInitialItem> = /* @__PURE__ */ lazy(() => Schema.Struct({
   role: ConversationTextRole,
   text: Schema.String
 }).annotate({ "identifier": "ThreadRealtimeInitialItem" }))
@@ -15465,7 +15465,7 @@ export type ThreadRealtimeItem = {
   readonly type: "realtimeSessionClosed"
 } | UnknownThreadRealtimeItem
 /** EXPERIMENTAL - a thread-scoped realtime item in the canonical timeline. */
-export const ThreadRealtimeItem: Schema.Codec<ThreadRealtimeItem> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const ThreadRealtimeItem: Schema.Codec<ThreadRealtimeItem> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   id: Schema.String,
   realtimeSessionId: Schema.String,
   type: Schema.Literal("realtimeSessionStarted")
@@ -15503,7 +15503,7 @@ export type ThreadRealtimeItemAddedNotification = {
  *
  * Params of the notification `thread/realtime/itemAdded`.
  */
-export const ThreadRealtimeItemAddedNotification: Schema.Codec<ThreadRealtimeItemAddedNotification> = lazy(() => Schema.Struct({
+export const ThreadRealtimeItemAddedNotification: Schema.Codec<ThreadRealtimeItemAddedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   item: json,
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadRealtimeItemAddedNotification" }))
@@ -15522,7 +15522,7 @@ export type ThreadRealtimeItemCompletedNotification = {
  *
  * Params of the notification `thread/realtime/item/completed`.
  */
-export const ThreadRealtimeItemCompletedNotification: Schema.Codec<ThreadRealtimeItemCompletedNotification> = lazy(() => Schema.Struct({
+export const ThreadRealtimeItemCompletedNotification: Schema.Codec<ThreadRealtimeItemCompletedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   item: ThreadRealtimeItem,
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadRealtimeItemCompletedNotification" }))
@@ -15541,7 +15541,7 @@ export type ThreadRealtimeItemStartedNotification = {
  *
  * Params of the notification `thread/realtime/item/started`.
  */
-export const ThreadRealtimeItemStartedNotification: Schema.Codec<ThreadRealtimeItemStartedNotification> = lazy(() => Schema.Struct({
+export const ThreadRealtimeItemStartedNotification: Schema.Codec<ThreadRealtimeItemStartedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   item: ThreadRealtimeItem,
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadRealtimeItemStartedNotification" }))
@@ -15561,7 +15561,7 @@ export type ThreadRealtimeItemTranscriptDeltaNotification = {
  *
  * Params of the notification `thread/realtime/item/transcript/delta`.
  */
-export const ThreadRealtimeItemTranscriptDeltaNotification: Schema.Codec<ThreadRealtimeItemTranscriptDeltaNotification> = lazy(() => Schema.Struct({
+export const ThreadRealtimeItemTranscriptDeltaNotification: Schema.Codec<ThreadRealtimeItemTranscriptDeltaNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   delta: Schema.String,
   itemId: Schema.String,
   threadId: Schema.String
@@ -15578,7 +15578,7 @@ export type ThreadRealtimeListVoicesParams = { readonly [x: string]: never }
  *
  * Params of `thread/realtime/listVoices`.
  */
-export const ThreadRealtimeListVoicesParams: Schema.Codec<ThreadRealtimeListVoicesParams> = lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "ThreadRealtimeListVoicesParams" }))
+export const ThreadRealtimeListVoicesParams: Schema.Codec<ThreadRealtimeListVoicesParams> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "ThreadRealtimeListVoicesParams" }))
 
 /**
  * EXPERIMENTAL - response for listing supported realtime voices.
@@ -15593,7 +15593,7 @@ export type ThreadRealtimeListVoicesResponse = {
  *
  * Result of `thread/realtime/listVoices`.
  */
-export const ThreadRealtimeListVoicesResponse: Schema.Codec<ThreadRealtimeListVoicesResponse> = lazy(() => Schema.Struct({
+export const ThreadRealtimeListVoicesResponse: Schema.Codec<ThreadRealtimeListVoicesResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   voices: RealtimeVoicesList
 }).annotate({ "identifier": "ThreadRealtimeListVoicesResponse" }))
 
@@ -15611,7 +15611,7 @@ export type ThreadRealtimeOutputAudioDeltaNotification = {
  *
  * Params of the notification `thread/realtime/outputAudio/delta`.
  */
-export const ThreadRealtimeOutputAudioDeltaNotification: Schema.Codec<ThreadRealtimeOutputAudioDeltaNotification> = lazy(() => Schema.Struct({
+export const ThreadRealtimeOutputAudioDeltaNotification: Schema.Codec<ThreadRealtimeOutputAudioDeltaNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   audio: ThreadRealtimeAudioChunk,
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadRealtimeOutputAudioDeltaNotification" }))
@@ -15630,7 +15630,7 @@ export type ThreadRealtimeSdpNotification = {
  *
  * Params of the notification `thread/realtime/sdp`.
  */
-export const ThreadRealtimeSdpNotification: Schema.Codec<ThreadRealtimeSdpNotification> = lazy(() => Schema.Struct({
+export const ThreadRealtimeSdpNotification: Schema.Codec<ThreadRealtimeSdpNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   sdp: Schema.String,
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadRealtimeSdpNotification" }))
@@ -15638,7 +15638,7 @@ export const ThreadRealtimeSdpNotification: Schema.Codec<ThreadRealtimeSdpNotifi
 /** `ThreadRealtimeSessionOutcome` of the protocol. */
 export type ThreadRealtimeSessionOutcome = "ended" | "failed" | UnknownMember
 /** `ThreadRealtimeSessionOutcome` of the protocol. */
-export const ThreadRealtimeSessionOutcome: Schema.Codec<ThreadRealtimeSessionOutcome> = lazy(() => Schema.Union([Schema.Literals(["ended", "failed"]), UnknownMember]).annotate({ "identifier": "ThreadRealtimeSessionOutcome" }))
+export const ThreadRealtimeSessionOutcome: Schema.Codec<ThreadRealtimeSessionOutcome> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["ended", "failed"]), UnknownMember]).annotate({ "identifier": "ThreadRealtimeSessionOutcome" }))
 
 /**
  * EXPERIMENTAL - start a thread-scoped realtime session.
@@ -15689,7 +15689,7 @@ export type ThreadRealtimeStartParams = {
  *
  * Params of `thread/realtime/start`.
  */
-export const ThreadRealtimeStartParams: Schema.Codec<ThreadRealtimeStartParams> = lazy(() => Schema.Struct({
+export const ThreadRealtimeStartParams: Schema.Codec<ThreadRealtimeStartParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   backendReasoningStatus: Schema.optional(Schema.Boolean),
   clientManagedHandoffs: Schema.optional(Schema.Union([Schema.Boolean, Schema.Null])),
   codexResponseHandoffChannelPrefixes: Schema.optional(Schema.Union([Schema.Record(Schema.String, Schema.Array(Schema.String)), Schema.Null])),
@@ -15724,7 +15724,7 @@ export type ThreadRealtimeStartResponse = { readonly [x: string]: Schema.Json }
  *
  * Result of `thread/realtime/start`.
  */
-export const ThreadRealtimeStartResponse: Schema.Codec<ThreadRealtimeStartResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadRealtimeStartResponse" }))
+export const ThreadRealtimeStartResponse: Schema.Codec<ThreadRealtimeStartResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadRealtimeStartResponse" }))
 
 /** EXPERIMENTAL - transport used by thread realtime. */
 export type ThreadRealtimeStartTransport = {
@@ -15739,7 +15739,7 @@ export type ThreadRealtimeStartTransport = {
   readonly type: "existingCall"
 }
 /** EXPERIMENTAL - transport used by thread realtime. */
-export const ThreadRealtimeStartTransport: Schema.Codec<ThreadRealtimeStartTransport> = lazy(() => Schema.Union([Schema.Struct({
+export const ThreadRealtimeStartTransport: Schema.Codec<ThreadRealtimeStartTransport> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   type: Schema.Literal("websocket")
 }), Schema.Struct({
   sdp: Schema.String,
@@ -15764,7 +15764,7 @@ export type ThreadRealtimeStartedNotification = {
  *
  * Params of the notification `thread/realtime/started`.
  */
-export const ThreadRealtimeStartedNotification: Schema.Codec<ThreadRealtimeStartedNotification> = lazy(() => Schema.Struct({
+export const ThreadRealtimeStartedNotification: Schema.Codec<ThreadRealtimeStartedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   realtimeSessionId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   threadId: Schema.String,
   version: RealtimeConversationVersion
@@ -15783,7 +15783,7 @@ export type ThreadRealtimeStopParams = {
  *
  * Params of `thread/realtime/stop`.
  */
-export const ThreadRealtimeStopParams: Schema.Codec<ThreadRealtimeStopParams> = lazy(() => Schema.Struct({
+export const ThreadRealtimeStopParams: Schema.Codec<ThreadRealtimeStopParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadRealtimeStopParams" }))
 
@@ -15798,7 +15798,7 @@ export type ThreadRealtimeStopResponse = { readonly [x: string]: Schema.Json }
  *
  * Result of `thread/realtime/stop`.
  */
-export const ThreadRealtimeStopResponse: Schema.Codec<ThreadRealtimeStopResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadRealtimeStopResponse" }))
+export const ThreadRealtimeStopResponse: Schema.Codec<ThreadRealtimeStopResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadRealtimeStopResponse" }))
 
 /**
  * EXPERIMENTAL - flat transcript delta emitted whenever realtime transcript text changes.
@@ -15816,7 +15816,7 @@ export type ThreadRealtimeTranscriptDeltaNotification = {
  *
  * Params of the notification `thread/realtime/transcript/delta`.
  */
-export const ThreadRealtimeTranscriptDeltaNotification: Schema.Codec<ThreadRealtimeTranscriptDeltaNotification> = lazy(() => Schema.Struct({
+export const ThreadRealtimeTranscriptDeltaNotification: Schema.Codec<ThreadRealtimeTranscriptDeltaNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   delta: Schema.String,
   role: Schema.String,
   threadId: Schema.String
@@ -15838,7 +15838,7 @@ export type ThreadRealtimeTranscriptDoneNotification = {
  *
  * Params of the notification `thread/realtime/transcript/done`.
  */
-export const ThreadRealtimeTranscriptDoneNotification: Schema.Codec<ThreadRealtimeTranscriptDoneNotification> = lazy(() => Schema.Struct({
+export const ThreadRealtimeTranscriptDoneNotification: Schema.Codec<ThreadRealtimeTranscriptDoneNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   role: Schema.String,
   text: Schema.String,
   threadId: Schema.String
@@ -15847,7 +15847,7 @@ export const ThreadRealtimeTranscriptDoneNotification: Schema.Codec<ThreadRealti
 /** `ThreadRealtimeTranscriptRole` of the protocol. */
 export type ThreadRealtimeTranscriptRole = "user" | "assistant" | UnknownMember
 /** `ThreadRealtimeTranscriptRole` of the protocol. */
-export const ThreadRealtimeTranscriptRole: Schema.Codec<ThreadRealtimeTranscriptRole> = lazy(() => Schema.Union([Schema.Literals(["user", "assistant"]), UnknownMember]).annotate({ "identifier": "ThreadRealtimeTranscriptRole" }))
+export const ThreadRealtimeTranscriptRole: Schema.Codec<ThreadRealtimeTranscriptRole> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["user", "assistant"]), UnknownMember]).annotate({ "identifier": "ThreadRealtimeTranscriptRole" }))
 
 /** `ThreadResumeInitialTurnsPageParams` of the protocol. */
 export type ThreadResumeInitialTurnsPageParams = {
@@ -15859,7 +15859,7 @@ export type ThreadResumeInitialTurnsPageParams = {
   readonly sortDirection?: undefined | SortDirection | null
 }
 /** `ThreadResumeInitialTurnsPageParams` of the protocol. */
-export const ThreadResumeInitialTurnsPageParams: Schema.Codec<ThreadResumeInitialTurnsPageParams> = lazy(() => Schema.Struct({
+export const ThreadResumeInitialTurnsPageParams: Schema.Codec<ThreadResumeInitialTurnsPageParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   itemsView: Schema.optional(Schema.Union([TurnItemsViewParam, Schema.Null])),
   limit: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(4294967295)), Schema.Null])),
   sortDirection: Schema.optional(Schema.Union([SortDirection, Schema.Null]))
@@ -15916,7 +15916,7 @@ export type ThreadResumeParams = {
  *
  * Params of `thread/resume`.
  */
-export const ThreadResumeParams: Schema.Codec<ThreadResumeParams> = lazy(() => Schema.Struct({
+export const ThreadResumeParams: Schema.Codec<ThreadResumeParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   approvalPolicy: Schema.optional(Schema.Union([AskForApprovalParam, Schema.Null])),
   approvalsReviewer: Schema.optional(Schema.Union([ApprovalsReviewerParam, Schema.Null])),
   baseInstructions: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
@@ -15982,7 +15982,7 @@ export type ThreadResumeResponse = {
   readonly turnsBackwardsCursor?: string | null
 }
 /** Result of `thread/resume`. */
-export const ThreadResumeResponse: Schema.Codec<ThreadResumeResponse> = lazy(() => Schema.Struct({
+export const ThreadResumeResponse: Schema.Codec<ThreadResumeResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   activePermissionProfile: Schema.optionalKey(Schema.Union([ActivePermissionProfile, Schema.Null])),
   approvalPolicy: AskForApproval,
   approvalsReviewer: ApprovalsReviewer,
@@ -16022,7 +16022,7 @@ export type ThreadRevertParams = {
  *
  * Params of `thread/revert`.
  */
-export const ThreadRevertParams: Schema.Codec<ThreadRevertParams> = lazy(() => Schema.Struct({
+export const ThreadRevertParams: Schema.Codec<ThreadRevertParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   beforeTurnId: Schema.String,
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadRevertParams" }))
@@ -16045,7 +16045,7 @@ export type ThreadRevertResponse = {
   readonly turnsBackwardsCursor?: string | null
 }
 /** Result of `thread/revert`. */
-export const ThreadRevertResponse: Schema.Codec<ThreadRevertResponse> = lazy(() => Schema.Struct({
+export const ThreadRevertResponse: Schema.Codec<ThreadRevertResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   itemsBackwardsCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   thread: Thread,
   turnsBackwardsCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
@@ -16056,7 +16056,7 @@ export type ThreadRevertedNotification = {
   readonly threadId: string
 }
 /** Params of the notification `thread/reverted`. */
-export const ThreadRevertedNotification: Schema.Codec<ThreadRevertedNotification> = lazy(() => Schema.Struct({
+export const ThreadRevertedNotification: Schema.Codec<ThreadRevertedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadRevertedNotification" }))
 
@@ -16065,14 +16065,14 @@ export type ThreadSampleCancelParams = {
   readonly requestId: RequestIdParam
 }
 /** Params of `thread/sample/cancel`. */
-export const ThreadSampleCancelParams: Schema.Codec<ThreadSampleCancelParams> = lazy(() => Schema.Struct({
+export const ThreadSampleCancelParams: Schema.Codec<ThreadSampleCancelParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   requestId: RequestIdParam
 }).annotate({ "identifier": "ThreadSampleCancelParams" }))
 
 /** Result of `thread/sample/cancel`. */
 export type ThreadSampleCancelResponse = { readonly [x: string]: Schema.Json }
 /** Result of `thread/sample/cancel`. */
-export const ThreadSampleCancelResponse: Schema.Codec<ThreadSampleCancelResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadSampleCancelResponse" }))
+export const ThreadSampleCancelResponse: Schema.Codec<ThreadSampleCancelResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadSampleCancelResponse" }))
 
 /** Params of `thread/sample`. */
 export type ThreadSampleParams = {
@@ -16094,7 +16094,7 @@ export type ThreadSampleParams = {
   readonly turnTrigger?: undefined | string | null
 }
 /** Params of `thread/sample`. */
-export const ThreadSampleParams: Schema.Codec<ThreadSampleParams> = lazy(() => Schema.Struct({
+export const ThreadSampleParams: Schema.Codec<ThreadSampleParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   allowInProgressTurn: Schema.optional(Schema.Boolean),
   disableMcp: Schema.optional(Schema.Boolean),
   effort: Schema.optional(Schema.Union([ReasoningEffort, Schema.Null])),
@@ -16118,7 +16118,7 @@ export type ThreadSampleResponse = {
   readonly text?: string | null
 }
 /** Result of `thread/sample`. */
-export const ThreadSampleResponse: Schema.Codec<ThreadSampleResponse> = lazy(() => Schema.Struct({
+export const ThreadSampleResponse: Schema.Codec<ThreadSampleResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cachedInputTokens: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   inputTokens: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   outputTokens: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
@@ -16138,7 +16138,7 @@ export type ThreadSearchOccurrence = {
   readonly turnId: string
 }
 /** One visible message occurrence returned by [`ThreadSearchOccurrencesResponse`]. */
-export const ThreadSearchOccurrence: Schema.Codec<ThreadSearchOccurrence> = lazy(() => Schema.Struct({
+export const ThreadSearchOccurrence: Schema.Codec<ThreadSearchOccurrence> = /* @__PURE__ */ lazy(() => Schema.Struct({
   itemId: Schema.String,
   snippet: Schema.String,
   snippetMatchRange: ThreadSearchTextRange,
@@ -16165,7 +16165,7 @@ export type ThreadSearchOccurrencesParams = {
  *
  * Params of `thread/searchOccurrences`.
  */
-export const ThreadSearchOccurrencesParams: Schema.Codec<ThreadSearchOccurrencesParams> = lazy(() => Schema.Struct({
+export const ThreadSearchOccurrencesParams: Schema.Codec<ThreadSearchOccurrencesParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cursor: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   limit: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(4294967295)), Schema.Null])),
   searchTerm: Schema.String,
@@ -16180,7 +16180,7 @@ export type ThreadSearchOccurrencesResponse = {
   readonly nextCursor?: string | null
 }
 /** Result of `thread/searchOccurrences`. */
-export const ThreadSearchOccurrencesResponse: Schema.Codec<ThreadSearchOccurrencesResponse> = lazy(() => Schema.Struct({
+export const ThreadSearchOccurrencesResponse: Schema.Codec<ThreadSearchOccurrencesResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(ThreadSearchOccurrence),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "ThreadSearchOccurrencesResponse" }))
@@ -16207,7 +16207,7 @@ export type ThreadSearchParams = {
   readonly sourceKinds?: undefined | ReadonlyArray<ThreadSourceKind> | null
 }
 /** Params of `thread/search`. */
-export const ThreadSearchParams: Schema.Codec<ThreadSearchParams> = lazy(() => Schema.Struct({
+export const ThreadSearchParams: Schema.Codec<ThreadSearchParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   archived: Schema.optional(Schema.Union([Schema.Boolean, Schema.Null])),
   currentAccountOnly: Schema.optional(Schema.Boolean),
   cursor: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
@@ -16228,7 +16228,7 @@ export type ThreadSearchResponse = {
   readonly nextCursor?: string | null
 }
 /** Result of `thread/search`. */
-export const ThreadSearchResponse: Schema.Codec<ThreadSearchResponse> = lazy(() => Schema.Struct({
+export const ThreadSearchResponse: Schema.Codec<ThreadSearchResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   backwardsCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   data: Schema.Array(ThreadSearchResult),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
@@ -16240,7 +16240,7 @@ export type ThreadSearchResult = {
   readonly thread: Thread
 }
 /** `ThreadSearchResult` of the protocol. */
-export const ThreadSearchResult: Schema.Codec<ThreadSearchResult> = lazy(() => Schema.Struct({
+export const ThreadSearchResult: Schema.Codec<ThreadSearchResult> = /* @__PURE__ */ lazy(() => Schema.Struct({
   snippet: Schema.String,
   thread: Thread
 }).annotate({ "identifier": "ThreadSearchResult" }))
@@ -16248,7 +16248,7 @@ export const ThreadSearchResult: Schema.Codec<ThreadSearchResult> = lazy(() => S
 /** `ThreadSearchSortKey` of the protocol. */
 export type ThreadSearchSortKey = "created_at" | "updated_at" | "recency_at"
 /** `ThreadSearchSortKey` of the protocol. */
-export const ThreadSearchSortKey: Schema.Codec<ThreadSearchSortKey> = lazy(() => Schema.Literals(["created_at", "updated_at", "recency_at"]))
+export const ThreadSearchSortKey: Schema.Codec<ThreadSearchSortKey> = /* @__PURE__ */ lazy(() => Schema.Literals(["created_at", "updated_at", "recency_at"]))
 
 /** UTF-16 code-unit range within `snippet`. */
 export type ThreadSearchTextRange = {
@@ -16258,7 +16258,7 @@ export type ThreadSearchTextRange = {
   readonly start: number
 }
 /** UTF-16 code-unit range within `snippet`. */
-export const ThreadSearchTextRange: Schema.Codec<ThreadSearchTextRange> = lazy(() => Schema.Struct({
+export const ThreadSearchTextRange: Schema.Codec<ThreadSearchTextRange> = /* @__PURE__ */ lazy(() => Schema.Struct({
   end: Schema.Finite,
   start: Schema.Finite
 }).annotate({ "identifier": "ThreadSearchTextRange" }))
@@ -16273,7 +16273,7 @@ export type ThreadSection = {
   readonly name: string
 }
 /** An independently persisted, user-visible thread section. */
-export const ThreadSection: Schema.Codec<ThreadSection> = lazy(() => Schema.Struct({
+export const ThreadSection: Schema.Codec<ThreadSection> = /* @__PURE__ */ lazy(() => Schema.Struct({
   appearance: Schema.optionalKey(Schema.Union([ThreadSectionAppearance, Schema.Null])),
   id: Schema.String,
   name: Schema.String
@@ -16285,7 +16285,7 @@ export type ThreadSectionAppearance = {
   readonly icon?: string | null
 }
 /** Extensible visual presentation for a custom thread section. */
-export const ThreadSectionAppearance: Schema.Codec<ThreadSectionAppearance> = lazy(() => Schema.Struct({
+export const ThreadSectionAppearance: Schema.Codec<ThreadSectionAppearance> = /* @__PURE__ */ lazy(() => Schema.Struct({
   color: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   icon: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "ThreadSectionAppearance" }))
@@ -16304,7 +16304,7 @@ export type ThreadSectionAppearanceParam = {
  *
  * What a caller sends where {@link ThreadSectionAppearance} is received.
  */
-export const ThreadSectionAppearanceParam: Schema.Codec<ThreadSectionAppearanceParam> = lazy(() => Schema.Struct({
+export const ThreadSectionAppearanceParam: Schema.Codec<ThreadSectionAppearanceParam> = /* @__PURE__ */ lazy(() => Schema.Struct({
   color: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   icon: Schema.optional(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "ThreadSectionAppearanceParam" }))
@@ -16324,7 +16324,7 @@ export type ThreadSectionChangedNotification = {
  *
  * Params of the notification `thread/section/changed`.
  */
-export const ThreadSectionChangedNotification: Schema.Codec<ThreadSectionChangedNotification> = lazy(() => Schema.Struct({
+export const ThreadSectionChangedNotification: Schema.Codec<ThreadSectionChangedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   sectionId: Schema.Union([Schema.String, Schema.Null]),
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadSectionChangedNotification" }))
@@ -16344,7 +16344,7 @@ export type ThreadSectionCreateParams = {
  *
  * Params of `threadSection/create`.
  */
-export const ThreadSectionCreateParams: Schema.Codec<ThreadSectionCreateParams> = lazy(() => Schema.Struct({
+export const ThreadSectionCreateParams: Schema.Codec<ThreadSectionCreateParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   appearance: Schema.optional(Schema.Union([ThreadSectionAppearanceParam, Schema.Null])),
   name: Schema.String
 }).annotate({ "identifier": "ThreadSectionCreateParams" }))
@@ -16362,7 +16362,7 @@ export type ThreadSectionCreateResponse = {
  *
  * Result of `threadSection/create`.
  */
-export const ThreadSectionCreateResponse: Schema.Codec<ThreadSectionCreateResponse> = lazy(() => Schema.Struct({
+export const ThreadSectionCreateResponse: Schema.Codec<ThreadSectionCreateResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   section: ThreadSection
 }).annotate({ "identifier": "ThreadSectionCreateResponse" }))
 
@@ -16380,7 +16380,7 @@ export type ThreadSectionDeleteParams = {
  *
  * Params of `threadSection/delete`.
  */
-export const ThreadSectionDeleteParams: Schema.Codec<ThreadSectionDeleteParams> = lazy(() => Schema.Struct({
+export const ThreadSectionDeleteParams: Schema.Codec<ThreadSectionDeleteParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   sectionId: Schema.String
 }).annotate({ "identifier": "ThreadSectionDeleteParams" }))
 
@@ -16395,7 +16395,7 @@ export type ThreadSectionDeleteResponse = { readonly [x: string]: Schema.Json }
  *
  * Result of `threadSection/delete`.
  */
-export const ThreadSectionDeleteResponse: Schema.Codec<ThreadSectionDeleteResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadSectionDeleteResponse" }))
+export const ThreadSectionDeleteResponse: Schema.Codec<ThreadSectionDeleteResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadSectionDeleteResponse" }))
 
 /**
  * Parameters for listing independently persisted thread sections.
@@ -16413,7 +16413,7 @@ export type ThreadSectionListParams = {
  *
  * Params of `threadSection/list`.
  */
-export const ThreadSectionListParams: Schema.Codec<ThreadSectionListParams> = lazy(() => Schema.Struct({
+export const ThreadSectionListParams: Schema.Codec<ThreadSectionListParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cursor: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   limit: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(4294967295)), Schema.Null]))
 }).annotate({ "identifier": "ThreadSectionListParams" }))
@@ -16433,7 +16433,7 @@ export type ThreadSectionListResponse = {
  *
  * Result of `threadSection/list`.
  */
-export const ThreadSectionListResponse: Schema.Codec<ThreadSectionListResponse> = lazy(() => Schema.Struct({
+export const ThreadSectionListResponse: Schema.Codec<ThreadSectionListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   data: Schema.Array(ThreadSection),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "ThreadSectionListResponse" }))
@@ -16456,7 +16456,7 @@ export type ThreadSectionMoveParams = {
  *
  * Params of `thread/section/move`.
  */
-export const ThreadSectionMoveParams: Schema.Codec<ThreadSectionMoveParams> = lazy(() => Schema.Struct({
+export const ThreadSectionMoveParams: Schema.Codec<ThreadSectionMoveParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   beforeThreadId: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   sectionId: Schema.Union([Schema.String, Schema.Null]),
   threadId: Schema.String
@@ -16465,7 +16465,7 @@ export const ThreadSectionMoveParams: Schema.Codec<ThreadSectionMoveParams> = la
 /** Result of `thread/section/move`. */
 export type ThreadSectionMoveResponse = { readonly [x: string]: Schema.Json }
 /** Result of `thread/section/move`. */
-export const ThreadSectionMoveResponse: Schema.Codec<ThreadSectionMoveResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadSectionMoveResponse" }))
+export const ThreadSectionMoveResponse: Schema.Codec<ThreadSectionMoveResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadSectionMoveResponse" }))
 
 /**
  * Parameters for updating an independently persisted thread section.
@@ -16485,7 +16485,7 @@ export type ThreadSectionUpdateParams = {
  *
  * Params of `threadSection/update`.
  */
-export const ThreadSectionUpdateParams: Schema.Codec<ThreadSectionUpdateParams> = lazy(() => Schema.Struct({
+export const ThreadSectionUpdateParams: Schema.Codec<ThreadSectionUpdateParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   appearance: Schema.optional(Schema.Union([ThreadSectionAppearanceParam, Schema.Null])),
   name: Schema.String,
   sectionId: Schema.String
@@ -16504,7 +16504,7 @@ export type ThreadSectionUpdateResponse = {
  *
  * Result of `threadSection/update`.
  */
-export const ThreadSectionUpdateResponse: Schema.Codec<ThreadSectionUpdateResponse> = lazy(() => Schema.Struct({
+export const ThreadSectionUpdateResponse: Schema.Codec<ThreadSectionUpdateResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   section: ThreadSection
 }).annotate({ "identifier": "ThreadSectionUpdateResponse" }))
 
@@ -16514,7 +16514,7 @@ export type ThreadSetNameParams = {
   readonly threadId: string
 }
 /** Params of `thread/name/set`. */
-export const ThreadSetNameParams: Schema.Codec<ThreadSetNameParams> = lazy(() => Schema.Struct({
+export const ThreadSetNameParams: Schema.Codec<ThreadSetNameParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   name: Schema.String,
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadSetNameParams" }))
@@ -16522,7 +16522,7 @@ export const ThreadSetNameParams: Schema.Codec<ThreadSetNameParams> = lazy(() =>
 /** Result of `thread/name/set`. */
 export type ThreadSetNameResponse = { readonly [x: string]: Schema.Json }
 /** Result of `thread/name/set`. */
-export const ThreadSetNameResponse: Schema.Codec<ThreadSetNameResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadSetNameResponse" }))
+export const ThreadSetNameResponse: Schema.Codec<ThreadSetNameResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadSetNameResponse" }))
 
 /** `ThreadSettings` of the protocol. */
 export type ThreadSettings = {
@@ -16551,7 +16551,7 @@ export type ThreadSettings = {
   readonly summary?: ReasoningSummary | null
 }
 /** `ThreadSettings` of the protocol. */
-export const ThreadSettings: Schema.Codec<ThreadSettings> = lazy(() => Schema.Struct({
+export const ThreadSettings: Schema.Codec<ThreadSettings> = /* @__PURE__ */ lazy(() => Schema.Struct({
   activePermissionProfile: Schema.optionalKey(Schema.Union([ActivePermissionProfile, Schema.Null])),
   approvalPolicy: AskForApproval,
   approvalsReviewer: ApprovalsReviewer,
@@ -16606,7 +16606,7 @@ export type ThreadSettingsUpdateParams = {
   readonly threadId: string
 }
 /** Params of `thread/settings/update`. */
-export const ThreadSettingsUpdateParams: Schema.Codec<ThreadSettingsUpdateParams> = lazy(() => Schema.Struct({
+export const ThreadSettingsUpdateParams: Schema.Codec<ThreadSettingsUpdateParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   approvalPolicy: Schema.optional(Schema.Union([AskForApprovalParam, Schema.Null])),
   approvalsReviewer: Schema.optional(Schema.Union([ApprovalsReviewerParam, Schema.Null])),
   collaborationMode: Schema.optional(Schema.Union([CollaborationModeParam, Schema.Null])),
@@ -16627,7 +16627,7 @@ export const ThreadSettingsUpdateParams: Schema.Codec<ThreadSettingsUpdateParams
 /** Result of `thread/settings/update`. */
 export type ThreadSettingsUpdateResponse = { readonly [x: string]: Schema.Json }
 /** Result of `thread/settings/update`. */
-export const ThreadSettingsUpdateResponse: Schema.Codec<ThreadSettingsUpdateResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadSettingsUpdateResponse" }))
+export const ThreadSettingsUpdateResponse: Schema.Codec<ThreadSettingsUpdateResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadSettingsUpdateResponse" }))
 
 /** Params of the notification `thread/settings/updated`. */
 export type ThreadSettingsUpdatedNotification = {
@@ -16635,7 +16635,7 @@ export type ThreadSettingsUpdatedNotification = {
   readonly threadSettings: ThreadSettings
 }
 /** Params of the notification `thread/settings/updated`. */
-export const ThreadSettingsUpdatedNotification: Schema.Codec<ThreadSettingsUpdatedNotification> = lazy(() => Schema.Struct({
+export const ThreadSettingsUpdatedNotification: Schema.Codec<ThreadSettingsUpdatedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String,
   threadSettings: ThreadSettings
 }).annotate({ "identifier": "ThreadSettingsUpdatedNotification" }))
@@ -16649,7 +16649,7 @@ export type ThreadShellCommandParams = {
   readonly timeoutMs?: undefined | number | null
 }
 /** Params of `thread/shellCommand`. */
-export const ThreadShellCommandParams: Schema.Codec<ThreadShellCommandParams> = lazy(() => Schema.Struct({
+export const ThreadShellCommandParams: Schema.Codec<ThreadShellCommandParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   command: Schema.String,
   threadId: Schema.String,
   timeoutMs: Schema.optional(Schema.Union([Schema.Int, Schema.Null]))
@@ -16658,22 +16658,22 @@ export const ThreadShellCommandParams: Schema.Codec<ThreadShellCommandParams> = 
 /** Result of `thread/shellCommand`. */
 export type ThreadShellCommandResponse = { readonly [x: string]: Schema.Json }
 /** Result of `thread/shellCommand`. */
-export const ThreadShellCommandResponse: Schema.Codec<ThreadShellCommandResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadShellCommandResponse" }))
+export const ThreadShellCommandResponse: Schema.Codec<ThreadShellCommandResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "ThreadShellCommandResponse" }))
 
 /** `ThreadSortKey` of the protocol. */
 export type ThreadSortKey = "created_at" | "updated_at" | "recency_at" | "section_position"
 /** `ThreadSortKey` of the protocol. */
-export const ThreadSortKey: Schema.Codec<ThreadSortKey> = lazy(() => Schema.Literals(["created_at", "updated_at", "recency_at", "section_position"]))
+export const ThreadSortKey: Schema.Codec<ThreadSortKey> = /* @__PURE__ */ lazy(() => Schema.Literals(["created_at", "updated_at", "recency_at", "section_position"]))
 
 /** `ThreadSource` of the protocol. */
 export type ThreadSource = string
 /** `ThreadSource` of the protocol. */
-export const ThreadSource: Schema.Codec<ThreadSource> = lazy(() => Schema.String.annotate({ "identifier": "ThreadSource" }))
+export const ThreadSource: Schema.Codec<ThreadSource> = /* @__PURE__ */ lazy(() => Schema.String.annotate({ "identifier": "ThreadSource" }))
 
 /** `ThreadSourceKind` of the protocol. */
 export type ThreadSourceKind = "cli" | "vscode" | "exec" | "appServer" | "subAgent" | "subAgentReview" | "subAgentCompact" | "subAgentThreadSpawn" | "subAgentOther" | "unknown"
 /** `ThreadSourceKind` of the protocol. */
-export const ThreadSourceKind: Schema.Codec<ThreadSourceKind> = lazy(() => Schema.Literals(["cli", "vscode", "exec", "appServer", "subAgent", "subAgentReview", "subAgentCompact", "subAgentThreadSpawn", "subAgentOther", "unknown"]))
+export const ThreadSourceKind: Schema.Codec<ThreadSourceKind> = /* @__PURE__ */ lazy(() => Schema.Literals(["cli", "vscode", "exec", "appServer", "subAgent", "subAgentReview", "subAgentCompact", "subAgentThreadSpawn", "subAgentOther", "unknown"]))
 
 /** Params of `thread/start`. */
 export type ThreadStartParams = {
@@ -16724,7 +16724,7 @@ export type ThreadStartParams = {
   readonly threadSource?: undefined | ThreadSource | null
 }
 /** Params of `thread/start`. */
-export const ThreadStartParams: Schema.Codec<ThreadStartParams> = lazy(() => Schema.Struct({
+export const ThreadStartParams: Schema.Codec<ThreadStartParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   allowProviderModelFallback: Schema.optional(Schema.Boolean),
   approvalPolicy: Schema.optional(Schema.Union([AskForApprovalParam, Schema.Null])),
   approvalsReviewer: Schema.optional(Schema.Union([ApprovalsReviewerParam, Schema.Null])),
@@ -16783,7 +16783,7 @@ export type ThreadStartResponse = {
   readonly thread: Thread
 }
 /** Result of `thread/start`. */
-export const ThreadStartResponse: Schema.Codec<ThreadStartResponse> = lazy(() => Schema.Struct({
+export const ThreadStartResponse: Schema.Codec<ThreadStartResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   activePermissionProfile: Schema.optionalKey(Schema.Union([ActivePermissionProfile, Schema.Null])),
   approvalPolicy: AskForApproval,
   approvalsReviewer: ApprovalsReviewer,
@@ -16803,14 +16803,14 @@ export const ThreadStartResponse: Schema.Codec<ThreadStartResponse> = lazy(() =>
 /** `ThreadStartSource` of the protocol. */
 export type ThreadStartSource = "startup" | "clear"
 /** `ThreadStartSource` of the protocol. */
-export const ThreadStartSource: Schema.Codec<ThreadStartSource> = lazy(() => Schema.Literals(["startup", "clear"]))
+export const ThreadStartSource: Schema.Codec<ThreadStartSource> = /* @__PURE__ */ lazy(() => Schema.Literals(["startup", "clear"]))
 
 /** Params of the notification `thread/started`. */
 export type ThreadStartedNotification = {
   readonly thread: Thread
 }
 /** Params of the notification `thread/started`. */
-export const ThreadStartedNotification: Schema.Codec<ThreadStartedNotification> = lazy(() => Schema.Struct({
+export const ThreadStartedNotification: Schema.Codec<ThreadStartedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   thread: Thread
 }).annotate({ "identifier": "ThreadStartedNotification" }))
 
@@ -16826,7 +16826,7 @@ export type ThreadStatus = {
   readonly type: "active"
 } | UnknownThreadStatus
 /** `ThreadStatus` of the protocol. */
-export const ThreadStatus: Schema.Codec<ThreadStatus> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const ThreadStatus: Schema.Codec<ThreadStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   type: Schema.Literal("notLoaded")
 }), Schema.Struct({
   type: Schema.Literal("idle")
@@ -16843,7 +16843,7 @@ export type ThreadStatusChangedNotification = {
   readonly threadId: string
 }
 /** Params of the notification `thread/status/changed`. */
-export const ThreadStatusChangedNotification: Schema.Codec<ThreadStatusChangedNotification> = lazy(() => Schema.Struct({
+export const ThreadStatusChangedNotification: Schema.Codec<ThreadStatusChangedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   status: ThreadStatus,
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadStatusChangedNotification" }))
@@ -16874,7 +16874,7 @@ export type ThreadTimelineEntry = {
   readonly type: "turnCompleted"
 } | UnknownThreadTimelineEntry
 /** EXPERIMENTAL - one item or turn boundary in canonical rollout order. */
-export const ThreadTimelineEntry: Schema.Codec<ThreadTimelineEntry> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const ThreadTimelineEntry: Schema.Codec<ThreadTimelineEntry> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   item: ThreadItem,
   position: Schema.Finite,
   turnId: Schema.String,
@@ -16914,7 +16914,7 @@ export type ThreadTimelineListParams = {
  *
  * Params of `thread/timeline/list`.
  */
-export const ThreadTimelineListParams: Schema.Codec<ThreadTimelineListParams> = lazy(() => Schema.Struct({
+export const ThreadTimelineListParams: Schema.Codec<ThreadTimelineListParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cursor: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   limit: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(4294967295)), Schema.Null])),
   threadId: Schema.String
@@ -16935,7 +16935,7 @@ export type ThreadTimelineListResponse = {
  *
  * Result of `thread/timeline/list`.
  */
-export const ThreadTimelineListResponse: Schema.Codec<ThreadTimelineListResponse> = lazy(() => Schema.Struct({
+export const ThreadTimelineListResponse: Schema.Codec<ThreadTimelineListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   activeRealtimeSessionAtPageStart: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   data: Schema.Array(ThreadTimelineEntry),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
@@ -16948,7 +16948,7 @@ export type ThreadTokenUsage = {
   readonly total: TokenUsageBreakdown
 }
 /** `ThreadTokenUsage` of the protocol. */
-export const ThreadTokenUsage: Schema.Codec<ThreadTokenUsage> = lazy(() => Schema.Struct({
+export const ThreadTokenUsage: Schema.Codec<ThreadTokenUsage> = /* @__PURE__ */ lazy(() => Schema.Struct({
   last: TokenUsageBreakdown,
   modelContextWindow: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   total: TokenUsageBreakdown
@@ -16961,7 +16961,7 @@ export type ThreadTokenUsageUpdatedNotification = {
   readonly turnId: string
 }
 /** Params of the notification `thread/tokenUsage/updated`. */
-export const ThreadTokenUsageUpdatedNotification: Schema.Codec<ThreadTokenUsageUpdatedNotification> = lazy(() => Schema.Struct({
+export const ThreadTokenUsageUpdatedNotification: Schema.Codec<ThreadTokenUsageUpdatedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String,
   tokenUsage: ThreadTokenUsage,
   turnId: Schema.String
@@ -16980,7 +16980,7 @@ export type ThreadTurnsListParams = {
   readonly threadId: string
 }
 /** Params of `thread/turns/list`. */
-export const ThreadTurnsListParams: Schema.Codec<ThreadTurnsListParams> = lazy(() => Schema.Struct({
+export const ThreadTurnsListParams: Schema.Codec<ThreadTurnsListParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cursor: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   itemsView: Schema.optional(Schema.Union([TurnItemsViewParam, Schema.Null])),
   limit: Schema.optional(Schema.Union([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).check(Schema.isLessThanOrEqualTo(4294967295)), Schema.Null])),
@@ -16997,7 +16997,7 @@ export type ThreadTurnsListResponse = {
   readonly nextCursor?: string | null
 }
 /** Result of `thread/turns/list`. */
-export const ThreadTurnsListResponse: Schema.Codec<ThreadTurnsListResponse> = lazy(() => Schema.Struct({
+export const ThreadTurnsListResponse: Schema.Codec<ThreadTurnsListResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   backwardsCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   data: Schema.Array(Turn),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
@@ -17008,7 +17008,7 @@ export type ThreadUnarchiveParams = {
   readonly threadId: string
 }
 /** Params of `thread/unarchive`. */
-export const ThreadUnarchiveParams: Schema.Codec<ThreadUnarchiveParams> = lazy(() => Schema.Struct({
+export const ThreadUnarchiveParams: Schema.Codec<ThreadUnarchiveParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadUnarchiveParams" }))
 
@@ -17017,7 +17017,7 @@ export type ThreadUnarchiveResponse = {
   readonly thread: Thread
 }
 /** Result of `thread/unarchive`. */
-export const ThreadUnarchiveResponse: Schema.Codec<ThreadUnarchiveResponse> = lazy(() => Schema.Struct({
+export const ThreadUnarchiveResponse: Schema.Codec<ThreadUnarchiveResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   thread: Thread
 }).annotate({ "identifier": "ThreadUnarchiveResponse" }))
 
@@ -17026,7 +17026,7 @@ export type ThreadUnarchivedNotification = {
   readonly threadId: string
 }
 /** Params of the notification `thread/unarchived`. */
-export const ThreadUnarchivedNotification: Schema.Codec<ThreadUnarchivedNotification> = lazy(() => Schema.Struct({
+export const ThreadUnarchivedNotification: Schema.Codec<ThreadUnarchivedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadUnarchivedNotification" }))
 
@@ -17040,7 +17040,7 @@ export type ThreadUnreadPosition = {
   readonly type: "turn"
 } | UnknownThreadUnreadPosition
 /** `ThreadUnreadPosition` of the protocol. */
-export const ThreadUnreadPosition: Schema.Codec<ThreadUnreadPosition> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const ThreadUnreadPosition: Schema.Codec<ThreadUnreadPosition> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   type: Schema.Literal("threadStart")
 }), Schema.Struct({
   turnId: Schema.String,
@@ -17052,7 +17052,7 @@ export type ThreadUnsubscribeParams = {
   readonly threadId: string
 }
 /** Params of `thread/unsubscribe`. */
-export const ThreadUnsubscribeParams: Schema.Codec<ThreadUnsubscribeParams> = lazy(() => Schema.Struct({
+export const ThreadUnsubscribeParams: Schema.Codec<ThreadUnsubscribeParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String
 }).annotate({ "identifier": "ThreadUnsubscribeParams" }))
 
@@ -17061,14 +17061,14 @@ export type ThreadUnsubscribeResponse = {
   readonly status: ThreadUnsubscribeStatus
 }
 /** Result of `thread/unsubscribe`. */
-export const ThreadUnsubscribeResponse: Schema.Codec<ThreadUnsubscribeResponse> = lazy(() => Schema.Struct({
+export const ThreadUnsubscribeResponse: Schema.Codec<ThreadUnsubscribeResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   status: ThreadUnsubscribeStatus
 }).annotate({ "identifier": "ThreadUnsubscribeResponse" }))
 
 /** `ThreadUnsubscribeStatus` of the protocol. */
 export type ThreadUnsubscribeStatus = "notLoaded" | "notSubscribed" | "unsubscribed" | UnknownMember
 /** `ThreadUnsubscribeStatus` of the protocol. */
-export const ThreadUnsubscribeStatus: Schema.Codec<ThreadUnsubscribeStatus> = lazy(() => Schema.Union([Schema.Literals(["notLoaded", "notSubscribed", "unsubscribed"]), UnknownMember]).annotate({ "identifier": "ThreadUnsubscribeStatus" }))
+export const ThreadUnsubscribeStatus: Schema.Codec<ThreadUnsubscribeStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["notLoaded", "notSubscribed", "unsubscribed"]), UnknownMember]).annotate({ "identifier": "ThreadUnsubscribeStatus" }))
 
 /** `ThreadUsage` of the protocol. */
 export type ThreadUsage = {
@@ -17080,7 +17080,7 @@ export type ThreadUsage = {
   readonly threadId: string
 }
 /** `ThreadUsage` of the protocol. */
-export const ThreadUsage: Schema.Codec<ThreadUsage> = lazy(() => Schema.Struct({
+export const ThreadUsage: Schema.Codec<ThreadUsage> = /* @__PURE__ */ lazy(() => Schema.Struct({
   estimatedUsageCreditsMicros: Schema.Finite,
   estimatedUsageUsdMicros: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   groups: Schema.Array(ThreadUsageBreakdownGroup),
@@ -17101,7 +17101,7 @@ export type ThreadUsageBreakdownGroup = {
   readonly totalTokens?: number | null
 }
 /** `ThreadUsageBreakdownGroup` of the protocol. */
-export const ThreadUsageBreakdownGroup: Schema.Codec<ThreadUsageBreakdownGroup> = lazy(() => Schema.Struct({
+export const ThreadUsageBreakdownGroup: Schema.Codec<ThreadUsageBreakdownGroup> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cachedInputTokens: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   estimatedUsageCreditsMicros: Schema.Finite,
   inputTokens: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
@@ -17124,7 +17124,7 @@ export type TokenUsageBreakdown = {
   readonly totalTokens: number
 }
 /** `TokenUsageBreakdown` of the protocol. */
-export const TokenUsageBreakdown: Schema.Codec<TokenUsageBreakdown> = lazy(() => Schema.Struct({
+export const TokenUsageBreakdown: Schema.Codec<TokenUsageBreakdown> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cacheWriteInputTokens: Schema.optionalKey(Schema.Finite),
   cachedInputTokens: Schema.Finite,
   inputTokens: Schema.Finite,
@@ -17145,7 +17145,7 @@ export type Tool = {
   readonly title?: string | null
 }
 /** Definition for a tool the client can call. */
-export const Tool: Schema.Codec<Tool> = lazy(() => Schema.Struct({
+export const Tool: Schema.Codec<Tool> = /* @__PURE__ */ lazy(() => Schema.Struct({
   _meta: Schema.optionalKey(json),
   annotations: Schema.optionalKey(json),
   description: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -17171,14 +17171,14 @@ export type ToolExposureSurface = "code_mode" | "deferred" | "direct" | UnknownM
  * - `deferred`: Tools discovered later through tool search.
  * - `direct`: Tools present in the model's initial tool list.
  */
-export const ToolExposureSurface: Schema.Codec<ToolExposureSurface> = lazy(() => Schema.Union([Schema.Literals(["code_mode", "deferred", "direct"]), UnknownMember]).annotate({ "identifier": "ToolExposureSurface" }))
+export const ToolExposureSurface: Schema.Codec<ToolExposureSurface> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["code_mode", "deferred", "direct"]), UnknownMember]).annotate({ "identifier": "ToolExposureSurface" }))
 
 /** EXPERIMENTAL. Captures a user's answer to a request_user_input question. */
 export type ToolRequestUserInputAnswer = {
   readonly answers: ReadonlyArray<string>
 }
 /** EXPERIMENTAL. Captures a user's answer to a request_user_input question. */
-export const ToolRequestUserInputAnswer: Schema.Codec<ToolRequestUserInputAnswer> = lazy(() => Schema.Struct({
+export const ToolRequestUserInputAnswer: Schema.Codec<ToolRequestUserInputAnswer> = /* @__PURE__ */ lazy(() => Schema.Struct({
   answers: Schema.Array(Schema.String)
 }).annotate({ "identifier": "ToolRequestUserInputAnswer" }))
 
@@ -17188,7 +17188,7 @@ export type ToolRequestUserInputOption = {
   readonly label: string
 }
 /** EXPERIMENTAL. Defines a single selectable option for request_user_input. */
-export const ToolRequestUserInputOption: Schema.Codec<ToolRequestUserInputOption> = lazy(() => Schema.Struct({
+export const ToolRequestUserInputOption: Schema.Codec<ToolRequestUserInputOption> = /* @__PURE__ */ lazy(() => Schema.Struct({
   description: Schema.String,
   label: Schema.String
 }).annotate({ "identifier": "ToolRequestUserInputOption" }))
@@ -17212,7 +17212,7 @@ export type ToolRequestUserInputParams = {
  *
  * Params of `item/tool/requestUserInput`.
  */
-export const ToolRequestUserInputParams: Schema.Codec<ToolRequestUserInputParams> = lazy(() => Schema.Struct({
+export const ToolRequestUserInputParams: Schema.Codec<ToolRequestUserInputParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   autoResolutionMs: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   isBlocking: Schema.Boolean,
   itemId: Schema.String,
@@ -17233,7 +17233,7 @@ export type ToolRequestUserInputQuestion = {
   readonly question: string
 }
 /** EXPERIMENTAL. Represents one request_user_input question and its required options. */
-export const ToolRequestUserInputQuestion: Schema.Codec<ToolRequestUserInputQuestion> = lazy(() => Schema.Struct({
+export const ToolRequestUserInputQuestion: Schema.Codec<ToolRequestUserInputQuestion> = /* @__PURE__ */ lazy(() => Schema.Struct({
   header: Schema.String,
   id: Schema.String,
   isOther: Schema.optionalKey(Schema.Boolean),
@@ -17255,7 +17255,7 @@ export type ToolRequestUserInputResponse = {
  *
  * Result of `item/tool/requestUserInput`.
  */
-export const ToolRequestUserInputResponse: Schema.Codec<ToolRequestUserInputResponse> = lazy(() => Schema.Struct({
+export const ToolRequestUserInputResponse: Schema.Codec<ToolRequestUserInputResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   answers: Schema.Record(Schema.String, ToolRequestUserInputAnswer)
 }).annotate({ "identifier": "ToolRequestUserInputResponse" }))
 
@@ -17264,7 +17264,7 @@ export type ToolsV2 = {
   readonly web_search?: WebSearchToolConfig | null
 }
 /** `ToolsV2` of the protocol. */
-export const ToolsV2: Schema.Codec<ToolsV2> = lazy(() => Schema.Struct({
+export const ToolsV2: Schema.Codec<ToolsV2> = /* @__PURE__ */ lazy(() => Schema.Struct({
   web_search: Schema.optionalKey(Schema.Union([WebSearchToolConfig, Schema.Null]))
 }).annotate({ "identifier": "ToolsV2" }))
 
@@ -17293,7 +17293,7 @@ export type Turn = {
   readonly status: TurnStatus
 }
 /** `Turn` of the protocol. */
-export const Turn: Schema.Codec<Turn> = lazy(() => Schema.Struct({
+export const Turn: Schema.Codec<Turn> = /* @__PURE__ */ lazy(() => Schema.Struct({
   completedAt: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   durationMs: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   error: Schema.optionalKey(Schema.Union([TurnError, Schema.Null])),
@@ -17311,7 +17311,7 @@ export type TurnCompletedNotification = {
   readonly turn: Turn
 }
 /** Params of the notification `turn/completed`. */
-export const TurnCompletedNotification: Schema.Codec<TurnCompletedNotification> = lazy(() => Schema.Struct({
+export const TurnCompletedNotification: Schema.Codec<TurnCompletedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String,
   turn: Turn
 }).annotate({ "identifier": "TurnCompletedNotification" }))
@@ -17331,7 +17331,7 @@ export type TurnDiffUpdatedNotification = {
  *
  * Params of the notification `turn/diff/updated`.
  */
-export const TurnDiffUpdatedNotification: Schema.Codec<TurnDiffUpdatedNotification> = lazy(() => Schema.Struct({
+export const TurnDiffUpdatedNotification: Schema.Codec<TurnDiffUpdatedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   diff: Schema.String,
   threadId: Schema.String,
   turnId: Schema.String
@@ -17345,7 +17345,7 @@ export type TurnEnvironmentParams = {
   readonly runtimeWorkspaceRoots?: undefined | ReadonlyArray<LegacyAppPathString> | null
 }
 /** `TurnEnvironmentParams` of the protocol. */
-export const TurnEnvironmentParams: Schema.Codec<TurnEnvironmentParams> = lazy(() => Schema.Struct({
+export const TurnEnvironmentParams: Schema.Codec<TurnEnvironmentParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwd: LegacyAppPathString,
   environmentId: Schema.String,
   runtimeWorkspaceRoots: Schema.optional(Schema.Union([Schema.Array(LegacyAppPathString), Schema.Null]))
@@ -17360,7 +17360,7 @@ export type TurnError = {
   readonly misalignment?: MisalignmentErrorDetails | null
 }
 /** `TurnError` of the protocol. */
-export const TurnError: Schema.Codec<TurnError> = lazy(() => Schema.Struct({
+export const TurnError: Schema.Codec<TurnError> = /* @__PURE__ */ lazy(() => Schema.Struct({
   additionalDetails: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   codexErrorInfo: Schema.optionalKey(Schema.Union([CodexErrorInfo, Schema.Null])),
   message: Schema.String,
@@ -17373,7 +17373,7 @@ export type TurnInterruptParams = {
   readonly turnId: string
 }
 /** Params of `turn/interrupt`. */
-export const TurnInterruptParams: Schema.Codec<TurnInterruptParams> = lazy(() => Schema.Struct({
+export const TurnInterruptParams: Schema.Codec<TurnInterruptParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String,
   turnId: Schema.String
 }).annotate({ "identifier": "TurnInterruptParams" }))
@@ -17381,7 +17381,7 @@ export const TurnInterruptParams: Schema.Codec<TurnInterruptParams> = lazy(() =>
 /** Result of `turn/interrupt`. */
 export type TurnInterruptResponse = { readonly [x: string]: Schema.Json }
 /** Result of `turn/interrupt`. */
-export const TurnInterruptResponse: Schema.Codec<TurnInterruptResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "TurnInterruptResponse" }))
+export const TurnInterruptResponse: Schema.Codec<TurnInterruptResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "TurnInterruptResponse" }))
 
 /**
  * - `notLoaded`: `items` was not loaded for this turn. The field is intentionally empty.
@@ -17394,7 +17394,7 @@ export type TurnItemsView = "notLoaded" | "summary" | "full" | UnknownMember
  * - `summary`: `items` contains only a display summary for this turn.
  * - `full`: `items` contains every ThreadItem available from persisted app-server history for this turn.
  */
-export const TurnItemsView: Schema.Codec<TurnItemsView> = lazy(() => Schema.Union([Schema.Literals(["notLoaded", "summary", "full"]), UnknownMember]).annotate({ "identifier": "TurnItemsView" }))
+export const TurnItemsView: Schema.Codec<TurnItemsView> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["notLoaded", "summary", "full"]), UnknownMember]).annotate({ "identifier": "TurnItemsView" }))
 
 /**
  * - `notLoaded`: `items` was not loaded for this turn. The field is intentionally empty.
@@ -17411,7 +17411,7 @@ export type TurnItemsViewParam = "notLoaded" | "summary" | "full"
  *
  * What a caller sends where {@link TurnItemsView} is received.
  */
-export const TurnItemsViewParam: Schema.Codec<TurnItemsViewParam> = lazy(() => Schema.Literals(["notLoaded", "summary", "full"]))
+export const TurnItemsViewParam: Schema.Codec<TurnItemsViewParam> = /* @__PURE__ */ lazy(() => Schema.Literals(["notLoaded", "summary", "full"]))
 
 /** Params of the notification `turn/moderationMetadata`. */
 export type TurnModerationMetadataNotification = {
@@ -17420,7 +17420,7 @@ export type TurnModerationMetadataNotification = {
   readonly turnId: string
 }
 /** Params of the notification `turn/moderationMetadata`. */
-export const TurnModerationMetadataNotification: Schema.Codec<TurnModerationMetadataNotification> = lazy(() => Schema.Struct({
+export const TurnModerationMetadataNotification: Schema.Codec<TurnModerationMetadataNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   metadata: json,
   threadId: Schema.String,
   turnId: Schema.String
@@ -17432,7 +17432,7 @@ export type TurnPlanStep = {
   readonly step: string
 }
 /** `TurnPlanStep` of the protocol. */
-export const TurnPlanStep: Schema.Codec<TurnPlanStep> = lazy(() => Schema.Struct({
+export const TurnPlanStep: Schema.Codec<TurnPlanStep> = /* @__PURE__ */ lazy(() => Schema.Struct({
   status: TurnPlanStepStatus,
   step: Schema.String
 }).annotate({ "identifier": "TurnPlanStep" }))
@@ -17440,7 +17440,7 @@ export const TurnPlanStep: Schema.Codec<TurnPlanStep> = lazy(() => Schema.Struct
 /** `TurnPlanStepStatus` of the protocol. */
 export type TurnPlanStepStatus = "pending" | "inProgress" | "completed" | UnknownMember
 /** `TurnPlanStepStatus` of the protocol. */
-export const TurnPlanStepStatus: Schema.Codec<TurnPlanStepStatus> = lazy(() => Schema.Union([Schema.Literals(["pending", "inProgress", "completed"]), UnknownMember]).annotate({ "identifier": "TurnPlanStepStatus" }))
+export const TurnPlanStepStatus: Schema.Codec<TurnPlanStepStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["pending", "inProgress", "completed"]), UnknownMember]).annotate({ "identifier": "TurnPlanStepStatus" }))
 
 /** Params of the notification `turn/plan/updated`. */
 export type TurnPlanUpdatedNotification = {
@@ -17450,7 +17450,7 @@ export type TurnPlanUpdatedNotification = {
   readonly turnId: string
 }
 /** Params of the notification `turn/plan/updated`. */
-export const TurnPlanUpdatedNotification: Schema.Codec<TurnPlanUpdatedNotification> = lazy(() => Schema.Struct({
+export const TurnPlanUpdatedNotification: Schema.Codec<TurnPlanUpdatedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   explanation: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   plan: Schema.Array(TurnPlanStep),
   threadId: Schema.String,
@@ -17483,7 +17483,7 @@ export type TurnSettingsUpdateParams = {
  *
  * Params of `turn/settings/update`.
  */
-export const TurnSettingsUpdateParams: Schema.Codec<TurnSettingsUpdateParams> = lazy(() => Schema.Struct({
+export const TurnSettingsUpdateParams: Schema.Codec<TurnSettingsUpdateParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   approvalsReviewer: Schema.optional(Schema.Union([ApprovalsReviewerParam, Schema.Null])),
   effort: Schema.optional(Schema.Union([ReasoningEffort, Schema.Null])),
   environments: Schema.optional(Schema.Union([Schema.Array(TurnEnvironmentParams), Schema.Null])),
@@ -17499,7 +17499,7 @@ export type TurnSettingsUpdateResponse = {
   readonly status: TurnSettingsUpdateStatus
 }
 /** Result of `turn/settings/update`. */
-export const TurnSettingsUpdateResponse: Schema.Codec<TurnSettingsUpdateResponse> = lazy(() => Schema.Struct({
+export const TurnSettingsUpdateResponse: Schema.Codec<TurnSettingsUpdateResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   status: TurnSettingsUpdateStatus
 }).annotate({ "identifier": "TurnSettingsUpdateResponse" }))
 
@@ -17512,7 +17512,7 @@ export type TurnSettingsUpdateStatus = "applied" | "targetUnavailable" | Unknown
  * - `applied`: Published for subsequent captures, even if the values were unchanged. Already captured steps are unchanged; a later inference is not guaranteed.
  * - `targetUnavailable`: No matching live task remained available for publication.
  */
-export const TurnSettingsUpdateStatus: Schema.Codec<TurnSettingsUpdateStatus> = lazy(() => Schema.Union([Schema.Literals(["applied", "targetUnavailable"]), UnknownMember]).annotate({ "identifier": "TurnSettingsUpdateStatus" }))
+export const TurnSettingsUpdateStatus: Schema.Codec<TurnSettingsUpdateStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["applied", "targetUnavailable"]), UnknownMember]).annotate({ "identifier": "TurnSettingsUpdateStatus" }))
 
 /** Params of `turn/start`. */
 export type TurnStartParams = {
@@ -17592,7 +17592,7 @@ export type TurnStartParams = {
   readonly turnTrigger?: undefined | string | null
 }
 /** Params of `turn/start`. */
-export const TurnStartParams: Schema.Codec<TurnStartParams> = lazy(() => Schema.Struct({
+export const TurnStartParams: Schema.Codec<TurnStartParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   additionalContext: Schema.optional(Schema.Union([Schema.Record(Schema.String, AdditionalContextEntry), Schema.Null])),
   approvalPolicy: Schema.optional(Schema.Union([AskForApprovalParam, Schema.Null])),
   approvalsReviewer: Schema.optional(Schema.Union([ApprovalsReviewerParam, Schema.Null])),
@@ -17628,7 +17628,7 @@ export type TurnStartResponse = {
   readonly turn: Turn
 }
 /** Result of `turn/start`. */
-export const TurnStartResponse: Schema.Codec<TurnStartResponse> = lazy(() => Schema.Struct({
+export const TurnStartResponse: Schema.Codec<TurnStartResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   turn: Turn
 }).annotate({ "identifier": "TurnStartResponse" }))
 
@@ -17638,7 +17638,7 @@ export type TurnStartedNotification = {
   readonly turn: Turn
 }
 /** Params of the notification `turn/started`. */
-export const TurnStartedNotification: Schema.Codec<TurnStartedNotification> = lazy(() => Schema.Struct({
+export const TurnStartedNotification: Schema.Codec<TurnStartedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   threadId: Schema.String,
   turn: Turn
 }).annotate({ "identifier": "TurnStartedNotification" }))
@@ -17646,7 +17646,7 @@ export const TurnStartedNotification: Schema.Codec<TurnStartedNotification> = la
 /** `TurnStatus` of the protocol. */
 export type TurnStatus = "completed" | "interrupted" | "failed" | "inProgress" | UnknownMember
 /** `TurnStatus` of the protocol. */
-export const TurnStatus: Schema.Codec<TurnStatus> = lazy(() => Schema.Union([Schema.Literals(["completed", "interrupted", "failed", "inProgress"]), UnknownMember]).annotate({ "identifier": "TurnStatus" }))
+export const TurnStatus: Schema.Codec<TurnStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["completed", "interrupted", "failed", "inProgress"]), UnknownMember]).annotate({ "identifier": "TurnStatus" }))
 
 /** Params of `turn/steer`. */
 export type TurnSteerParams = {
@@ -17669,7 +17669,7 @@ export type TurnSteerParams = {
   readonly threadId: string
 }
 /** Params of `turn/steer`. */
-export const TurnSteerParams: Schema.Codec<TurnSteerParams> = lazy(() => Schema.Struct({
+export const TurnSteerParams: Schema.Codec<TurnSteerParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   additionalContext: Schema.optional(Schema.Union([Schema.Record(Schema.String, AdditionalContextEntry), Schema.Null])),
   clientUserMessageId: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   expectedTurnId: Schema.String,
@@ -17684,7 +17684,7 @@ export type TurnSteerResponse = {
   readonly turnId: string
 }
 /** Result of `turn/steer`. */
-export const TurnSteerResponse: Schema.Codec<TurnSteerResponse> = lazy(() => Schema.Struct({
+export const TurnSteerResponse: Schema.Codec<TurnSteerResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   turnId: Schema.String
 }).annotate({ "identifier": "TurnSteerResponse" }))
 
@@ -17697,7 +17697,7 @@ export type TurnToolOutput = {
   readonly retain?: undefined | boolean
 }
 /** `TurnToolOutput` of the protocol. */
-export const TurnToolOutput: Schema.Codec<TurnToolOutput> = lazy(() => Schema.Struct({
+export const TurnToolOutput: Schema.Codec<TurnToolOutput> = /* @__PURE__ */ lazy(() => Schema.Struct({
   name: Schema.String,
   namespace: Schema.optional(Schema.Union([Schema.String, Schema.Null])),
   output: FunctionCallOutputBodyParam,
@@ -17711,7 +17711,7 @@ export type TurnsPage = {
   readonly nextCursor?: string | null
 }
 /** `TurnsPage` of the protocol. */
-export const TurnsPage: Schema.Codec<TurnsPage> = lazy(() => Schema.Struct({
+export const TurnsPage: Schema.Codec<TurnsPage> = /* @__PURE__ */ lazy(() => Schema.Struct({
   backwardsCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   data: Schema.Array(Turn),
   nextCursor: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
@@ -17720,212 +17720,212 @@ export const TurnsPage: Schema.Codec<TurnsPage> = lazy(() => Schema.Struct({
 /** A {@link Account} this package does not know, whole. */
 export type UnknownAccount = UnknownVariant<"type">
 /** A {@link Account} this package does not know, whole. */
-export const UnknownAccount: Schema.Codec<UnknownAccount> = lazy(() => unknownVariant("UnknownAccount", "type", ["amazonBedrock", "apiKey", "chatgpt", "gcp"]))
+export const UnknownAccount: Schema.Codec<UnknownAccount> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownAccount", "type", ["amazonBedrock", "apiKey", "chatgpt", "gcp"]))
 
 /** A {@link AskForApproval} this package does not know, whole. */
 export type UnknownAskForApproval = UnknownKeyed
 /** A {@link AskForApproval} this package does not know, whole. */
-export const UnknownAskForApproval: Schema.Codec<UnknownAskForApproval> = lazy(() => unknownKeyed("UnknownAskForApproval", ["granular"]))
+export const UnknownAskForApproval: Schema.Codec<UnknownAskForApproval> = /* @__PURE__ */ lazy(() => unknownKeyed("UnknownAskForApproval", ["granular"]))
 
 /** A {@link CodexErrorInfo} this package does not know, whole. */
 export type UnknownCodexErrorInfo = UnknownKeyed
 /** A {@link CodexErrorInfo} this package does not know, whole. */
-export const UnknownCodexErrorInfo: Schema.Codec<UnknownCodexErrorInfo> = lazy(() => unknownKeyed("UnknownCodexErrorInfo", ["activeTurnNotSteerable", "httpConnectionFailed", "responseStreamConnectionFailed", "responseStreamDisconnected", "responseTooManyFailedAttempts"]))
+export const UnknownCodexErrorInfo: Schema.Codec<UnknownCodexErrorInfo> = /* @__PURE__ */ lazy(() => unknownKeyed("UnknownCodexErrorInfo", ["activeTurnNotSteerable", "httpConnectionFailed", "responseStreamConnectionFailed", "responseStreamDisconnected", "responseTooManyFailedAttempts"]))
 
 /** A {@link CommandAction} this package does not know, whole. */
 export type UnknownCommandAction = UnknownVariant<"type">
 /** A {@link CommandAction} this package does not know, whole. */
-export const UnknownCommandAction: Schema.Codec<UnknownCommandAction> = lazy(() => unknownVariant("UnknownCommandAction", "type", ["listFiles", "read", "search", "unknown"]))
+export const UnknownCommandAction: Schema.Codec<UnknownCommandAction> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownCommandAction", "type", ["listFiles", "read", "search", "unknown"]))
 
 /** A {@link CommandExecutionApprovalDecision} this package does not know, whole. */
 export type UnknownCommandExecutionApprovalDecision = UnknownKeyed
 /** A {@link CommandExecutionApprovalDecision} this package does not know, whole. */
-export const UnknownCommandExecutionApprovalDecision: Schema.Codec<UnknownCommandExecutionApprovalDecision> = lazy(() => unknownKeyed("UnknownCommandExecutionApprovalDecision", ["acceptWithExecpolicyAmendment", "applyNetworkPolicyAmendment"]))
+export const UnknownCommandExecutionApprovalDecision: Schema.Codec<UnknownCommandExecutionApprovalDecision> = /* @__PURE__ */ lazy(() => unknownKeyed("UnknownCommandExecutionApprovalDecision", ["acceptWithExecpolicyAmendment", "applyNetworkPolicyAmendment"]))
 
 /** A {@link ConfigLayerSource} this package does not know, whole. */
 export type UnknownConfigLayerSource = UnknownVariant<"type">
 /** A {@link ConfigLayerSource} this package does not know, whole. */
-export const UnknownConfigLayerSource: Schema.Codec<UnknownConfigLayerSource> = lazy(() => unknownVariant("UnknownConfigLayerSource", "type", ["enterpriseManaged", "legacyManagedConfigTomlFromFile", "legacyManagedConfigTomlFromMdm", "mdm", "packagedDefaults", "project", "sessionFlags", "system", "user"]))
+export const UnknownConfigLayerSource: Schema.Codec<UnknownConfigLayerSource> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownConfigLayerSource", "type", ["enterpriseManaged", "legacyManagedConfigTomlFromFile", "legacyManagedConfigTomlFromMdm", "mdm", "packagedDefaults", "project", "sessionFlags", "system", "user"]))
 
 /** A {@link ConfiguredHookHandler} this package does not know, whole. */
 export type UnknownConfiguredHookHandler = UnknownVariant<"type">
 /** A {@link ConfiguredHookHandler} this package does not know, whole. */
-export const UnknownConfiguredHookHandler: Schema.Codec<UnknownConfiguredHookHandler> = lazy(() => unknownVariant("UnknownConfiguredHookHandler", "type", ["agent", "command", "mcp_tool", "prompt"]))
+export const UnknownConfiguredHookHandler: Schema.Codec<UnknownConfiguredHookHandler> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownConfiguredHookHandler", "type", ["agent", "command", "mcp_tool", "prompt"]))
 
 /** A {@link DynamicToolCallOutputContentItem} this package does not know, whole. */
 export type UnknownDynamicToolCallOutputContentItem = UnknownVariant<"type">
 /** A {@link DynamicToolCallOutputContentItem} this package does not know, whole. */
-export const UnknownDynamicToolCallOutputContentItem: Schema.Codec<UnknownDynamicToolCallOutputContentItem> = lazy(() => unknownVariant("UnknownDynamicToolCallOutputContentItem", "type", ["inputAudio", "inputImage", "inputText"]))
+export const UnknownDynamicToolCallOutputContentItem: Schema.Codec<UnknownDynamicToolCallOutputContentItem> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownDynamicToolCallOutputContentItem", "type", ["inputAudio", "inputImage", "inputText"]))
 
 /** A {@link FileChange} this package does not know, whole. */
 export type UnknownFileChange = UnknownVariant<"type">
 /** A {@link FileChange} this package does not know, whole. */
-export const UnknownFileChange: Schema.Codec<UnknownFileChange> = lazy(() => unknownVariant("UnknownFileChange", "type", ["add", "delete", "update"]))
+export const UnknownFileChange: Schema.Codec<UnknownFileChange> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownFileChange", "type", ["add", "delete", "update"]))
 
 /** A {@link FileSystemPath} this package does not know, whole. */
 export type UnknownFileSystemPath = UnknownVariant<"type">
 /** A {@link FileSystemPath} this package does not know, whole. */
-export const UnknownFileSystemPath: Schema.Codec<UnknownFileSystemPath> = lazy(() => unknownVariant("UnknownFileSystemPath", "type", ["glob_pattern", "path", "special"]))
+export const UnknownFileSystemPath: Schema.Codec<UnknownFileSystemPath> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownFileSystemPath", "type", ["glob_pattern", "path", "special"]))
 
 /** A {@link FileSystemSpecialPath} this package does not know, whole. */
 export type UnknownFileSystemSpecialPath = UnknownVariant<"kind">
 /** A {@link FileSystemSpecialPath} this package does not know, whole. */
-export const UnknownFileSystemSpecialPath: Schema.Codec<UnknownFileSystemSpecialPath> = lazy(() => unknownVariant("UnknownFileSystemSpecialPath", "kind", ["minimal", "project_roots", "root", "slash_tmp", "tmpdir", "unknown"]))
+export const UnknownFileSystemSpecialPath: Schema.Codec<UnknownFileSystemSpecialPath> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownFileSystemSpecialPath", "kind", ["minimal", "project_roots", "root", "slash_tmp", "tmpdir", "unknown"]))
 
 /** A {@link FunctionCallOutputContentItem} this package does not know, whole. */
 export type UnknownFunctionCallOutputContentItem = UnknownVariant<"type">
 /** A {@link FunctionCallOutputContentItem} this package does not know, whole. */
-export const UnknownFunctionCallOutputContentItem: Schema.Codec<UnknownFunctionCallOutputContentItem> = lazy(() => unknownVariant("UnknownFunctionCallOutputContentItem", "type", ["encrypted_content", "input_audio", "input_image", "input_text"]))
+export const UnknownFunctionCallOutputContentItem: Schema.Codec<UnknownFunctionCallOutputContentItem> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownFunctionCallOutputContentItem", "type", ["encrypted_content", "input_audio", "input_image", "input_text"]))
 
 /** A {@link GatewayAuth} this package does not know, whole. */
 export type UnknownGatewayAuth = UnknownVariant<"mode">
 /** A {@link GatewayAuth} this package does not know, whole. */
-export const UnknownGatewayAuth: Schema.Codec<UnknownGatewayAuth> = lazy(() => unknownVariant("UnknownGatewayAuth", "mode", ["environmentVariable", "externallyConfigured", "none"]))
+export const UnknownGatewayAuth: Schema.Codec<UnknownGatewayAuth> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownGatewayAuth", "mode", ["environmentVariable", "externallyConfigured", "none"]))
 
 /** A {@link GuardianApprovalReviewAction} this package does not know, whole. */
 export type UnknownGuardianApprovalReviewAction = UnknownVariant<"type">
 /** A {@link GuardianApprovalReviewAction} this package does not know, whole. */
-export const UnknownGuardianApprovalReviewAction: Schema.Codec<UnknownGuardianApprovalReviewAction> = lazy(() => unknownVariant("UnknownGuardianApprovalReviewAction", "type", ["applyPatch", "command", "execve", "mcpToolCall", "networkAccess", "requestPermissions", "writeStdin"]))
+export const UnknownGuardianApprovalReviewAction: Schema.Codec<UnknownGuardianApprovalReviewAction> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownGuardianApprovalReviewAction", "type", ["applyPatch", "command", "execve", "mcpToolCall", "networkAccess", "requestPermissions", "writeStdin"]))
 
 /** A {@link HookMetadata} this package does not know, whole. */
 export type UnknownHookMetadata = UnknownVariant<"handlerType">
 /** A {@link HookMetadata} this package does not know, whole. */
-export const UnknownHookMetadata: Schema.Codec<UnknownHookMetadata> = lazy(() => unknownVariant("UnknownHookMetadata", "handlerType", ["agent", "command", "mcpTool", "prompt"]))
+export const UnknownHookMetadata: Schema.Codec<UnknownHookMetadata> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownHookMetadata", "handlerType", ["agent", "command", "mcpTool", "prompt"]))
 
 /** A {@link ImageGenerationFailure} this package does not know, whole. */
 export type UnknownImageGenerationFailure = UnknownVariant<"type">
 /** A {@link ImageGenerationFailure} this package does not know, whole. */
-export const UnknownImageGenerationFailure: Schema.Codec<UnknownImageGenerationFailure> = lazy(() => unknownVariant("UnknownImageGenerationFailure", "type", ["usageLimitExceeded"]))
+export const UnknownImageGenerationFailure: Schema.Codec<UnknownImageGenerationFailure> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownImageGenerationFailure", "type", ["usageLimitExceeded"]))
 
 /** A {@link LoginAccountResponse} this package does not know, whole. */
 export type UnknownLoginAccountResponse = UnknownVariant<"type">
 /** A {@link LoginAccountResponse} this package does not know, whole. */
-export const UnknownLoginAccountResponse: Schema.Codec<UnknownLoginAccountResponse> = lazy(() => unknownVariant("UnknownLoginAccountResponse", "type", ["amazonBedrock", "apiKey", "chatgpt", "chatgptAuthTokens", "chatgptDeviceCode"]))
+export const UnknownLoginAccountResponse: Schema.Codec<UnknownLoginAccountResponse> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownLoginAccountResponse", "type", ["amazonBedrock", "apiKey", "chatgpt", "chatgptAuthTokens", "chatgptDeviceCode"]))
 
 /** A {@link McpElicitationPrimitiveSchema} this package does not know, whole. */
 export type UnknownMcpElicitationPrimitiveSchema = UnknownVariant<"type">
 /** A {@link McpElicitationPrimitiveSchema} this package does not know, whole. */
-export const UnknownMcpElicitationPrimitiveSchema: Schema.Codec<UnknownMcpElicitationPrimitiveSchema> = lazy(() => unknownVariant("UnknownMcpElicitationPrimitiveSchema", "type", ["array", "boolean", "integer", "number", "string"]))
+export const UnknownMcpElicitationPrimitiveSchema: Schema.Codec<UnknownMcpElicitationPrimitiveSchema> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownMcpElicitationPrimitiveSchema", "type", ["array", "boolean", "integer", "number", "string"]))
 
 /** A {@link McpServerElicitationRequestParams} this package does not know, whole. */
 export type UnknownMcpServerElicitationRequestParams = UnknownVariant<"mode">
 /** A {@link McpServerElicitationRequestParams} this package does not know, whole. */
-export const UnknownMcpServerElicitationRequestParams: Schema.Codec<UnknownMcpServerElicitationRequestParams> = lazy(() => unknownVariant("UnknownMcpServerElicitationRequestParams", "mode", ["form", "openai/form", "openai/userVerification", "openaiForm", "url"]))
+export const UnknownMcpServerElicitationRequestParams: Schema.Codec<UnknownMcpServerElicitationRequestParams> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownMcpServerElicitationRequestParams", "mode", ["form", "openai/form", "openai/userVerification", "openaiForm", "url"]))
 
 /** A {@link ModelProviderError} this package does not know, whole. */
 export type UnknownModelProviderError = UnknownVariant<"type">
 /** A {@link ModelProviderError} this package does not know, whole. */
-export const UnknownModelProviderError: Schema.Codec<UnknownModelProviderError> = lazy(() => unknownVariant("UnknownModelProviderError", "type", ["modelProviderMismatch", "modelProviderNotConfigured", "modelProviderPolicyConflict"]))
+export const UnknownModelProviderError: Schema.Codec<UnknownModelProviderError> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownModelProviderError", "type", ["modelProviderMismatch", "modelProviderNotConfigured", "modelProviderPolicyConflict"]))
 
 /** A {@link MultiAgentMode} this package does not know, whole. */
 export type UnknownMultiAgentMode = UnknownKeyed
 /** A {@link MultiAgentMode} this package does not know, whole. */
-export const UnknownMultiAgentMode: Schema.Codec<UnknownMultiAgentMode> = lazy(() => unknownKeyed("UnknownMultiAgentMode", ["custom"]))
+export const UnknownMultiAgentMode: Schema.Codec<UnknownMultiAgentMode> = /* @__PURE__ */ lazy(() => unknownKeyed("UnknownMultiAgentMode", ["custom"]))
 
 /** A {@link OtelExporter} this package does not know, whole. */
 export type UnknownOtelExporter = UnknownKeyed
 /** A {@link OtelExporter} this package does not know, whole. */
-export const UnknownOtelExporter: Schema.Codec<UnknownOtelExporter> = lazy(() => unknownKeyed("UnknownOtelExporter", ["otlp-grpc", "otlp-http"]))
+export const UnknownOtelExporter: Schema.Codec<UnknownOtelExporter> = /* @__PURE__ */ lazy(() => unknownKeyed("UnknownOtelExporter", ["otlp-grpc", "otlp-http"]))
 
 /** A {@link ParsedCommand} this package does not know, whole. */
 export type UnknownParsedCommand = UnknownVariant<"type">
 /** A {@link ParsedCommand} this package does not know, whole. */
-export const UnknownParsedCommand: Schema.Codec<UnknownParsedCommand> = lazy(() => unknownVariant("UnknownParsedCommand", "type", ["list_files", "read", "search", "unknown"]))
+export const UnknownParsedCommand: Schema.Codec<UnknownParsedCommand> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownParsedCommand", "type", ["list_files", "read", "search", "unknown"]))
 
 /** A {@link PatchChangeKind} this package does not know, whole. */
 export type UnknownPatchChangeKind = UnknownVariant<"type">
 /** A {@link PatchChangeKind} this package does not know, whole. */
-export const UnknownPatchChangeKind: Schema.Codec<UnknownPatchChangeKind> = lazy(() => unknownVariant("UnknownPatchChangeKind", "type", ["add", "delete", "update"]))
+export const UnknownPatchChangeKind: Schema.Codec<UnknownPatchChangeKind> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownPatchChangeKind", "type", ["add", "delete", "update"]))
 
 /** A {@link PluginSource} this package does not know, whole. */
 export type UnknownPluginSource = UnknownVariant<"type">
 /** A {@link PluginSource} this package does not know, whole. */
-export const UnknownPluginSource: Schema.Codec<UnknownPluginSource> = lazy(() => unknownVariant("UnknownPluginSource", "type", ["git", "local", "npm", "remote"]))
+export const UnknownPluginSource: Schema.Codec<UnknownPluginSource> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownPluginSource", "type", ["git", "local", "npm", "remote"]))
 
 /** A {@link ProviderSettings} this package does not know, whole. */
 export type UnknownProviderSettings = UnknownVariant<"type">
 /** A {@link ProviderSettings} this package does not know, whole. */
-export const UnknownProviderSettings: Schema.Codec<UnknownProviderSettings> = lazy(() => unknownVariant("UnknownProviderSettings", "type", ["bedrock", "customGateway", "gcp", "openai"]))
+export const UnknownProviderSettings: Schema.Codec<UnknownProviderSettings> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownProviderSettings", "type", ["bedrock", "customGateway", "gcp", "openai"]))
 
 /** A {@link SandboxPolicy} this package does not know, whole. */
 export type UnknownSandboxPolicy = UnknownVariant<"type">
 /** A {@link SandboxPolicy} this package does not know, whole. */
-export const UnknownSandboxPolicy: Schema.Codec<UnknownSandboxPolicy> = lazy(() => unknownVariant("UnknownSandboxPolicy", "type", ["dangerFullAccess", "externalSandbox", "readOnly", "workspaceWrite"]))
+export const UnknownSandboxPolicy: Schema.Codec<UnknownSandboxPolicy> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownSandboxPolicy", "type", ["dangerFullAccess", "externalSandbox", "readOnly", "workspaceWrite"]))
 
 /** A {@link ScheduledTaskSchedule} this package does not know, whole. */
 export type UnknownScheduledTaskSchedule = UnknownVariant<"type">
 /** A {@link ScheduledTaskSchedule} this package does not know, whole. */
-export const UnknownScheduledTaskSchedule: Schema.Codec<UnknownScheduledTaskSchedule> = lazy(() => unknownVariant("UnknownScheduledTaskSchedule", "type", ["daily", "hourly", "weekdays", "weekly"]))
+export const UnknownScheduledTaskSchedule: Schema.Codec<UnknownScheduledTaskSchedule> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownScheduledTaskSchedule", "type", ["daily", "hourly", "weekdays", "weekly"]))
 
 /** A {@link ServerNotification} this package does not know, whole. */
 export type UnknownServerNotification = UnknownVariant<"method">
 /** A {@link ServerNotification} this package does not know, whole. */
-export const UnknownServerNotification: Schema.Codec<UnknownServerNotification> = lazy(() => unknownVariant("UnknownServerNotification", "method", ["account/gatewayOAuth/changed", "account/login/completed", "account/rateLimits/updated", "account/updated", "app/list/updated", "autoApprovalReview/strictReviewRequired", "command/exec/outputDelta", "configWarning", "deprecationNotice", "error", "externalAgentConfig/import/completed", "externalAgentConfig/import/progress", "fs/changed", "fuzzyFileSearch/sessionCompleted", "fuzzyFileSearch/sessionUpdated", "guardianWarning", "hook/completed", "hook/started", "item/agentMessage/delta", "item/autoApprovalReview/completed", "item/autoApprovalReview/started", "item/commandExecution/outputDelta", "item/commandExecution/terminalInteraction", "item/completed", "item/fileChange/outputDelta", "item/fileChange/patchUpdated", "item/mcpToolCall/progress", "item/plan/delta", "item/reasoning/summaryPartAdded", "item/reasoning/summaryTextDelta", "item/reasoning/textDelta", "item/started", "mcpServer/event/stream/notification", "mcpServer/oauthLogin/completed", "mcpServer/startupStatus/updated", "model/rerouted", "model/safetyBuffering/updated", "model/verification", "modelProvider/authRecoveryCompleted", "modelProvider/authRecoveryStarted", "process/exited", "process/outputDelta", "project/changed", "remoteControl/status/changed", "serverRequest/resolved", "skills/changed", "thread/archived", "thread/attachment/updated", "thread/closed", "thread/compacted", "thread/deleted", "thread/environment/connected", "thread/environment/disconnected", "thread/goal/cleared", "thread/goal/updated", "thread/name/updated", "thread/prediction/updated", "thread/project/updated", "thread/queue/changed", "thread/readState/changed", "thread/realtime/closed", "thread/realtime/error", "thread/realtime/item/completed", "thread/realtime/item/started", "thread/realtime/item/transcript/delta", "thread/realtime/itemAdded", "thread/realtime/outputAudio/delta", "thread/realtime/sdp", "thread/realtime/started", "thread/realtime/transcript/delta", "thread/realtime/transcript/done", "thread/reverted", "thread/section/changed", "thread/settings/updated", "thread/started", "thread/status/changed", "thread/tokenUsage/updated", "thread/unarchived", "turn/completed", "turn/diff/updated", "turn/moderationMetadata", "turn/plan/updated", "turn/started", "warning", "windows/worldWritableWarning", "windowsSandbox/setupCompleted"]))
+export const UnknownServerNotification: Schema.Codec<UnknownServerNotification> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownServerNotification", "method", ["account/gatewayOAuth/changed", "account/login/completed", "account/rateLimits/updated", "account/updated", "app/list/updated", "autoApprovalReview/strictReviewRequired", "command/exec/outputDelta", "configWarning", "deprecationNotice", "error", "externalAgentConfig/import/completed", "externalAgentConfig/import/progress", "fs/changed", "fuzzyFileSearch/sessionCompleted", "fuzzyFileSearch/sessionUpdated", "guardianWarning", "hook/completed", "hook/started", "item/agentMessage/delta", "item/autoApprovalReview/completed", "item/autoApprovalReview/started", "item/commandExecution/outputDelta", "item/commandExecution/terminalInteraction", "item/completed", "item/fileChange/outputDelta", "item/fileChange/patchUpdated", "item/mcpToolCall/progress", "item/plan/delta", "item/reasoning/summaryPartAdded", "item/reasoning/summaryTextDelta", "item/reasoning/textDelta", "item/started", "mcpServer/event/stream/notification", "mcpServer/oauthLogin/completed", "mcpServer/startupStatus/updated", "model/rerouted", "model/safetyBuffering/updated", "model/verification", "modelProvider/authRecoveryCompleted", "modelProvider/authRecoveryStarted", "process/exited", "process/outputDelta", "project/changed", "remoteControl/status/changed", "serverRequest/resolved", "skills/changed", "thread/archived", "thread/attachment/updated", "thread/closed", "thread/compacted", "thread/deleted", "thread/environment/connected", "thread/environment/disconnected", "thread/goal/cleared", "thread/goal/updated", "thread/name/updated", "thread/prediction/updated", "thread/project/updated", "thread/queue/changed", "thread/readState/changed", "thread/realtime/closed", "thread/realtime/error", "thread/realtime/item/completed", "thread/realtime/item/started", "thread/realtime/item/transcript/delta", "thread/realtime/itemAdded", "thread/realtime/outputAudio/delta", "thread/realtime/sdp", "thread/realtime/started", "thread/realtime/transcript/delta", "thread/realtime/transcript/done", "thread/reverted", "thread/section/changed", "thread/settings/updated", "thread/started", "thread/status/changed", "thread/tokenUsage/updated", "thread/unarchived", "turn/completed", "turn/diff/updated", "turn/moderationMetadata", "turn/plan/updated", "turn/started", "warning", "windows/worldWritableWarning", "windowsSandbox/setupCompleted"]))
 
 /** A {@link ServerRequest} this package does not know, whole. */
 export type UnknownServerRequest = UnknownVariant<"method">
 /** A {@link ServerRequest} this package does not know, whole. */
-export const UnknownServerRequest: Schema.Codec<UnknownServerRequest> = lazy(() => unknownVariant("UnknownServerRequest", "method", ["account/chatgptAuthTokens/refresh", "applyPatchApproval", "attestation/generate", "currentTime/read", "execCommandApproval", "item/commandExecution/requestApproval", "item/fileChange/requestApproval", "item/permissions/requestApproval", "item/tool/call", "item/tool/requestUserInput", "mcpServer/elicitation/request"]))
+export const UnknownServerRequest: Schema.Codec<UnknownServerRequest> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownServerRequest", "method", ["account/chatgptAuthTokens/refresh", "applyPatchApproval", "attestation/generate", "currentTime/read", "execCommandApproval", "item/commandExecution/requestApproval", "item/fileChange/requestApproval", "item/permissions/requestApproval", "item/tool/call", "item/tool/requestUserInput", "mcpServer/elicitation/request"]))
 
 /** A {@link SessionSource} this package does not know, whole. */
 export type UnknownSessionSource = UnknownKeyed
 /** A {@link SessionSource} this package does not know, whole. */
-export const UnknownSessionSource: Schema.Codec<UnknownSessionSource> = lazy(() => unknownKeyed("UnknownSessionSource", ["custom", "subAgent"]))
+export const UnknownSessionSource: Schema.Codec<UnknownSessionSource> = /* @__PURE__ */ lazy(() => unknownKeyed("UnknownSessionSource", ["custom", "subAgent"]))
 
 /** A {@link SubAgentSource} this package does not know, whole. */
 export type UnknownSubAgentSource = UnknownKeyed
 /** A {@link SubAgentSource} this package does not know, whole. */
-export const UnknownSubAgentSource: Schema.Codec<UnknownSubAgentSource> = lazy(() => unknownKeyed("UnknownSubAgentSource", ["other", "thread_spawn"]))
+export const UnknownSubAgentSource: Schema.Codec<UnknownSubAgentSource> = /* @__PURE__ */ lazy(() => unknownKeyed("UnknownSubAgentSource", ["other", "thread_spawn"]))
 
 /** A {@link ThreadItem} this package does not know, whole. */
 export type UnknownThreadItem = UnknownVariant<"type">
 /** A {@link ThreadItem} this package does not know, whole. */
-export const UnknownThreadItem: Schema.Codec<UnknownThreadItem> = lazy(() => unknownVariant("UnknownThreadItem", "type", ["agentMessage", "collabAgentToolCall", "commandExecution", "contextCompaction", "dynamicToolCall", "enteredReviewMode", "exitedReviewMode", "fileChange", "functionCallOutput", "hookPrompt", "imageGeneration", "imageView", "mcpToolCall", "plan", "reasoning", "sleep", "subAgentActivity", "userMessage", "webSearch"]))
+export const UnknownThreadItem: Schema.Codec<UnknownThreadItem> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownThreadItem", "type", ["agentMessage", "collabAgentToolCall", "commandExecution", "contextCompaction", "dynamicToolCall", "enteredReviewMode", "exitedReviewMode", "fileChange", "functionCallOutput", "hookPrompt", "imageGeneration", "imageView", "mcpToolCall", "plan", "reasoning", "sleep", "subAgentActivity", "userMessage", "webSearch"]))
 
 /** A {@link ThreadPredictionResult} this package does not know, whole. */
 export type UnknownThreadPredictionResult = UnknownVariant<"type">
 /** A {@link ThreadPredictionResult} this package does not know, whole. */
-export const UnknownThreadPredictionResult: Schema.Codec<UnknownThreadPredictionResult> = lazy(() => unknownVariant("UnknownThreadPredictionResult", "type", ["completed", "failed"]))
+export const UnknownThreadPredictionResult: Schema.Codec<UnknownThreadPredictionResult> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownThreadPredictionResult", "type", ["completed", "failed"]))
 
 /** A {@link ThreadRealtimeBemItemPresentation} this package does not know, whole. */
 export type UnknownThreadRealtimeBemItemPresentation = UnknownVariant<"type">
 /** A {@link ThreadRealtimeBemItemPresentation} this package does not know, whole. */
-export const UnknownThreadRealtimeBemItemPresentation: Schema.Codec<UnknownThreadRealtimeBemItemPresentation> = lazy(() => unknownVariant("UnknownThreadRealtimeBemItemPresentation", "type", ["inlineMarkdown", "inlineVisualization", "wholeItem"]))
+export const UnknownThreadRealtimeBemItemPresentation: Schema.Codec<UnknownThreadRealtimeBemItemPresentation> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownThreadRealtimeBemItemPresentation", "type", ["inlineMarkdown", "inlineVisualization", "wholeItem"]))
 
 /** A {@link ThreadRealtimeItem} this package does not know, whole. */
 export type UnknownThreadRealtimeItem = UnknownVariant<"type">
 /** A {@link ThreadRealtimeItem} this package does not know, whole. */
-export const UnknownThreadRealtimeItem: Schema.Codec<UnknownThreadRealtimeItem> = lazy(() => unknownVariant("UnknownThreadRealtimeItem", "type", ["bemItemPromoted", "realtimeSessionClosed", "realtimeSessionStarted", "transcriptSegment"]))
+export const UnknownThreadRealtimeItem: Schema.Codec<UnknownThreadRealtimeItem> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownThreadRealtimeItem", "type", ["bemItemPromoted", "realtimeSessionClosed", "realtimeSessionStarted", "transcriptSegment"]))
 
 /** A {@link ThreadStatus} this package does not know, whole. */
 export type UnknownThreadStatus = UnknownVariant<"type">
 /** A {@link ThreadStatus} this package does not know, whole. */
-export const UnknownThreadStatus: Schema.Codec<UnknownThreadStatus> = lazy(() => unknownVariant("UnknownThreadStatus", "type", ["active", "idle", "notLoaded", "systemError"]))
+export const UnknownThreadStatus: Schema.Codec<UnknownThreadStatus> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownThreadStatus", "type", ["active", "idle", "notLoaded", "systemError"]))
 
 /** A {@link ThreadTimelineEntry} this package does not know, whole. */
 export type UnknownThreadTimelineEntry = UnknownVariant<"type">
 /** A {@link ThreadTimelineEntry} this package does not know, whole. */
-export const UnknownThreadTimelineEntry: Schema.Codec<UnknownThreadTimelineEntry> = lazy(() => unknownVariant("UnknownThreadTimelineEntry", "type", ["item", "realtime", "turnCompleted", "turnStarted"]))
+export const UnknownThreadTimelineEntry: Schema.Codec<UnknownThreadTimelineEntry> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownThreadTimelineEntry", "type", ["item", "realtime", "turnCompleted", "turnStarted"]))
 
 /** A {@link ThreadUnreadPosition} this package does not know, whole. */
 export type UnknownThreadUnreadPosition = UnknownVariant<"type">
 /** A {@link ThreadUnreadPosition} this package does not know, whole. */
-export const UnknownThreadUnreadPosition: Schema.Codec<UnknownThreadUnreadPosition> = lazy(() => unknownVariant("UnknownThreadUnreadPosition", "type", ["threadStart", "turn"]))
+export const UnknownThreadUnreadPosition: Schema.Codec<UnknownThreadUnreadPosition> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownThreadUnreadPosition", "type", ["threadStart", "turn"]))
 
 /** A {@link UserInput} this package does not know, whole. */
 export type UnknownUserInput = UnknownVariant<"type">
 /** A {@link UserInput} this package does not know, whole. */
-export const UnknownUserInput: Schema.Codec<UnknownUserInput> = lazy(() => unknownVariant("UnknownUserInput", "type", ["audio", "image", "localAudio", "localImage", "mention", "skill", "text"]))
+export const UnknownUserInput: Schema.Codec<UnknownUserInput> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownUserInput", "type", ["audio", "image", "localAudio", "localImage", "mention", "skill", "text"]))
 
 /** A {@link UserVerificationErrorDetails} this package does not know, whole. */
 export type UnknownUserVerificationErrorDetails = UnknownVariant<"type">
 /** A {@link UserVerificationErrorDetails} this package does not know, whole. */
-export const UnknownUserVerificationErrorDetails: Schema.Codec<UnknownUserVerificationErrorDetails> = lazy(() => unknownVariant("UnknownUserVerificationErrorDetails", "type", ["cancelled", "failed", "invalidRequest", "unavailable"]))
+export const UnknownUserVerificationErrorDetails: Schema.Codec<UnknownUserVerificationErrorDetails> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownUserVerificationErrorDetails", "type", ["cancelled", "failed", "invalidRequest", "unavailable"]))
 
 /** A {@link WebSearchAction} this package does not know, whole. */
 export type UnknownWebSearchAction = UnknownVariant<"type">
 /** A {@link WebSearchAction} this package does not know, whole. */
-export const UnknownWebSearchAction: Schema.Codec<UnknownWebSearchAction> = lazy(() => unknownVariant("UnknownWebSearchAction", "type", ["findInPage", "openPage", "other", "search"]))
+export const UnknownWebSearchAction: Schema.Codec<UnknownWebSearchAction> = /* @__PURE__ */ lazy(() => unknownVariant("UnknownWebSearchAction", "type", ["findInPage", "openPage", "other", "search"]))
 
 /** `UserInput` of the protocol. */
 export type UserInput = {
@@ -17964,7 +17964,7 @@ export type UserInput = {
   readonly type: "mention"
 } | UnknownUserInput
 /** `UserInput` of the protocol. */
-export const UserInput: Schema.Codec<UserInput> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const UserInput: Schema.Codec<UserInput> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   text: Schema.String,
   text_elements: Schema.optionalKey(Schema.Array(TextElement)),
   type: Schema.Literal("text")
@@ -18036,7 +18036,7 @@ export type UserInputParam = {
   readonly type: "mention"
 }
 /** What a caller sends where {@link UserInput} is received. */
-export const UserInputParam: Schema.Codec<UserInputParam> = lazy(() => Schema.Union([Schema.Struct({
+export const UserInputParam: Schema.Codec<UserInputParam> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Struct({
   text: Schema.String,
   text_elements: Schema.optional(Schema.Array(TextElementParam)),
   type: Schema.Literal("text")
@@ -18084,7 +18084,7 @@ export type UserVerificationCancelParams = {
  *
  * Params of `userVerification/cancel`.
  */
-export const UserVerificationCancelParams: Schema.Codec<UserVerificationCancelParams> = lazy(() => Schema.Struct({
+export const UserVerificationCancelParams: Schema.Codec<UserVerificationCancelParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   requestId: RequestIdParam
 }).annotate({ "identifier": "UserVerificationCancelParams" }))
 
@@ -18099,27 +18099,27 @@ export type UserVerificationCancelResponse = { readonly [x: string]: Schema.Json
  *
  * Result of `userVerification/cancel`.
  */
-export const UserVerificationCancelResponse: Schema.Codec<UserVerificationCancelResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "UserVerificationCancelResponse" }))
+export const UserVerificationCancelResponse: Schema.Codec<UserVerificationCancelResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "UserVerificationCancelResponse" }))
 
 /** `UserVerificationCancellationReason` of the protocol. */
 export type UserVerificationCancellationReason = "userCancelled" | "interrupted" | UnknownMember
 /** `UserVerificationCancellationReason` of the protocol. */
-export const UserVerificationCancellationReason: Schema.Codec<UserVerificationCancellationReason> = lazy(() => Schema.Union([Schema.Literals(["userCancelled", "interrupted"]), UnknownMember]).annotate({ "identifier": "UserVerificationCancellationReason" }))
+export const UserVerificationCancellationReason: Schema.Codec<UserVerificationCancellationReason> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["userCancelled", "interrupted"]), UnknownMember]).annotate({ "identifier": "UserVerificationCancellationReason" }))
 
 /** Params of `userVerification/delete`. */
 export type UserVerificationDeleteParams = { readonly [x: string]: never }
 /** Params of `userVerification/delete`. */
-export const UserVerificationDeleteParams: Schema.Codec<UserVerificationDeleteParams> = lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "UserVerificationDeleteParams" }))
+export const UserVerificationDeleteParams: Schema.Codec<UserVerificationDeleteParams> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "UserVerificationDeleteParams" }))
 
 /** Result of `userVerification/delete`. */
 export type UserVerificationDeleteResponse = { readonly [x: string]: Schema.Json }
 /** Result of `userVerification/delete`. */
-export const UserVerificationDeleteResponse: Schema.Codec<UserVerificationDeleteResponse> = lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "UserVerificationDeleteResponse" }))
+export const UserVerificationDeleteResponse: Schema.Codec<UserVerificationDeleteResponse> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, json).annotate({ "identifier": "UserVerificationDeleteResponse" }))
 
 /** Params of `userVerification/enroll`. */
 export type UserVerificationEnrollParams = { readonly [x: string]: never }
 /** Params of `userVerification/enroll`. */
-export const UserVerificationEnrollParams: Schema.Codec<UserVerificationEnrollParams> = lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "UserVerificationEnrollParams" }))
+export const UserVerificationEnrollParams: Schema.Codec<UserVerificationEnrollParams> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "UserVerificationEnrollParams" }))
 
 /**
  * Public metadata for a created or reused local credential. The caller completes backend registration; this response does not establish server enrollment. Older app-servers omit the metadata fields; callers must check both before registration.
@@ -18137,7 +18137,7 @@ export type UserVerificationEnrollResponse = {
  *
  * Result of `userVerification/enroll`.
  */
-export const UserVerificationEnrollResponse: Schema.Codec<UserVerificationEnrollResponse> = lazy(() => Schema.Struct({
+export const UserVerificationEnrollResponse: Schema.Codec<UserVerificationEnrollResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   algorithm: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   credentialId: Schema.String,
   publicKey: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
@@ -18158,7 +18158,7 @@ export type UserVerificationErrorDetails = {
   readonly type: "failed"
 } | UnknownUserVerificationErrorDetails
 /** Closed error categories; native diagnostic payloads must not cross this boundary. */
-export const UserVerificationErrorDetails: Schema.Codec<UserVerificationErrorDetails> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const UserVerificationErrorDetails: Schema.Codec<UserVerificationErrorDetails> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   reason: UserVerificationInvalidRequestReason,
   type: Schema.Literal("invalidRequest")
 }), Schema.Struct({
@@ -18175,12 +18175,12 @@ export const UserVerificationErrorDetails: Schema.Codec<UserVerificationErrorDet
 /** `UserVerificationFailureReason` of the protocol. */
 export type UserVerificationFailureReason = "authenticationFailed" | "timeout" | "providerError" | "serviceError" | UnknownMember
 /** `UserVerificationFailureReason` of the protocol. */
-export const UserVerificationFailureReason: Schema.Codec<UserVerificationFailureReason> = lazy(() => Schema.Union([Schema.Literals(["authenticationFailed", "timeout", "providerError", "serviceError"]), UnknownMember]).annotate({ "identifier": "UserVerificationFailureReason" }))
+export const UserVerificationFailureReason: Schema.Codec<UserVerificationFailureReason> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["authenticationFailed", "timeout", "providerError", "serviceError"]), UnknownMember]).annotate({ "identifier": "UserVerificationFailureReason" }))
 
 /** `UserVerificationInvalidRequestReason` of the protocol. */
 export type UserVerificationInvalidRequestReason = "invalidParams" | UnknownMember
 /** `UserVerificationInvalidRequestReason` of the protocol. */
-export const UserVerificationInvalidRequestReason: Schema.Codec<UserVerificationInvalidRequestReason> = lazy(() => Schema.Union([Schema.Literal("invalidParams"), UnknownMember]).annotate({ "identifier": "UserVerificationInvalidRequestReason" }))
+export const UserVerificationInvalidRequestReason: Schema.Codec<UserVerificationInvalidRequestReason> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literal("invalidParams"), UnknownMember]).annotate({ "identifier": "UserVerificationInvalidRequestReason" }))
 
 /** A signature over the exact decoded challenge. The verifier validates and consumes it. */
 export type UserVerificationProof = {
@@ -18189,7 +18189,7 @@ export type UserVerificationProof = {
   readonly signature: string
 }
 /** A signature over the exact decoded challenge. The verifier validates and consumes it. */
-export const UserVerificationProof: Schema.Codec<UserVerificationProof> = lazy(() => Schema.Struct({
+export const UserVerificationProof: Schema.Codec<UserVerificationProof> = /* @__PURE__ */ lazy(() => Schema.Struct({
   credentialId: Schema.String,
   signature: Schema.String
 }).annotate({ "identifier": "UserVerificationProof" }))
@@ -18201,7 +18201,7 @@ export type UserVerificationRpcError = {
   readonly message: string
 }
 /** The error object inside the normal JSON-RPC envelope. */
-export const UserVerificationRpcError: Schema.Codec<UserVerificationRpcError> = lazy(() => Schema.Struct({
+export const UserVerificationRpcError: Schema.Codec<UserVerificationRpcError> = /* @__PURE__ */ lazy(() => Schema.Struct({
   code: Schema.Finite,
   data: UserVerificationErrorDetails,
   message: Schema.String
@@ -18210,7 +18210,7 @@ export const UserVerificationRpcError: Schema.Codec<UserVerificationRpcError> = 
 /** Params of `userVerification/status`. */
 export type UserVerificationStatusParams = { readonly [x: string]: never }
 /** Params of `userVerification/status`. */
-export const UserVerificationStatusParams: Schema.Codec<UserVerificationStatusParams> = lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "UserVerificationStatusParams" }))
+export const UserVerificationStatusParams: Schema.Codec<UserVerificationStatusParams> = /* @__PURE__ */ lazy(() => Schema.Record(Schema.String, Schema.Never).annotate({ "identifier": "UserVerificationStatusParams" }))
 
 /**
  * Local readiness only; this neither prompts nor queries server registration.
@@ -18227,7 +18227,7 @@ export type UserVerificationStatusResponse = {
  *
  * Result of `userVerification/status`.
  */
-export const UserVerificationStatusResponse: Schema.Codec<UserVerificationStatusResponse> = lazy(() => Schema.Struct({
+export const UserVerificationStatusResponse: Schema.Codec<UserVerificationStatusResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   credentialId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   unavailableMessage: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   unavailableReason: Schema.optionalKey(Schema.Union([UserVerificationUnavailableReason, Schema.Null]))
@@ -18236,7 +18236,7 @@ export const UserVerificationStatusResponse: Schema.Codec<UserVerificationStatus
 /** `UserVerificationUnavailableReason` of the protocol. */
 export type UserVerificationUnavailableReason = "credentialMissing" | "biometricsUnavailable" | "providerUnavailable" | UnknownMember
 /** `UserVerificationUnavailableReason` of the protocol. */
-export const UserVerificationUnavailableReason: Schema.Codec<UserVerificationUnavailableReason> = lazy(() => Schema.Union([Schema.Literals(["credentialMissing", "biometricsUnavailable", "providerUnavailable"]), UnknownMember]).annotate({ "identifier": "UserVerificationUnavailableReason" }))
+export const UserVerificationUnavailableReason: Schema.Codec<UserVerificationUnavailableReason> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["credentialMissing", "biometricsUnavailable", "providerUnavailable"]), UnknownMember]).annotate({ "identifier": "UserVerificationUnavailableReason" }))
 
 /**
  * Local signing primitive, independent of any pending elicitation.
@@ -18256,7 +18256,7 @@ export type UserVerificationVerifyParams = {
  *
  * Params of `userVerification/verify`.
  */
-export const UserVerificationVerifyParams: Schema.Codec<UserVerificationVerifyParams> = lazy(() => Schema.Struct({
+export const UserVerificationVerifyParams: Schema.Codec<UserVerificationVerifyParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   challenge: Schema.String,
   description: Schema.String,
   title: Schema.String
@@ -18267,14 +18267,14 @@ export type UserVerificationVerifyResponse = {
   readonly proof: UserVerificationProof
 }
 /** Result of `userVerification/verify`. */
-export const UserVerificationVerifyResponse: Schema.Codec<UserVerificationVerifyResponse> = lazy(() => Schema.Struct({
+export const UserVerificationVerifyResponse: Schema.Codec<UserVerificationVerifyResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   proof: UserVerificationProof
 }).annotate({ "identifier": "UserVerificationVerifyResponse" }))
 
 /** Controls output length/detail on GPT-5 models via the Responses API. Serialized with lowercase values to match the OpenAI API. */
 export type Verbosity = "low" | "medium" | "high" | UnknownMember
 /** Controls output length/detail on GPT-5 models via the Responses API. Serialized with lowercase values to match the OpenAI API. */
-export const Verbosity: Schema.Codec<Verbosity> = lazy(() => Schema.Union([Schema.Literals(["low", "medium", "high"]), UnknownMember]).annotate({ "identifier": "Verbosity" }))
+export const Verbosity: Schema.Codec<Verbosity> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["low", "medium", "high"]), UnknownMember]).annotate({ "identifier": "Verbosity" }))
 
 /** `W3cTraceContext` of the protocol. */
 export type W3cTraceContext = {
@@ -18282,7 +18282,7 @@ export type W3cTraceContext = {
   readonly tracestate?: string | null
 }
 /** `W3cTraceContext` of the protocol. */
-export const W3cTraceContext: Schema.Codec<W3cTraceContext> = lazy(() => Schema.Struct({
+export const W3cTraceContext: Schema.Codec<W3cTraceContext> = /* @__PURE__ */ lazy(() => Schema.Struct({
   traceparent: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   tracestate: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "W3cTraceContext" }))
@@ -18295,7 +18295,7 @@ export type WarningNotification = {
   readonly threadId?: string | null
 }
 /** Params of the notification `warning`. */
-export const WarningNotification: Schema.Codec<WarningNotification> = lazy(() => Schema.Struct({
+export const WarningNotification: Schema.Codec<WarningNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   message: Schema.String,
   threadId: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null]))
 }).annotate({ "identifier": "WarningNotification" }))
@@ -18316,7 +18316,7 @@ export type WebSearchAction = {
   readonly type: "other"
 } | UnknownWebSearchAction
 /** `WebSearchAction` of the protocol. */
-export const WebSearchAction: Schema.Codec<WebSearchAction> = lazy(() => Schema.Union([Schema.Union([Schema.Struct({
+export const WebSearchAction: Schema.Codec<WebSearchAction> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Union([Schema.Struct({
   queries: Schema.optionalKey(Schema.Union([Schema.Array(Schema.String), Schema.Null])),
   query: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   type: Schema.Literal("search")
@@ -18334,7 +18334,7 @@ export const WebSearchAction: Schema.Codec<WebSearchAction> = lazy(() => Schema.
 /** `WebSearchContextSize` of the protocol. */
 export type WebSearchContextSize = "low" | "medium" | "high" | UnknownMember
 /** `WebSearchContextSize` of the protocol. */
-export const WebSearchContextSize: Schema.Codec<WebSearchContextSize> = lazy(() => Schema.Union([Schema.Literals(["low", "medium", "high"]), UnknownMember]).annotate({ "identifier": "WebSearchContextSize" }))
+export const WebSearchContextSize: Schema.Codec<WebSearchContextSize> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["low", "medium", "high"]), UnknownMember]).annotate({ "identifier": "WebSearchContextSize" }))
 
 /** `WebSearchLocation` of the protocol. */
 export type WebSearchLocation = {
@@ -18344,7 +18344,7 @@ export type WebSearchLocation = {
   readonly timezone?: string | null
 }
 /** `WebSearchLocation` of the protocol. */
-export const WebSearchLocation: Schema.Codec<WebSearchLocation> = lazy(() => Schema.Struct({
+export const WebSearchLocation: Schema.Codec<WebSearchLocation> = /* @__PURE__ */ lazy(() => Schema.Struct({
   city: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   country: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   region: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
@@ -18354,12 +18354,12 @@ export const WebSearchLocation: Schema.Codec<WebSearchLocation> = lazy(() => Sch
 /** `WebSearchMode` of the protocol. */
 export type WebSearchMode = "disabled" | "cached" | "indexed" | "live" | UnknownMember
 /** `WebSearchMode` of the protocol. */
-export const WebSearchMode: Schema.Codec<WebSearchMode> = lazy(() => Schema.Union([Schema.Literals(["disabled", "cached", "indexed", "live"]), UnknownMember]).annotate({ "identifier": "WebSearchMode" }))
+export const WebSearchMode: Schema.Codec<WebSearchMode> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["disabled", "cached", "indexed", "live"]), UnknownMember]).annotate({ "identifier": "WebSearchMode" }))
 
 /** Provider preference selected by the resolved model catalog entry. */
 export type WebSearchProvider = "standalone" | "search_mcp" | UnknownMember
 /** Provider preference selected by the resolved model catalog entry. */
-export const WebSearchProvider: Schema.Codec<WebSearchProvider> = lazy(() => Schema.Union([Schema.Literals(["standalone", "search_mcp"]), UnknownMember]).annotate({ "identifier": "WebSearchProvider" }))
+export const WebSearchProvider: Schema.Codec<WebSearchProvider> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["standalone", "search_mcp"]), UnknownMember]).annotate({ "identifier": "WebSearchProvider" }))
 
 /** `WebSearchToolConfig` of the protocol. */
 export type WebSearchToolConfig = {
@@ -18368,7 +18368,7 @@ export type WebSearchToolConfig = {
   readonly location?: WebSearchLocation | null
 }
 /** `WebSearchToolConfig` of the protocol. */
-export const WebSearchToolConfig: Schema.Codec<WebSearchToolConfig> = lazy(() => Schema.Struct({
+export const WebSearchToolConfig: Schema.Codec<WebSearchToolConfig> = /* @__PURE__ */ lazy(() => Schema.Struct({
   allowed_domains: Schema.optionalKey(Schema.Union([Schema.Array(Schema.String), Schema.Null])),
   context_size: Schema.optionalKey(Schema.Union([WebSearchContextSize, Schema.Null])),
   location: Schema.optionalKey(Schema.Union([WebSearchLocation, Schema.Null]))
@@ -18377,19 +18377,19 @@ export const WebSearchToolConfig: Schema.Codec<WebSearchToolConfig> = lazy(() =>
 /** `WindowsSandboxImplementation` of the protocol. */
 export type WindowsSandboxImplementation = "elevated" | "unelevated" | "mxc" | UnknownMember
 /** `WindowsSandboxImplementation` of the protocol. */
-export const WindowsSandboxImplementation: Schema.Codec<WindowsSandboxImplementation> = lazy(() => Schema.Union([Schema.Literals(["elevated", "unelevated", "mxc"]), UnknownMember]).annotate({ "identifier": "WindowsSandboxImplementation" }))
+export const WindowsSandboxImplementation: Schema.Codec<WindowsSandboxImplementation> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["elevated", "unelevated", "mxc"]), UnknownMember]).annotate({ "identifier": "WindowsSandboxImplementation" }))
 
 /** `WindowsSandboxReadiness` of the protocol. */
 export type WindowsSandboxReadiness = "ready" | "notConfigured" | "updateRequired" | UnknownMember
 /** `WindowsSandboxReadiness` of the protocol. */
-export const WindowsSandboxReadiness: Schema.Codec<WindowsSandboxReadiness> = lazy(() => Schema.Union([Schema.Literals(["ready", "notConfigured", "updateRequired"]), UnknownMember]).annotate({ "identifier": "WindowsSandboxReadiness" }))
+export const WindowsSandboxReadiness: Schema.Codec<WindowsSandboxReadiness> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["ready", "notConfigured", "updateRequired"]), UnknownMember]).annotate({ "identifier": "WindowsSandboxReadiness" }))
 
 /** Result of `windowsSandbox/readiness`. */
 export type WindowsSandboxReadinessResponse = {
   readonly status: WindowsSandboxReadiness
 }
 /** Result of `windowsSandbox/readiness`. */
-export const WindowsSandboxReadinessResponse: Schema.Codec<WindowsSandboxReadinessResponse> = lazy(() => Schema.Struct({
+export const WindowsSandboxReadinessResponse: Schema.Codec<WindowsSandboxReadinessResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   status: WindowsSandboxReadiness
 }).annotate({ "identifier": "WindowsSandboxReadinessResponse" }))
 
@@ -18400,7 +18400,7 @@ export type WindowsSandboxSetupCompletedNotification = {
   readonly success: boolean
 }
 /** Params of the notification `windowsSandbox/setupCompleted`. */
-export const WindowsSandboxSetupCompletedNotification: Schema.Codec<WindowsSandboxSetupCompletedNotification> = lazy(() => Schema.Struct({
+export const WindowsSandboxSetupCompletedNotification: Schema.Codec<WindowsSandboxSetupCompletedNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   error: Schema.optionalKey(Schema.Union([Schema.String, Schema.Null])),
   mode: WindowsSandboxSetupMode,
   success: Schema.Boolean
@@ -18409,12 +18409,12 @@ export const WindowsSandboxSetupCompletedNotification: Schema.Codec<WindowsSandb
 /** `WindowsSandboxSetupMode` of the protocol. */
 export type WindowsSandboxSetupMode = "elevated" | "unelevated" | UnknownMember
 /** `WindowsSandboxSetupMode` of the protocol. */
-export const WindowsSandboxSetupMode: Schema.Codec<WindowsSandboxSetupMode> = lazy(() => Schema.Union([Schema.Literals(["elevated", "unelevated"]), UnknownMember]).annotate({ "identifier": "WindowsSandboxSetupMode" }))
+export const WindowsSandboxSetupMode: Schema.Codec<WindowsSandboxSetupMode> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["elevated", "unelevated"]), UnknownMember]).annotate({ "identifier": "WindowsSandboxSetupMode" }))
 
 /** What a caller sends where {@link WindowsSandboxSetupMode} is received. */
 export type WindowsSandboxSetupModeParam = "elevated" | "unelevated"
 /** What a caller sends where {@link WindowsSandboxSetupMode} is received. */
-export const WindowsSandboxSetupModeParam: Schema.Codec<WindowsSandboxSetupModeParam> = lazy(() => Schema.Literals(["elevated", "unelevated"]))
+export const WindowsSandboxSetupModeParam: Schema.Codec<WindowsSandboxSetupModeParam> = /* @__PURE__ */ lazy(() => Schema.Literals(["elevated", "unelevated"]))
 
 /** Params of `windowsSandbox/setupStart`. */
 export type WindowsSandboxSetupStartParams = {
@@ -18422,7 +18422,7 @@ export type WindowsSandboxSetupStartParams = {
   readonly mode: WindowsSandboxSetupModeParam
 }
 /** Params of `windowsSandbox/setupStart`. */
-export const WindowsSandboxSetupStartParams: Schema.Codec<WindowsSandboxSetupStartParams> = lazy(() => Schema.Struct({
+export const WindowsSandboxSetupStartParams: Schema.Codec<WindowsSandboxSetupStartParams> = /* @__PURE__ */ lazy(() => Schema.Struct({
   cwd: Schema.optional(Schema.Union([AbsolutePathBuf, Schema.Null])),
   mode: WindowsSandboxSetupModeParam
 }).annotate({ "identifier": "WindowsSandboxSetupStartParams" }))
@@ -18432,7 +18432,7 @@ export type WindowsSandboxSetupStartResponse = {
   readonly started: boolean
 }
 /** Result of `windowsSandbox/setupStart`. */
-export const WindowsSandboxSetupStartResponse: Schema.Codec<WindowsSandboxSetupStartResponse> = lazy(() => Schema.Struct({
+export const WindowsSandboxSetupStartResponse: Schema.Codec<WindowsSandboxSetupStartResponse> = /* @__PURE__ */ lazy(() => Schema.Struct({
   started: Schema.Boolean
 }).annotate({ "identifier": "WindowsSandboxSetupStartResponse" }))
 
@@ -18443,7 +18443,7 @@ export type WindowsWorldWritableWarningNotification = {
   readonly samplePaths: ReadonlyArray<string>
 }
 /** Params of the notification `windows/worldWritableWarning`. */
-export const WindowsWorldWritableWarningNotification: Schema.Codec<WindowsWorldWritableWarningNotification> = lazy(() => Schema.Struct({
+export const WindowsWorldWritableWarningNotification: Schema.Codec<WindowsWorldWritableWarningNotification> = /* @__PURE__ */ lazy(() => Schema.Struct({
   extraCount: Schema.Finite,
   failedScan: Schema.Boolean,
   samplePaths: Schema.Array(Schema.String)
@@ -18460,7 +18460,7 @@ export type WorkspaceMessage = {
   readonly messageType: WorkspaceMessageType
 }
 /** `WorkspaceMessage` of the protocol. */
-export const WorkspaceMessage: Schema.Codec<WorkspaceMessage> = lazy(() => Schema.Struct({
+export const WorkspaceMessage: Schema.Codec<WorkspaceMessage> = /* @__PURE__ */ lazy(() => Schema.Struct({
   archivedAt: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   createdAt: Schema.optionalKey(Schema.Union([Schema.Finite, Schema.Null])),
   messageBody: Schema.String,
@@ -18471,7 +18471,7 @@ export const WorkspaceMessage: Schema.Codec<WorkspaceMessage> = lazy(() => Schem
 /** `WorkspaceMessageType` of the protocol. */
 export type WorkspaceMessageType = "headline" | "announcement" | "unknown" | UnknownMember
 /** `WorkspaceMessageType` of the protocol. */
-export const WorkspaceMessageType: Schema.Codec<WorkspaceMessageType> = lazy(() => Schema.Union([Schema.Literals(["headline", "announcement", "unknown"]), UnknownMember]).annotate({ "identifier": "WorkspaceMessageType" }))
+export const WorkspaceMessageType: Schema.Codec<WorkspaceMessageType> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["headline", "announcement", "unknown"]), UnknownMember]).annotate({ "identifier": "WorkspaceMessageType" }))
 
 /** `WorkspaceRouting` of the protocol. */
 export type WorkspaceRouting = {
@@ -18480,7 +18480,7 @@ export type WorkspaceRouting = {
   readonly chatgptAccountId: string
 }
 /** `WorkspaceRouting` of the protocol. */
-export const WorkspaceRouting: Schema.Codec<WorkspaceRouting> = lazy(() => Schema.Struct({
+export const WorkspaceRouting: Schema.Codec<WorkspaceRouting> = /* @__PURE__ */ lazy(() => Schema.Struct({
   accountRoutingOverride: AccountRoutingOverride,
   backendOrigin: Schema.String,
   chatgptAccountId: Schema.String
@@ -18489,4 +18489,4 @@ export const WorkspaceRouting: Schema.Codec<WorkspaceRouting> = lazy(() => Schem
 /** `WriteStatus` of the protocol. */
 export type WriteStatus = "ok" | "okOverridden" | UnknownMember
 /** `WriteStatus` of the protocol. */
-export const WriteStatus: Schema.Codec<WriteStatus> = lazy(() => Schema.Union([Schema.Literals(["ok", "okOverridden"]), UnknownMember]).annotate({ "identifier": "WriteStatus" }))
+export const WriteStatus: Schema.Codec<WriteStatus> = /* @__PURE__ */ lazy(() => Schema.Union([Schema.Literals(["ok", "okOverridden"]), UnknownMember]).annotate({ "identifier": "WriteStatus" }))
