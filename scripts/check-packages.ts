@@ -23,6 +23,7 @@ const packages = ["generated", "core", "node"]
 
 const program = `
 import { AppServerClient, Codex, Input, InvalidRequest, RetryPolicy } from "@effect-codex/core"
+import { TestAppServer, Transcript } from "@effect-codex/core/testing"
 import { ThreadItem } from "@effect-codex/core/types"
 import { codexVersion } from "@effect-codex/generated"
 import { CodexLive, NodeCodex } from "@effect-codex/node"
@@ -36,7 +37,7 @@ const program = Effect.gen(function*() {
   const answer: string | null = result.finalResponse
   return answer
 })
-const used = [AppServerClient, ThreadItem, InvalidRequest, RetryPolicy, CodexLive, NodeCodex, OfflineModel, codexVersion]
+const used = [AppServerClient, ThreadItem, InvalidRequest, RetryPolicy, CodexLive, NodeCodex, OfflineModel, TestAppServer, Transcript, codexVersion]
 console.log(used.length, await Effect.runPromise(program.pipe(Effect.provide(OfflineCodex.layer()))))
 `
 
