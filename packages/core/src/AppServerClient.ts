@@ -62,6 +62,7 @@ import * as Metrics from "./internal/metrics.ts"
 import { idAt, isOf } from "./internal/notifications.ts"
 import { resolve } from "./internal/options.ts"
 import { Outlet } from "./internal/outlet.ts"
+import { Pace } from "./internal/pace.ts"
 import * as Payload from "./internal/payload.ts"
 import { INVALID_PARAMS } from "./internal/responseError.ts"
 import { retry as retryRefused } from "./internal/retry.ts"
@@ -447,9 +448,12 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   })
   const connection = Tracing.connection(origin, settings.clientInfo.name)
 
+  const pace = yield* Effect.withFiber((fiber) => Effect.succeed(new Pace(fiber.currentDispatcher)))
+  const turnLimits = { ...settings.turnBuffer, pace }
   const router = new Router({
-    hub: new EventHub(settings.hubBuffer, outlet?.hub, () => CodexMetrics.eventsDropped.updateUnsafe(1, context)),
-    turnLimits: settings.turnBuffer,
+    hub: new EventHub({ ...settings.hubBuffer, pace }, outlet?.hub, () =>
+      CodexMetrics.eventsDropped.updateUnsafe(1, context)),
+    turnLimits,
     strict: settings.strict,
     desk,
     dropped: (reason) => Metrics.responsesDropped[reason].updateUnsafe(1, context),
@@ -464,7 +468,10 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   yield* transport.incoming.pipe(
     Stream.runForEachArray((chunks) =>
       Effect.sync(() => {
-        for (const chunk of chunks) framer.push(chunk, (frame, bytes) => router.receive(frame, bytes))
+        for (const chunk of chunks) {
+          framer.push(chunk, (frame, bytes) => router.receive(frame, bytes))
+          pace.took(chunk.length)
+        }
       })
     ),
     Effect.onExit((exit) => Effect.sync(() => close(endOf(exit)))),
@@ -629,7 +636,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
         turns.record(claimed, caller, startOf(method, params))
         if (abandoned) return void run(letGo(claimed))
         turn = claimed
-        if (options?.includeChildren === true) family = router.follow(new Family(claimed, settings.turnBuffer))
+        if (options?.includeChildren === true) family = router.follow(new Family(claimed, turnLimits))
       }
       const leaveFamily = Effect.sync(() => {
         if (family !== undefined) router.unfollow(family)
@@ -779,7 +786,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     const caller = yield* Tracing.origin
     const run = new GoalRun(
       params.threadId,
-      settings.turnBuffer,
+      turnLimits,
       (turn) => turns.record(turn, caller, { method: "thread/goal/set" })
     )
     const { goal } = yield* Effect.acquireRelease(

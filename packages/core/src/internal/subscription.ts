@@ -5,11 +5,14 @@
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
+import * as MutableList from "effect/MutableList"
 import type * as Pull from "effect/Pull"
-import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import type { Lagged } from "../Notification.ts"
 import { lagged } from "./lagged.ts"
+import { Pace } from "./pace.ts"
 
 /** An event and its size on the wire. */
 export interface Delivery<A> {
@@ -21,6 +24,8 @@ export interface Delivery<A> {
 export interface Limits {
   readonly events: number
   readonly bytes: number
+  /** Decides when the reader is woken. */
+  readonly pace?: Pace | undefined
 }
 
 /** Whether a buffer of this fill takes one more. A single event always fits, however large. */
@@ -37,26 +42,26 @@ interface Slot<A> {
 }
 
 export class Subscription<A, E> {
-  readonly queue: Queue.Queue<Slot<A>, E | Cause.Done>
-  readonly limits: Limits
-  /** Bytes in the queue. */
+  private readonly limits: Limits
+  private readonly pace: Pace
+  private readonly join: Join<A>
+  private readonly onDrop: (() => void) | undefined
+  private readonly slots = MutableList.make<Slot<A>>()
+  /** Closed while the reader waits. */
+  private readonly latch = Latch.makeUnsafe(true)
+  private ended: Exit.Exit<never, E | Cause.Done> | undefined
+  /** Bytes in the buffer. */
   private bytes = 0
   /** Events that gave way since the reader last pulled. */
   private dropped = 0
-
   /** What was added last, as long as the reader has not pulled it. */
   private last: Slot<A> | undefined
-  private readonly join: Join<A>
-  private readonly onDrop: (() => void) | undefined
+  /** Whether the reader waits and nobody has been told to wake it. */
+  private isAsleep = false
 
-  constructor(
-    queue: Queue.Queue<Slot<A>, E | Cause.Done>,
-    limits: Limits,
-    join: Join<A>,
-    onDrop?: () => void
-  ) {
-    this.queue = queue
+  constructor(limits: Limits, pace: Pace, join: Join<A>, onDrop?: () => void) {
     this.limits = limits
+    this.pace = pace
     this.join = join
     this.onDrop = onDrop
   }
@@ -66,16 +71,32 @@ export class Subscription<A, E> {
    * half a buffer behind gets events joined where that loses nothing.
    */
   offer(delivery: Delivery<A>): boolean {
-    const size = Queue.sizeUnsafe(this.queue)
-    if (this.isBehind(size) && this.joinLast(delivery)) return true
-    if (!hasRoom(this.limits, size, this.bytes, delivery.bytes)) return false
-    this.bytes += delivery.bytes
+    if (this.ended !== undefined) return false
+    if (this.isBehind()) {
+      this.pace.hurry()
+      if (this.joinLast(delivery)) return true
+    }
+    if (!hasRoom(this.limits, this.slots.length, this.bytes, delivery.bytes)) return false
     this.last = { event: delivery.event, bytes: delivery.bytes }
-    return Queue.offerUnsafe(this.queue, this.last)
+    this.add(this.last)
+    return true
   }
 
-  private isBehind(size: number): boolean {
-    return size > 0 && (size * 2 >= this.limits.events || this.bytes * 2 >= this.limits.bytes)
+  private add(slot: Slot<A>): void {
+    this.bytes += slot.bytes
+    MutableList.append(this.slots, slot)
+    this.wake()
+  }
+
+  private wake(): void {
+    if (!this.isAsleep) return
+    this.isAsleep = false
+    this.pace.wake(this.latch)
+  }
+
+  private isBehind(): boolean {
+    const { length } = this.slots
+    return length > 0 && (length * 2 >= this.limits.events || this.bytes * 2 >= this.limits.bytes)
   }
 
   private joinLast(delivery: Delivery<A>): boolean {
@@ -90,20 +111,20 @@ export class Subscription<A, E> {
 
   /** Adds the event; the oldest ones give way, and the reader is told how many. */
   slide(delivery: Delivery<A>): void {
-    while (!hasRoom(this.limits, Queue.sizeUnsafe(this.queue), this.bytes, delivery.bytes)) {
-      const oldest = Queue.takeUnsafe(this.queue)
-      if (oldest?._tag !== "Success") return
-      this.bytes -= oldest.value.bytes
+    if (this.ended !== undefined) return
+    while (!hasRoom(this.limits, this.slots.length, this.bytes, delivery.bytes)) {
+      const oldest = MutableList.take(this.slots)
+      if (oldest === MutableList.Empty) break
+      this.bytes -= oldest.bytes
       this.dropped++
       this.onDrop?.()
     }
-    this.bytes += delivery.bytes
-    Queue.offerUnsafe(this.queue, delivery)
+    this.add(delivery)
   }
 
   /** Lets the reader have what is buffered, then ends its stream. */
   end(): void {
-    Queue.endUnsafe(this.queue)
+    this.done(Exit.fail(Cause.Done()))
   }
 
   /** Lets the reader have what is buffered, then fails its stream. */
@@ -113,16 +134,28 @@ export class Subscription<A, E> {
 
   /** Lets the reader have what is buffered, then fails its stream with a cause. */
   failCause(cause: Cause.Cause<E>): void {
-    Queue.failCauseUnsafe(this.queue, cause)
+    this.done(Exit.failCause(cause))
   }
 
-  private readonly take: Pull.Pull<Arr.NonEmptyArray<A>, E> = Effect.suspend(() =>
-    Effect.map(Queue.takeAll(this.queue), (slots) => {
+  private done(exit: Exit.Exit<never, E | Cause.Done>): void {
+    if (this.ended !== undefined) return
+    this.ended = exit
+    this.pace.hurry()
+    this.wake()
+  }
+
+  private readonly take: Pull.Pull<Arr.NonEmptyArray<A>, E> = Effect.suspend(() => {
+    const events = Arr.map(MutableList.takeAll(this.slots), ({ event }) => event)
+    if (Arr.isArrayNonEmpty(events)) {
       this.bytes = 0
       this.last = undefined
-      return Arr.map(slots, (slot) => slot.event)
-    })
-  )
+      return Effect.succeed(events)
+    }
+    if (this.ended !== undefined) return this.ended
+    this.isAsleep = true
+    this.latch.closeUnsafe()
+    return Effect.andThen(this.latch.await, this.take)
+  })
 
   /** The events, in arrays as large as what is buffered. */
   get stream(): Stream.Stream<A, E> {
@@ -144,12 +177,12 @@ export class Subscription<A, E> {
 const withoutDone = <A, E>(stream: Stream.Stream<A, Pull.ExcludeDone<E>>): Stream.Stream<A, Pull.ExcludeDone<E>> =>
   stream
 
-/**
- * A buffer for one reader. The queue itself is open-ended: the limits are kept here, in events and bytes.
- */
+/** A buffer for one reader. Without a pace of the limits' own, the reader is woken as soon as there is something. */
 export const make = <A, E>(
   limits: Limits,
   join: Join<A> = () => undefined,
   onDrop?: () => void
 ): Effect.Effect<Subscription<A, E>> =>
-  Effect.map(Queue.unbounded<Slot<A>, E | Cause.Done>(), (queue) => new Subscription(queue, limits, join, onDrop))
+  Effect.withFiber((fiber) =>
+    Effect.succeed(new Subscription(limits, limits.pace ?? new Pace(fiber.currentDispatcher), join, onDrop))
+  )
