@@ -1,7 +1,6 @@
 /** From the envelope of a notification to the typed event, by the registry alone. */
 import type { ServerNotificationMethod } from "@effect-codex/generated"
 import { ServerNotifications, UnknownMember } from "@effect-codex/generated"
-import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { DecodeError } from "../CodexError.ts"
@@ -47,28 +46,19 @@ const isRecord = (value: unknown): value is Record<string, unknown> => typeof va
 
 const makeDecode = <M extends ServerNotificationMethod>(method: M): Decode<M> => {
   const { params, threadId, turnId } = ServerNotifications[method]
-  const check = Payload.incomingMany(params)
+  const decode = Payload.incomingMany(params)
   const threadIdOf = idReader(threadId)
   const turnIdOf = idReader(turnId)
   return (envelope) => {
-    const exit = check(envelope.params)
-    if (Exit.isSuccess(exit)) {
-      return {
-        method,
-        params: exit.value,
-        threadId: threadIdOf(envelope.params),
-        turnId: turnIdOf(envelope.params),
-        emittedAtMs: envelope.emittedAtMs
-      }
+    const params = decode(envelope.params)
+    const origin = {
+      threadId: threadIdOf(envelope.params),
+      turnId: turnIdOf(envelope.params),
+      emittedAtMs: envelope.emittedAtMs
     }
-    return decodeFailure(
-      new DecodeError({ method, payload: "notification", issues: Payload.issuesOfCause(exit.cause) }),
-      {
-        threadId: threadIdOf(envelope.params),
-        turnId: turnIdOf(envelope.params),
-        emittedAtMs: envelope.emittedAtMs
-      }
-    )
+    return params instanceof Payload.Misfit
+      ? decodeFailure(new DecodeError({ method, payload: "notification", issues: params.issues }), origin)
+      : { method, params, ...origin }
   }
 }
 

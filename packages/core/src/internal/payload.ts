@@ -1,10 +1,11 @@
 /** Checks payloads and says where they do not fit, without saying what they hold. */
 import * as Cause from "effect/Cause"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
 import * as SchemaIssue from "effect/SchemaIssue"
+import * as SchemaParser from "effect/SchemaParser"
 import type { PayloadIssue } from "../CodexError.ts"
 
 /** More than this many places say nothing new. */
@@ -43,6 +44,14 @@ export type Check<A> = (payload: unknown) => Exit.Exit<A, Schema.SchemaError>
 /** Decodes what the server sent; unknown fields are left out. */
 export const incoming = <A>(schema: Schema.Codec<A>): Check<A> => Schema.decodeUnknownExit(schema)
 
+/** A payload that does not fit, with the places where it does not. */
+export class Misfit {
+  readonly issues: ReadonlyArray<PayloadIssue>
+  constructor(issues: ReadonlyArray<PayloadIssue>) {
+    this.issues = issues
+  }
+}
+
 /** How many payloads of one Schema are worth a compiled decoder, which takes milliseconds to make. */
 const MANY = 100
 
@@ -50,15 +59,27 @@ const MANY = 100
  * The same for payloads that may come by the hundred thousand: from the hundredth on by a decoder that is compiled from
  * the Schema, with the same outcome. Where code must not be made at run time, it stays as it was.
  */
-export const incomingMany = <A>(schema: Schema.Codec<A>): Check<A> => {
-  let check = incoming(schema)
+export const incomingMany = <A>(schema: Schema.Codec<A>): (payload: unknown) => A | Misfit => {
+  const check = incoming(schema)
+  const explain = (payload: unknown): A | Misfit => {
+    const exit = check(payload)
+    return Exit.isSuccess(exit) ? exit.value : new Misfit(issuesOfCause(exit.cause))
+  }
+  let decode = explain
   let count = 0
   return (payload) => {
     if (++count === MANY) {
       SchemaJITCompiler.enable(schema.ast)
-      check = incoming(schema)
+      const compiled = SchemaParser.decodeUnknownSync(schema)
+      decode = (payload) => {
+        try {
+          return compiled(payload)
+        } catch {
+          return explain(payload)
+        }
+      }
     }
-    return check(payload)
+    return decode(payload)
   }
 }
 
