@@ -451,8 +451,11 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   const pace = yield* Effect.withFiber((fiber) => Effect.succeed(new Pace(fiber.currentDispatcher)))
   const turnLimits = { ...settings.turnBuffer, pace }
   const router = new Router({
-    hub: new EventHub({ ...settings.hubBuffer, pace }, outlet?.hub, () =>
-      CodexMetrics.eventsDropped.updateUnsafe(1, context)),
+    hub: new EventHub(
+      { ...settings.hubBuffer, pace },
+      outlet?.hub,
+      () => CodexMetrics.eventsDropped.updateUnsafe(1, context)
+    ),
     turnLimits,
     strict: settings.strict,
     desk,
