@@ -200,6 +200,22 @@ layer(server, live)("the spans of a run", (it) => {
       )
     }))
 
+  it.effect("are those of a turn that the answer to its request does not name", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const spans = recorder()
+      const thread = yield* codex.startThread({ sandbox: "readOnly" })
+      yield* thread.run("Say hi")
+      yield* thread.compact.pipe(under(spans, "program"))
+      assert.deepStrictEqual(outline(spans.tree("program"), ["codex.turn.method"]), [
+        "program",
+        "  Thread.compact",
+        "    thread/compact/start",
+        "    invoke_agent codex codex.turn.method=thread/compact/start",
+        "      codex.item contextCompaction"
+      ])
+    }))
+
   it.effect("of what nobody traces are not made", () =>
     Effect.gen(function*() {
       const codex = yield* Codex

@@ -8,11 +8,13 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
+import { TestClock } from "effect/testing"
 import { make } from "../src/AppServerClient.ts"
 import { fork } from "./support/observe.ts"
 import { connect, type ScriptedServer, start } from "./support/ScriptedServer.ts"
 import { answersIn, caughtUp, command } from "./support/serverRequests.ts"
 import { outline, recorder, under } from "./support/spans.ts"
+import { threadResponse } from "./support/threads.ts"
 import * as Wire from "./support/wire.ts"
 
 type Client = AppServerClient["Service"]
@@ -188,6 +190,51 @@ describe("the span of a turn", () => {
       assert.deepStrictEqual(outline(spans.tree("second")), ["second", "  turn/start"])
     }))
 
+  it.effect("is there for a turn whose caller is interrupted before its answer", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const spans = recorder()
+      const running = yield* fork(
+        Effect.scoped(Effect.flatMap(client.openTurn("turn/start", Wire.startParams("A")), (turn) => turn.result)).pipe(
+          under(spans, "program")
+        )
+      )
+      const request = yield* server.request("turn/start")
+      const interrupting = yield* fork(Fiber.interrupt(running))
+      yield* server.respond(request, { turn: Wire.turn({ id: "T" }) })
+      yield* server.push(Wire.turnStarted("A", "T"))
+      yield* server.respond(yield* server.request("turn/interrupt"), {})
+      yield* server.push(Wire.turnCompleted("A", "T", { status: "interrupted" }))
+      yield* Fiber.join(interrupting)
+      assert.deepStrictEqual(outline(spans.tree("program")), [
+        "program (interrupted)",
+        "  turn/start",
+        "  invoke_agent codex (interrupted)",
+        "  turn/interrupt"
+      ])
+    }))
+
+  it.effect("ends as the server's record has it, where its end was not heard", () =>
+    Effect.gen(function*() {
+      const connection = yield* connect({ turnIdleTimeout: "1 minute" })
+      const spans = recorder()
+      const { turn } = yield* open(connection).pipe(under(spans, "program"))
+      yield* connection.server.push(Wire.turnStarted("A", "T"))
+      yield* connection.server.barrier
+      const waiting = yield* fork(turn.result)
+      yield* TestClock.adjust("1 minute")
+      const { id } = yield* connection.server.request("thread/read")
+      const thread = threadResponse("A").thread
+      yield* connection.server.push({
+        id,
+        result: { thread: { ...thread, turns: [Wire.turn({ id: "T", status: "completed", itemsView: "full" })] } }
+      })
+      yield* Fiber.join(waiting)
+      assert.deepStrictEqual(outline(spans.tree("invoke_agent codex"), ["codex.turn.status"]), [
+        "invoke_agent codex codex.turn.status=completed"
+      ])
+    }))
+
   it.effect("ends with the connection, and so do its items", () =>
     Effect.gen(function*() {
       const connection = yield* connect()
@@ -243,6 +290,31 @@ describe("the span of what the server asks", () => {
           "  policy"
         ]
       )
+    }))
+
+  it.effect("is below the review that runs under another id", () =>
+    Effect.gen(function*() {
+      const { client, server, spans } = yield* connectTraced
+      const opening = yield* fork(
+        client.openTurn("review/start", { threadId: "A", target: { type: "uncommittedChanges" } }).pipe(
+          // Of its own: the end of the test would wait for the end of the turn.
+          Scope.provide(yield* Scope.make()),
+          under(spans, "program")
+        )
+      )
+      const { id } = yield* server.request("review/start")
+      yield* server.push(
+        { id, result: { turn: Wire.turn({ id: "R" }), reviewThreadId: "A" } },
+        Wire.turnStarted("A", "S", "R"),
+        { id: 1, method: asking, params: command("A", "S", "call") }
+      )
+      yield* Fiber.join(opening)
+      while (answersIn(server, 1).length === 0) yield* Effect.yieldNow
+      assert.deepStrictEqual(outline(spans.tree("invoke_agent codex"), ["codex.turn.id", "codex.turn.method"]), [
+        "invoke_agent codex (open) codex.turn.id=R codex.turn.method=review/start",
+        `  ${asking}`,
+        "    policy"
+      ])
     }))
 
   it.effect("is below the turn while its item is not there, and tells the error it was answered with", () =>

@@ -64,8 +64,8 @@ class TurnTelemetry implements Observer {
   private readonly clock: Clock.Clock
   private readonly begunAt: number
   private readonly span: Tracer.Span | undefined
-  /** By id; a kind of item that is not known yet may have any. */
-  private readonly items = new Map<unknown, Tracer.Span>()
+  /** The spans of open items by id; a kind of item that is not known yet may have any. */
+  private items: Map<unknown, Tracer.Span> | undefined
   /** What the thread had used before the turn. */
   private before: TokenUsageBreakdown | undefined
   private used: TokenUsageBreakdown | undefined
@@ -95,13 +95,14 @@ class TurnTelemetry implements Observer {
   }
 
   spanOf(itemId: string | undefined): Tracer.Span | undefined {
-    return (itemId === undefined ? undefined : this.items.get(itemId)) ?? this.span
+    return (itemId === undefined ? undefined : this.items?.get(itemId)) ?? this.span
   }
 
   itemStarted(item: ThreadItem): void {
     if (this.span === undefined) return
     const tool = toolOf(item)
     const id = typeof item.id === "string" ? item.id : undefined
+    this.items ??= new Map()
     this.items.set(
       item.id,
       Tracing.begin(this.origin, tool === undefined ? `codex.item ${item.type}` : `execute_tool ${tool}`, {
@@ -120,9 +121,9 @@ class TurnTelemetry implements Observer {
   }
 
   itemCompleted(item: ThreadItem): void {
-    const span = this.items.get(item.id)
+    const span = this.items?.get(item.id)
     if (span === undefined) return
-    this.items.delete(item.id)
+    this.items?.delete(item.id)
     const status = statusOf(item)
     Tracing.annotate(span, { "codex.item.status": status, "process.exit.code": exitCodeOf(item) })
     Tracing.end(
@@ -152,8 +153,7 @@ class TurnTelemetry implements Observer {
     Metrics.turnDuration[status].updateUnsafe(took, this.origin.context)
     const { span } = this
     if (span !== undefined) {
-      for (const item of this.items.values()) Tracing.end(this.origin, item, Exit.interrupt())
-      this.items.clear()
+      for (const item of this.items?.values() ?? []) Tracing.end(this.origin, item, Exit.interrupt())
       Tracing.annotate(span, { "codex.turn.status": status, ...spending(this.used), ...resultOf(outcome) })
       Tracing.end(this.origin, span, status === "interrupted" ? Exit.interrupt() : outcome)
     }
