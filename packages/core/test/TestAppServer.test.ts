@@ -12,17 +12,19 @@ import {
   TurnFailed,
   TurnInterrupted
 } from "@effect-codex/core"
-import { type Script, TestAppServer } from "@effect-codex/core/testing"
+import { type Script, TestAppServer, Transcript } from "@effect-codex/core/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Tool, Toolkit } from "effect/ai"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
-import { collect, fork } from "./support/observe.ts"
+import { collect, fork, until } from "./support/observe.ts"
 
 const start = Effect.flatMap(Codex, (codex) => codex.startThread())
 
@@ -127,6 +129,32 @@ describe("the agent of a TestAppServer", () => {
         }
       })
     )))
+
+  it.effect("asks again what is open when its thread is resumed", () =>
+    Effect.gen(function*() {
+      const lines: Array<string> = []
+      const asked = () => lines.join("").split("item/commandExecution/requestApproval").length - 1
+      const answer = yield* Deferred.make<void>()
+      const agent = Codex.layer.pipe(
+        Layer.provideMerge(AppServerClient.layer()),
+        Layer.provide(Approvals.layer({
+          policy: () => Effect.as(Deferred.await(answer), Option.some(Approvals.accept))
+        })),
+        Layer.provide(Transcript.recordTo((text) => Effect.sync(() => lines.push(text)))),
+        Layer.provideMerge(TestAppServer.layerTransport())
+      )
+      yield* Effect.gen(function*() {
+        const server = yield* TestAppServer
+        yield* server.enqueue((turn) => turn.command({ command: "make", approval: true }))
+        const thread = yield* start
+        const running = yield* fork(thread.run("Build it"))
+        yield* until(() => asked() === 1)
+        yield* (yield* Codex).resumeThread(thread.id)
+        yield* until(() => asked() === 2)
+        yield* Deferred.succeed(answer, undefined)
+        assert.strictEqual((yield* Fiber.join(running)).status, "completed")
+      }).pipe(Effect.provide(agent))
+    }))
 
   it.effect("calls the program's tools", () =>
     Effect.gen(function*() {

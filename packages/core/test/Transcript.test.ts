@@ -439,7 +439,7 @@ describe("a recording", () => {
         { from: "server", message: { id: 2, error: { code: -32600, message: `${byField} and ${byValue}` } } },
         { from: "server", message: { id: 1, result: { authUrl: `https://example.com/?a=1&state=${ofQuery}&b=2` } } },
         { from: "client", message: { id: 3, method: "turn/start", params: { text: `Use ${secrets.join(" ")}` } } }
-      ], { redact: [byValue] })
+      ], { secrets: [byValue] })
       for (const secret of secrets.slice(0, 3)) assert.notInclude(text, secret)
       assert.notInclude(text, `state=${ofQuery}`)
       assert.include(text, "https://example.com/?a=1&state=…&b=2")

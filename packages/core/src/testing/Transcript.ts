@@ -121,7 +121,7 @@ export interface Recording {
  */
 export interface NormaliseOptions {
   /** Secrets that do not look like any, by their values. What looks like one, or is named like one, goes anyway. */
-  readonly redact?: ReadonlyArray<string | Redacted.Redacted<string>> | undefined
+  readonly secrets?: ReadonlyArray<string | Redacted.Redacted<string>> | undefined
   /**
    * Directories by the placeholders that stand for them, as `{ "/home/me": homedir() }`.
    * The server's home and working directories are found without that.
@@ -258,7 +258,7 @@ export const parse = (text: string): Effect.Effect<Recording, InvalidTranscript>
 
 const normaliserOf = (options: NormaliseOptions): Normaliser =>
   new Normaliser({
-    secrets: (options.redact ?? []).map((secret) => Redacted.isRedacted(secret) ? Redacted.value(secret) : secret),
+    secrets: (options.secrets ?? []).map((secret) => Redacted.isRedacted(secret) ? Redacted.value(secret) : secret),
     paths: options.paths ?? {},
     findsPaths: true
   })

@@ -338,6 +338,9 @@ export const make = (
         return answer._tag === "Success" ? answer.success.decision : undefined
       })
 
+    /** What the model has asked for has been paid for, also when the turn ends in the middle of it. */
+    const paid = <A>(effect: Effect.Effect<A>): Effect.Effect<A> => Effect.ensuring(effect, spend)
+
     const command: AgentTurn["command"] = ({ approval, command, exitCode = 0, output = "" }) =>
       Effect.gen(function*() {
         const itemId = `call_${++items}`
@@ -397,11 +400,10 @@ export const make = (
             durationMs: 0
           }, startedAtMs)
         }
-        yield* spend
         return decision === undefined || decision === "decline" || decision === "acceptForSession"
           ? decision ?? "decline"
           : "accept"
-      })
+      }).pipe(paid)
 
     const changeFiles: AgentTurn["changeFiles"] = ({ approval, changes }) =>
       Effect.gen(function*() {
@@ -425,9 +427,8 @@ export const make = (
           startedAtMs
         )
         if (decision === "cancel") return yield* Effect.interrupt
-        yield* spend
         return decision ?? "decline"
-      })
+      }).pipe(paid)
 
     const callTool: AgentTurn["callTool"] = (call) =>
       Effect.gen(function*() {
@@ -463,9 +464,8 @@ export const make = (
           success: answer.success,
           durationMs: 0
         }, startedAtMs)
-        yield* spend
         return answer
-      })
+      }).pipe(paid)
 
     const self: AgentTurn = {
       ...at,
