@@ -10,6 +10,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
@@ -438,9 +439,13 @@ describe("a recording", () => {
         { from: "client", message: { id: 2, method: "command/exec", params: { env: { MY_API_KEY: byField } } } },
         { from: "server", message: { id: 2, error: { code: -32600, message: `${byField} and ${byValue}` } } },
         { from: "server", message: { id: 1, result: { authUrl: `https://example.com/?a=1&state=${ofQuery}&b=2` } } },
-        { from: "client", message: { id: 3, method: "turn/start", params: { text: `Use ${secrets.join(" ")}` } } }
-      ], { secrets: [byValue] })
+        {
+          from: "client",
+          message: { id: 3, method: "turn/start", params: { text: `Use ${secrets.join(" ")} ${byValue}-and-more` } }
+        }
+      ], { secrets: [byValue, Redacted.make(`${byValue}-and-more`)] })
       for (const secret of secrets.slice(0, 3)) assert.notInclude(text, secret)
+      assert.notInclude(text, "-and-more")
       assert.notInclude(text, `state=${ofQuery}`)
       assert.include(text, "https://example.com/?a=1&state=…&b=2")
     }))

@@ -85,7 +85,7 @@ const occurrences = (path: string): RegExp => new RegExp(`(?<![\\w.-])${escape(p
 const isAbsolute = (path: string): boolean => /^(?:\/[^/]|[A-Za-z]:[\\/])/.test(path)
 
 export class Normaliser {
-  private readonly secrets = new Set<string>()
+  private secrets: ReadonlyArray<string> = []
   private readonly names = new Map<string, string>()
   private readonly counts = new Map<string, number>()
   private readonly requestIds = new Map<string | number, number>()
@@ -142,7 +142,9 @@ export class Normaliser {
   }
 
   private hide(secret: string): void {
-    if (secret.length >= MIN_SECRET && this.secrets.size < MAX_SECRETS) this.secrets.add(secret)
+    if (secret.length < MIN_SECRET || this.secrets.length >= MAX_SECRETS || this.secrets.includes(secret)) return
+    // One that begins with another one goes first, or its end would stay.
+    this.secrets = [...this.secrets, secret].sort((a, b) => b.length - a.length)
   }
 
   private bareIn(value: Schema.Json, key: string): Schema.Json {
