@@ -1,5 +1,5 @@
 import { Codex, type CodexEvent } from "@effect-codex/core"
-import { OfflineCodex } from "@effect-codex/node/testing"
+import { OfflineCodex, OfflineModel } from "@effect-codex/node/testing"
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -78,6 +78,27 @@ layer(OfflineCodex.layer({ model: echo }), live)("a thread", (it) => {
       const fork = yield* codex.forkThread(thread.id, { lastTurnId: result.turnId })
       const read = yield* fork.read({ includeTurns: true })
       assert.deepStrictEqual(read.turns.flatMap((turn) => prompts(turn.items)), ["First"])
+    }))
+
+  it.effect("tells what it is for, and is listed by what has begun it", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const model = yield* OfflineModel
+      const thread = yield* codex.startThread({ source: "nightly-report" })
+      yield* thread.run("Go", { trigger: "cron", turnServiceTier: "flex" })
+      assert.strictEqual((yield* thread.read()).threadSource, "nightly-report")
+      const fork = yield* thread.fork({ source: "second-look" })
+      assert.strictEqual((yield* fork.read()).threadSource, "second-look")
+      const listed = (sourceKind: "cli" | "vscode") =>
+        Effect.map(
+          Stream.runCollect(codex.threads({ sourceKinds: [sourceKind] })),
+          (threads) => threads.some(({ id }) => id === thread.id)
+        )
+      // That is what the server takes a program for.
+      assert.deepStrictEqual([yield* listed("vscode"), yield* listed("cli")], [true, false])
+      const request = yield* model.awaitRequest(({ threadId }) => threadId === thread.id)
+      assert.include(JSON.stringify(request.headers), String.raw`turn_trigger\":\"cron`)
+      assert.include(JSON.stringify(request.body), `"service_tier":"flex"`)
     }))
 
   it.effect("is renamed, and everybody who listens is told", () =>

@@ -10,7 +10,8 @@ import type {
   Thread as ThreadModel,
   ThreadListResponse,
   ThreadSearchResult,
-  ThreadSortKey
+  ThreadSortKey,
+  ThreadSourceKind
 } from "@effect-codex/generated"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -79,6 +80,8 @@ export interface ThreadFilter {
   readonly searchTerm?: string | undefined
   /** Only threads of these model providers. */
   readonly modelProviders?: ReadonlyArray<string> | undefined
+  /** Only threads that were begun in these ways; those of an app-server count as `vscode`. Unless given, all but agents' own. */
+  readonly sourceKinds?: ReadonlyArray<ThreadSourceKind> | undefined
   /** What to sort by. */
   readonly sortKey?: ThreadSortKey | undefined
   /** Which way to sort. */
@@ -262,6 +265,7 @@ export const make = Effect.gen(function*() {
       cwd: options.cwd,
       searchTerm: options.searchTerm,
       modelProviders: options.modelProviders,
+      sourceKinds: options.sourceKinds,
       sortKey: options.sortKey,
       sortDirection: options.sortDirection,
       limit: options.pageSize,

@@ -92,6 +92,8 @@ export interface StartThreadOptions<E = never, R = never> extends ThreadOptions<
   readonly ephemeral?: boolean | undefined
   /** The name of the service that runs the thread, for the server's records. */
   readonly serviceName?: string | undefined
+  /** What the thread is for, as the server's records and `thread.read` have it: a word of yours, or `"user"`, `"subagent"` ... */
+  readonly source?: string | undefined
 }
 
 /**
@@ -131,6 +133,8 @@ export interface ForkThreadOptions<E = never, R = never> extends ThreadOptions<E
   readonly lastTurnId?: string | undefined
   /** Keeps the fork in memory only. */
   readonly ephemeral?: boolean | undefined
+  /** What the new thread is for; see `StartThreadOptions`. */
+  readonly source?: string | undefined
 }
 
 /**
@@ -149,6 +153,10 @@ export interface TurnOptions {
   readonly summary?: ReasoningSummaryParam | undefined
   /** The service tier, by its id. */
   readonly serviceTier?: string | undefined
+  /** The service tier of this turn alone. */
+  readonly turnServiceTier?: string | undefined
+  /** What has set the turn off, for the server's records. It grants nothing. */
+  readonly trigger?: string | undefined
   /** The working directory on the app-server's machine. */
   readonly cwd?: string | undefined
   /** Who decides when the agent asks for more. */
@@ -494,6 +502,7 @@ export const start = Effect.fn("Thread.start")(
       ...threadParams({ ...options, approvalMode: options.approvalMode ?? (asks ? "ask" : "autoReview") }),
       ephemeral: options.ephemeral,
       serviceName: options.serviceName,
+      threadSource: options.source,
       dynamicTools: options.tools?.specs
     })
     if (answers !== undefined) yield* client.answerThread(thread.id, answers)
@@ -531,6 +540,7 @@ export const fork = Effect.fn("Thread.fork")(
       threadId: id,
       lastTurnId: options.lastTurnId,
       ephemeral: options.ephemeral,
+      threadSource: options.source,
       excludeTurns: true
     })
     if (answers !== undefined) yield* client.answerThread(thread.id, answers)
@@ -607,6 +617,8 @@ const turnStartParams = (
   effort: options.effort,
   summary: options.summary,
   serviceTier: options.serviceTier,
+  serviceTierForTurn: options.turnServiceTier,
+  turnTrigger: options.trigger,
   cwd: options.cwd,
   ...ApprovalMode.toFields(options.approvalMode),
   sandboxPolicy: Sandbox.toPolicy(options.sandbox)
