@@ -104,7 +104,7 @@ const scorecard = Effect.fnUntraced(function*(root: string) {
   const reads = new Map<string, Array<string>>()
   const wrappers = path.join(root, WRAPPERS)
   const files = yield* fs.readDirectory(wrappers, { recursive: true })
-  for (const file of files.filter((file) => file.endsWith(".ts")).sort()) {
+  for (const file of files.filter((file) => file.endsWith(".ts") && !file.startsWith("testing/")).sort()) {
     const source = yield* fs.readFileString(path.join(wrappers, file))
     const name = file.replace(/\.ts$/, "")
     for (const method of callsIn(source)) calls.set(method, [...calls.get(method) ?? [], name])
