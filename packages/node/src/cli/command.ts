@@ -13,13 +13,14 @@ import { Output } from "./output.ts"
 import { run } from "./run.ts"
 import { schema } from "./schema.ts"
 import { threads } from "./threads.ts"
+import { record, replay } from "./transcripts.ts"
 
 const root = Command.make("effect-codex").pipe(
   Command.withDescription(
     "Runs OpenAI's Codex agent, and looks after what it needs. " +
       "Exit codes: 0 done, 1 failed, 2 wrong usage, 124 out of time, 130 interrupted."
   ),
-  Command.withSubcommands([run, doctor, threads, schema]),
+  Command.withSubcommands([run, doctor, threads, record, replay, schema]),
   Command.withGlobalFlags([CodexPath, CodexHome, Overrides])
 )
 

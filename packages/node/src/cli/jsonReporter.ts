@@ -16,6 +16,7 @@ export const make = Effect.gen(function*() {
     decided: ({ asked, decision, request }) =>
       emit("cli/approval", { request: { ...request, params: undefined }, decision, asked }),
     lagged: emit("cli/lagged", {}),
+    unknown: (what) => emit("client/decodeFailure", { error: what }),
     // The items were told one by one.
     ended: (conclusion, error) => emit("cli/result", { ...conclusion, items: undefined, error })
   }

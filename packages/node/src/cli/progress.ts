@@ -10,8 +10,8 @@ import * as Text from "./text.ts"
 
 const WIDTH = 200
 
-/** With `quiet` there is nothing but the answer. */
-export const make = Effect.fnUntraced(function*(options: { readonly quiet: boolean }) {
+/** With `quiet` there is nothing but the answer. A thread that is `stored` can be gone on with. */
+export const make = Effect.fnUntraced(function*(options: { readonly quiet: boolean; readonly stored: boolean }) {
   const { answer, paint, stderrIsTerminal, stdoutIsTerminal, tell, tellLine } = yield* Output
   const dim = (text: string) => paint("dim", text)
 
@@ -119,6 +119,7 @@ export const make = Effect.fnUntraced(function*(options: { readonly quiet: boole
       events: () => Effect.void,
       decided: () => Effect.void,
       lagged: Effect.void,
+      unknown: () => Effect.void,
       ended: ({ finalResponse, status }) => status === "completed" ? printed(finalResponse) : Effect.void
     }
     : {
@@ -132,6 +133,7 @@ export const make = Effect.fnUntraced(function*(options: { readonly quiet: boole
           }`
         )),
       lagged: tellLine(paint("yellow", "warning: some of what happened is not shown: it was read too slowly")),
+      unknown: (what) => tellLine(paint("yellow", `warning: ${Text.line(what, WIDTH)}`)),
       ended: (conclusion) =>
         Effect.gen(function*() {
           const { finalResponse, status } = conclusion
@@ -140,7 +142,7 @@ export const make = Effect.fnUntraced(function*(options: { readonly quiet: boole
           if (status === "completed" && !(isAnswer && candidate?.shown === true && stdoutIsTerminal)) {
             yield* printed(finalResponse)
           }
-          yield* tellLine(dim(summaryOf(conclusion)))
+          yield* tellLine(dim(summaryOf(conclusion, options.stored)))
         })
     }
   function printed(text: string | null): Effect.Effect<void, Failure> {
@@ -176,7 +178,7 @@ const decisions = {
 }
 
 /** What a turn has taken. */
-export const summaryOf = ({ durationMs, status, threadId, usage }: Conclusion): string =>
+const summaryOf = ({ durationMs, status, threadId, usage }: Conclusion, stored: boolean): string =>
   [
     `${status}${durationMs === null ? "" : ` in ${Text.duration(durationMs)}`}`,
     usage === null
@@ -184,5 +186,5 @@ export const summaryOf = ({ durationMs, status, threadId, usage }: Conclusion): 
       : `${Text.count(usage.total.totalTokens)} tokens in this thread ` +
         `(input ${Text.count(usage.total.inputTokens)}, of it cached ${Text.count(usage.total.cachedInputTokens)}; ` +
         `output ${Text.count(usage.total.outputTokens)})`,
-    `go on with: effect-codex threads resume ${threadId}`
+    ...(stored ? [`go on with: effect-codex threads resume ${threadId}`] : [])
   ].join("\n")

@@ -21,6 +21,8 @@ export interface Reporter {
   readonly decided: (decided: Decided) => Effect.Effect<void, Failure>
   /** Events were missed, because what is written is read too slowly. */
   readonly lagged: Effect.Effect<void, Failure>
+  /** Something was said that is not understood. */
+  readonly unknown: (what: string) => Effect.Effect<void, Failure>
   /** The turn has ended, however it did: with all there is of it. */
   readonly ended: (conclusion: Conclusion, error: string | undefined) => Effect.Effect<void, Failure>
 }

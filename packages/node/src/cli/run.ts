@@ -127,11 +127,13 @@ export const runTurn = Effect.fnUntraced(function*(options: {
   readonly resume: string | undefined
   readonly ephemeral: boolean
   readonly flags: TurnFlags
+  /** The agent, where it is not the one of the options. */
+  readonly layer?: typeof layer
 }) {
   const { ephemeral, flags, resume } = options
   // All that can be wrong with the command line is found before anything is started.
   const input = [Input.text(yield* readPrompt(options.prompt)), ...(yield* Effect.forEach(flags.image, imageOf))]
-  const reporter = yield* flags.json ? JsonReporter.make : Progress.make({ quiet: flags.quiet })
+  const reporter = yield* flags.json ? JsonReporter.make : Progress.make({ quiet: flags.quiet, stored: !ephemeral })
   const quit = yield* Deferred.make<void>()
   const policy = yield* Approvals.policy({
     reporter,
@@ -161,7 +163,7 @@ export const runTurn = Effect.fnUntraced(function*(options: {
       reporter,
       quit
     })
-  }).pipe(Effect.provide(layer))
+  }).pipe(Effect.provide(options.layer ?? layer))
 })
 
 /** Without a login every turn fails late, and with less to say. */

@@ -1,0 +1,79 @@
+import { OfflineModel } from "@effect-codex/node/testing"
+import { assert, layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import { Cli, lines, secrets } from "./support.ts"
+
+const environment = Cli.layer({
+  respond: ({ toolOutput }) =>
+    toolOutput("call") === undefined
+      ? [
+        OfflineModel.commentary("I will try it."),
+        OfflineModel.functionCall({
+          name: "exec_command",
+          callId: "call",
+          arguments: { cmd: "echo hello", sandbox_permissions: "require_escalated", justification: "It has to" }
+        })
+      ]
+      : OfflineModel.finalAnswer("Well then.")
+})
+
+layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect-codex record and replay", (it) => {
+  it.effect("tell a turn once and again", () =>
+    Effect.gen(function*() {
+      const cli = yield* Cli
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const folder = yield* fs.makeTempDirectoryScoped({ prefix: "cli-transcripts-" })
+      const file = path.join(folder, "hello.jsonl")
+      const model = yield* OfflineModel
+
+      const first = yield* cli.run(["record", file, "--", "Say hello to", secrets.SOME_TOKEN])
+      assert.deepStrictEqual([first.exitCode, first.stdout], [0, "Well then.\n"], first.stderr)
+      const text = yield* fs.readFileString(file)
+      assert.match(text, /^\{"transcript":1,/)
+      assert.notInclude(text, "sentinel")
+
+      const requests = (yield* model.requests).length
+      const again = yield* cli.run(["replay", file], { env: { CODEX_HOME: "/none", CODEX_PATH: "/none" } })
+      assert.deepStrictEqual([again.exitCode, again.stdout], [0, "Well then.\n"], again.stderr)
+      assert.match(
+        again.stderr,
+        new RegExp(
+          "^recorded with codex 0\\.169\\.0\nthread .*\nI will try it\\.\n\\$ .*echo hello'\ndeclined: \\$ .*echo hello'\n" +
+            "  declined\ncompleted\n30 tokens in this thread .*\n$"
+        )
+      )
+      assert.strictEqual((yield* model.requests).length, requests)
+
+      const json = yield* cli.run(["replay", "--json", file])
+      assert.strictEqual(json.stderr, "")
+      const methods = lines(json.stdout).map(({ method }) => method)
+      assert.strictEqual(methods[0], "cli/turn")
+      assert.include(methods, "cli/approval")
+      assert.deepStrictEqual(methods.slice(-2), ["turn/completed", "cli/result"])
+
+      // What the protocol does not have is warned of, and the rest is told.
+      yield* fs.writeFileString(file, text.replace(/"delta":"[^"]*"/, "\"delta\":7"))
+      const broken = yield* cli.run(["replay", file])
+      assert.match(broken.stderr, /^warning: item\/agentMessage\/delta does not match its schema$/m)
+      assert.strictEqual(broken.stdout, "Well then.\n")
+    }).pipe(Effect.scoped), 120_000)
+
+  it.effect.each([
+    {
+      args: ["record", "/none/hello.jsonl", "--", "Hello"],
+      says: /^effect-codex: \/none\/hello\.jsonl cannot be written\n$/
+    },
+    { args: ["record"], says: /^effect-codex: Missing required argument: file\n/ },
+    { args: ["replay", "/none"], says: /Path does not exist: \/none/ },
+    { args: ["replay", new URL(import.meta.url).pathname], says: /is no transcript: Line 1 of the transcript: .*\n$/ }
+  ])("say what is wrong with $args", ({ args, says }) =>
+    Effect.gen(function*() {
+      const cli = yield* Cli
+      const { exitCode, stderr, stdout } = yield* cli.run(args)
+      assert.match(stderr, says)
+      assert.deepStrictEqual([exitCode, stdout], [2, ""])
+    }), 60_000)
+})
