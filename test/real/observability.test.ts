@@ -160,6 +160,8 @@ layer(server, live)("the spans of a run", (it) => {
       const running = yield* Effect.forkChild(thread.run("d run: echo hi").pipe(under(spans, "program")))
       yield* Deferred.await(isAsked)
       yield* Fiber.interrupt(running)
+      // The question is withdrawn when the turn has ended.
+      while (spans.find(request).status._tag !== "Ended") yield* Effect.sleep("10 millis")
       const [program] = spans.roots()
       assert.deepStrictEqual(
         outline(program ?? assert.fail("No span"), ["codex.turn.status", "codex.approval.decision"]).filter((line) =>
