@@ -4,6 +4,7 @@
  *
  *     npm run check:packages
  */
+import { OfflineHome, OfflineModel } from "@effect-codex/node/testing"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Console from "effect/Console"
@@ -56,6 +57,19 @@ const tsconfig = (module: string, moduleResolution: string) =>
     include: ["index.ts"]
   })
 
+/** The executable of the installed package, on an offline model. */
+const commandLine = Effect.fnUntraced(
+  function*(project: string) {
+    const { baseUrl } = yield* OfflineModel
+    const home = yield* OfflineHome.make({ baseUrl })
+    const version = yield* run(project, "npx", "effect-codex", "--version")
+    const answer = yield* run(project, "npx", "effect-codex", "run", "--quiet", "--codex-home", home, "Say hello")
+    return `${version.trim()}: ${answer.trim()}`
+  },
+  Effect.scoped,
+  Effect.provide(OfflineModel.layer())
+)
+
 const check = Effect.gen(function*() {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -96,7 +110,7 @@ const check = Effect.gen(function*() {
     yield* Console.log(`types: ${resolution}`)
   }
   yield* Console.log(`run: ${(yield* run(project, process.execPath, "index.ts")).trim()}`)
-  yield* Console.log(`command line: ${(yield* run(project, "npx", "effect-codex", "--version")).trim()}`)
+  yield* Console.log(`command line: ${yield* commandLine(project)}`)
   yield* shakes(project)
   yield* Console.log("tree shaking: nothing remains but what is imported")
   yield* Console.log(`without Node: ${yield* runsWithoutNode(project)}`)

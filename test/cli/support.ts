@@ -13,7 +13,8 @@ import * as Stream from "effect/Stream"
 import { fileURLToPath } from "node:url"
 import * as Program from "../support/program.ts"
 
-const executable = fileURLToPath(new URL("../../packages/node/src/cli.ts", import.meta.url))
+/** The entry of the command line. */
+export const executable = fileURLToPath(new URL("../../packages/node/src/cli.ts", import.meta.url))
 
 /** What a process of it is given. */
 export interface Given {
