@@ -76,8 +76,9 @@ export const stage = Effect.fn("stage")(function*(root: string, folder: string) 
     page
   )
 
-  const examples = (yield* fs.readDirectory(path.join(root, "examples"))).filter((name) => /^\d.*\.ts$/.test(name))
-    .sort()
+  const linked = [...sources].filter((file) => file.startsWith("examples/")).map((file) => path.basename(file))
+  const numbered = (yield* fs.readDirectory(path.join(root, "examples"))).filter((name) => /^\d.*\.ts$/.test(name))
+  const examples = [...new Set([...numbered, ...linked])].sort()
   const sourcePage = Effect.fnUntraced(function*(file: string, title: string) {
     const code = yield* read(file)
     yield* put(`${file}.md`, withFrontMatter(title, [], `# ${title}\n\n\`${file}\`\n\n${fenced(code)}`))
