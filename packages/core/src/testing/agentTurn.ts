@@ -42,9 +42,13 @@ export class AgentFailure extends Schema.TaggedError<AgentFailure>()("AgentFailu
  * @category models
  */
 export interface Usage {
+  /** Tokens that the model read, the cached ones among them. */
   readonly input?: number | undefined
+  /** Of those, the ones that came from its cache. */
   readonly cachedInput?: number | undefined
+  /** Tokens that the model wrote, its reasoning among them. */
   readonly output?: number | undefined
+  /** Of those, the ones that were reasoning. */
   readonly reasoningOutput?: number | undefined
 }
 

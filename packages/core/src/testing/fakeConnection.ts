@@ -57,7 +57,9 @@ export class Refusal extends Schema.TaggedError<Refusal>()("Refusal", {
  * @category models
  */
 export interface Received {
+  /** What was asked for. */
   readonly method: ClientRequestMethod
+  /** With what, as the client sent it. */
   readonly params: unknown
 }
 
