@@ -2,9 +2,10 @@
  * Measures the built packages against the least program that does the same and against the official SDKs, all on the same
  * executables, and prints one table of ratios.
  *
- *     npm run build && npm run bench [-- --json] [-- --quick]
+ *     npm run build && npm run bench [-- --json] [-- --quick] [-- --write]
  *
- * Each measurement runs in a process of its own; the drivers take turns, and medians are compared.
+ * Each measurement runs in a process of its own; the drivers take turns, and medians are compared. With `--write` the table
+ * goes to docs/performance.md.
  */
 import { OfflineHome, OfflineModel } from "@effect-codex/node/testing"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -19,6 +20,10 @@ import { installPeers } from "./bench/commands.ts"
 import { table } from "./bench/report.ts"
 import { measureRows } from "./bench/rows.ts"
 import { pinnedBinary } from "./generate/binary.ts"
+
+const DOCUMENT = "../docs/performance.md"
+const BEGIN = "<!-- bench -->"
+const END = "<!-- /bench -->"
 
 const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
@@ -57,6 +62,16 @@ const program = Effect.gen(function*() {
     codex: version,
     cpus: cpus().length,
     load: { before: load[0], after: loadavg()[0] }
+  }
+  if (process.argv.includes("--write")) {
+    const fs = yield* FileSystem.FileSystem
+    const document = yield* fs.readFileString(file(DOCUMENT))
+    const from = document.indexOf(BEGIN) + BEGIN.length
+    const about = `Node ${machine.node.slice(1)}, codex ${machine.codex}, ${machine.cpus} cores`
+    yield* fs.writeFileString(
+      file(DOCUMENT),
+      `${document.slice(0, from)}\n\n${about}:\n\n${table(rows)}\n\n${document.slice(document.indexOf(END))}`
+    )
   }
   yield* Console.log(
     process.argv.includes("--json")

@@ -5,10 +5,11 @@
  * writes as many events of that form.
  *
  * What a turn is made of comes from the text of its input, as JSON: `events` of a `kind` ("delta" or "item"), one turn
- * after the other, event by event, once `together` turns have been started. Any other text is a turn without events; one
+ * after the other, event by event, `pause` milliseconds after `together` turns have been started. Any other text is a turn without events; one
  * that is `open` does not end.
  */
 import { createInterface } from "node:readline"
+import { setTimeout } from "node:timers/promises"
 
 /** Enough for the writes to cost next to nothing. */
 const BATCH_BYTES = 256 * 1024
@@ -88,8 +89,9 @@ const told = (method, { threadId, turnId }, status) =>
   line({ method, params: { threadId, turn: turn(turnId, status) }, emittedAtMs })
 
 /** Runs turns that were started with the same input side by side. */
-const runTurns = async (turns, { events, kind, open }) => {
+const runTurns = async (turns, { events, kind, open, pause }) => {
   await write(turns.map((one) => told("turn/started", one, "inProgress")).join(""))
+  if (pause > 0) await setTimeout(pause)
   if (events > 0) {
     const round = turns.map(({ threadId, turnId }) => line(kinds[kind](threadId, turnId))).join("")
     await repeated(round, events)

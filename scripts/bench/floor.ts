@@ -3,7 +3,7 @@
  * It checks nothing and survives nothing.
  */
 import { spawn } from "node:child_process"
-import { type Measures, median, type Plan, stopwatch, type Target, type Task } from "./task.ts"
+import { type Measures, median, PAUSE, type Plan, stopwatch, sum, type Target, type Task, WARM_UP } from "./task.ts"
 
 interface Message {
   readonly id?: number
@@ -43,17 +43,15 @@ const connect = ({ executable, home }: Target) => {
     child.stdin.write(`${JSON.stringify({ id, method, params })}\n`)
   }
   const request = (method: string, params: unknown) => new Promise<Message>((resolve) => send(method, params, resolve))
-  /** Starts a turn and waits for its end; tells how many events came. */
+  /** Starts a turn and waits for its end. */
   const turn = (threadId: string, text: string, onEvent?: () => void) =>
-    new Promise<number>((resolve) => {
-      let events = 0
+    new Promise<void>((resolve) => {
       send("turn/start", { threadId, input: [{ type: "text", text }] }, ({ result }) => {
         turns.set(result.turn.id, ({ method }) => {
-          events++
           onEvent?.()
           if (method !== "turn/completed") return
           turns.delete(result.turn.id)
-          resolve(events)
+          resolve()
         })
       })
     })
@@ -75,17 +73,21 @@ const ready = async (target: Target): Promise<Connection> => {
 const startThread = async ({ request }: Connection): Promise<string> =>
   (await request("thread/start", {})).result.thread.id
 
-const stream = async (connection: Connection, { events, kind, turns }: Extract<Task, { readonly name: "stream" }>) => {
+type StreamTask = Omit<Extract<Task, { readonly name: "stream" }>, "times">
+
+const stream = async (connection: Connection, { events, kind, turns }: StreamTask): Promise<Measures> => {
   const threads = await Promise.all(Array.from({ length: turns }, () => startThread(connection)))
-  const plan: Plan = { kind, events: Math.round(events / turns), together: turns }
+  const pause = turns === 1 ? 0 : PAUSE
+  const plan: Plan = { kind, events: Math.round(events / turns), together: turns, pause }
   const text = JSON.stringify(plan)
-  // From the first event on: all turns have been started by then.
-  let stop: ReturnType<typeof stopwatch> | undefined
+  let stop = stopwatch()
+  let seen = 0
   const onEvent = () => {
-    stop ??= stopwatch()
+    if (seen++ === 0 && turns > 1) stop = stopwatch()
   }
-  const seen = await Promise.all(threads.map((thread) => connection.turn(thread, text, onEvent)))
-  return { ...stop?.(), events: seen.reduce((sum, count) => sum + count, 0) }
+  await Promise.all(threads.map((thread) => connection.turn(thread, text, onEvent)))
+  const { cpu, wall } = stop()
+  return { cpu, wall: wall - pause, events: seen }
 }
 
 /** A window of requests in flight, the next one sent as soon as one is answered. */
@@ -109,13 +111,18 @@ export const drive = async (target: Target, task: Task): Promise<Measures> => {
     switch (task.name) {
       case "ready":
         return started
-      case "stream":
-        await stream(connection, { ...task, events: 20 * task.turns })
-        return await stream(connection, task)
+      case "stream": {
+        await stream(connection, { ...task, events: task.events * WARM_UP })
+        const parts: Array<Measures> = []
+        for (let time = 0; time < task.times; time++) {
+          parts.push(await stream(connection, { ...task, events: task.events / task.times }))
+        }
+        return sum(parts)
+      }
       case "roundTrip":
       case "burst": {
         const window = task.name === "burst" ? 64 : 1
-        await burst(connection, 200, window)
+        await burst(connection, task.requests * WARM_UP, window)
         const stop = stopwatch()
         await burst(connection, task.requests, window)
         return { ...stop(), requests: task.requests }

@@ -35,7 +35,7 @@ const perform = async () => {
     case "import":
       return { wall: imported }
     case "stream": {
-      await stream(20)
+      await stream(task.events * 0.1)
       const stop = stopwatch()
       return { events: await stream(task.events), ...stop() }
     }

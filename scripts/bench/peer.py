@@ -38,7 +38,7 @@ def main():
                 text = json.dumps({"kind": task["kind"], "events": events, "together": 1})
                 return sum(1 for _ in thread.turn(text).stream())
 
-            stream(20)
+            stream(round(task["events"] * 0.1))
             stop = stopwatch()
             return {"events": stream(task["events"]), **stop()}
         if task["name"] == "run":
@@ -56,7 +56,7 @@ def main():
         def request(_):
             codex._client.request("thread/loaded/list", {}, response_model=Page)
 
-        for index in range(200):
+        for index in range(round(task["requests"] * 0.1)):
             request(index)
         stop = stopwatch()
         if task["name"] == "roundTrip":

@@ -64,11 +64,12 @@ export const measureRows = Effect.fnUntraced(function*({ fake, modules, peers, q
   const rounds = quick ? 3 : 5
   const rows: Array<Row> = []
 
-  const streamOf = (kind: "delta" | "item", events: number, turns: number): Task => ({
+  const streamOf = (kind: "delta" | "item", events: number, turns: number, times = 1): Task => ({
     name: "stream",
     kind,
     events: scale(events),
-    turns
+    turns,
+    times
   })
 
   // The events of one turn and of many, in one and the same rounds.
@@ -103,12 +104,13 @@ export const measureRows = Effect.fnUntraced(function*({ fake, modules, peers, q
     raw: rawOf(many, rate, (value) => perSecond(value, "events"))
   })
 
-  const items = yield* compare(streamOf("item", 100_000, 1), fake, rounds, own)
+  // A result has every item of its turn, which the floor lets go: no turn has a hundred thousand.
+  const items = yield* compare(streamOf("item", 100_000, 1, 100), fake, rounds, own)
   const itemPeers = yield* compare(streamOf("item", 25_000, 1), fake, 2, ["python", "typescript"])
   const allItems = { ...items, python: itemPeers.python, typescript: itemPeers.typescript }
   const itemRatio = middle(items.sdk, rate) / middle(items.floor, rate)
   rows.push({
-    name: "870-byte item/completed events, decoded",
+    name: "870-byte item/completed events, decoded, in turns of a thousand",
     goal: ">= 0.6 of the floor",
     measured: times(itemRatio),
     reached: itemRatio >= 0.6,

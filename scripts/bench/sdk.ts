@@ -5,29 +5,30 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { type Measures, median, type Plan, stopwatch, type Target, type Task } from "./task.ts"
+import { type Measures, median, PAUSE, type Plan, stopwatch, sum, type Target, type Task, WARM_UP } from "./task.ts"
 
-type StreamTask = Extract<Task, { readonly name: "stream" }>
+type StreamTask = Omit<Extract<Task, { readonly name: "stream" }>, "times">
 
 const stream = Effect.fnUntraced(function*({ events, kind, turns }: StreamTask) {
   const codex = yield* Codex
   const threads = yield* Effect.replicateEffect(codex.startThread(), turns)
-  const plan: Plan = { kind, events: Math.round(events / turns), together: turns }
+  const pause = turns === 1 ? 0 : PAUSE
+  const plan: Plan = { kind, events: Math.round(events / turns), together: turns, pause }
   const text = JSON.stringify(plan)
-  // From the first events on: all turns have been started by then.
-  let stop: ReturnType<typeof stopwatch> | undefined
+  let stop = stopwatch()
   let seen = 0
   yield* Effect.forEach(
     threads,
     (thread) =>
       Stream.runForEachArray(thread.stream(text), (events) =>
         Effect.sync(() => {
-          stop ??= stopwatch()
+          if (seen === 0 && turns > 1) stop = stopwatch()
           seen += events.length
         })),
     { concurrency: "unbounded", discard: true }
   )
-  return { ...stop?.(), events: seen }
+  const { cpu, wall } = stop()
+  return { cpu, wall: wall - pause, events: seen }
 })
 
 const requests = Effect.fnUntraced(function*(count: number, concurrency: number | "unbounded") {
@@ -92,13 +93,13 @@ const heap = Effect.fnUntraced(function*(task: Extract<Task, { readonly name: "h
 const perform = Effect.fnUntraced(function*(task: Exclude<Task, { readonly name: "import" | "ready" }>) {
   switch (task.name) {
     case "stream":
-      yield* stream({ ...task, events: 20 * task.turns })
-      return yield* stream(task)
+      yield* stream({ ...task, events: task.events * WARM_UP })
+      return sum(yield* Effect.replicateEffect(stream({ ...task, events: task.events / task.times }), task.times))
     case "roundTrip":
-      yield* requests(200, 1)
+      yield* requests(task.requests * WARM_UP, 1)
       return yield* requests(task.requests, 1)
     case "burst":
-      yield* requests(200, "unbounded")
+      yield* requests(task.requests * WARM_UP, "unbounded")
       return yield* requests(task.requests, "unbounded")
     case "run":
       return yield* run(task.turns)

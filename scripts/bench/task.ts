@@ -7,13 +7,21 @@ export interface Plan {
   readonly kind?: "delta" | "item"
   /** How many turns are started before the events of all of them come, one after the other. */
   readonly together?: number
+  /** Milliseconds between the word that they have started and their events. */
+  readonly pause?: number
   /** The turn does not end. */
   readonly open?: boolean
 }
 
 export type Task =
-  /** Reads the events of `turns` turns at once. */
-  | { readonly name: "stream"; readonly kind: "delta" | "item"; readonly events: number; readonly turns: number }
+  /** Reads the events of `turns` turns at once, and that so many `times`, one after the other. */
+  | {
+    readonly name: "stream"
+    readonly kind: "delta" | "item"
+    readonly events: number
+    readonly turns: number
+    readonly times: number
+  }
   /** Sends one request after the other. */
   | { readonly name: "roundTrip"; readonly requests: number }
   /** Sends all requests at once. */
@@ -29,6 +37,24 @@ export type Task =
 
 /** What came out of it: numbers by name. */
 export type Measures = Readonly<Record<string, number>>
+
+/** How much of a task is done before anything is measured, so that all drivers are measured when they are warm. */
+export const WARM_UP = 0.1
+
+/**
+ * How long the events of many turns wait once all have been started, in milliseconds, so that the drivers know when to
+ * start the watch: with the first word of a turn, and without this.
+ */
+export const PAUSE = 20
+
+/** Several measurements as one. */
+export const sum = (parts: ReadonlyArray<Measures>): Measures => {
+  const total: Record<string, number> = {}
+  for (const part of parts) {
+    for (const [name, value] of Object.entries(part)) total[name] = (total[name] ?? 0) + value
+  }
+  return total
+}
 
 /** Where a driver finds what it measures. */
 export interface Target {
