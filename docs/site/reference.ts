@@ -95,7 +95,7 @@ export const convert = Effect.fn("convert")(function*(root: string, { documents,
       sortEntryPoints: false,
       searchInDocuments: true,
       searchInComments: true,
-      highlightLanguages: ["ts", "sh", "json", "toml", "python", "js"],
+      highlightLanguages: ["ts", "sh", "console", "json", "toml", "python", "js"],
       hideGenerator: true,
       includeHierarchySummary: false,
       githubPages: true

@@ -14,7 +14,17 @@ export interface Staged {
 }
 
 /** The order of reading; a page that is not named comes after those that are. */
-const order = ["getting-started", "guide", "cli", "faq", "guarantees", "performance", "app-server", "protocol-coverage"]
+const order = [
+  "getting-started",
+  "guide",
+  "cli",
+  "faq",
+  "cli",
+  "guarantees",
+  "performance",
+  "app-server",
+  "protocol-coverage"
+]
 
 const rank = (name: string): number => {
   const at = order.indexOf(name)
