@@ -167,6 +167,8 @@ interface Connection {
  */
 export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFailure>(options: Options<R, E>) {
   const scope = yield* Effect.scope
+  // Made before what supervises them, so that it is over first: their end is then no reason to connect again.
+  const connections = yield* Scope.fork(scope)
   const settings = yield* resolve(options.client ?? {})
   const read = new OptionReader()
   const healthyAfter = read.duration("healthyAfter", options.healthyAfter, Duration.minutes(1))
@@ -211,7 +213,7 @@ export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFai
   })
 
   const connect = Effect.gen(function*() {
-    const connectionScope = yield* Scope.fork(scope)
+    const connectionScope = yield* Scope.fork(connections)
     return yield* Scope.provide(establish(connectionScope), connectionScope).pipe(
       Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(connectionScope, exit) : Effect.void)
     )

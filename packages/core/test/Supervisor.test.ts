@@ -17,6 +17,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
@@ -369,6 +370,22 @@ describe("a supervised connection", () => {
         assert.strictEqual(log.open, log.closed)
         assert.instanceOf(yield* Effect.flip(client.request("model/list", {})), TransportError)
       }
+    }))
+
+  it.effect("says nothing when its scope closes after a restart: nothing is made again", () =>
+    Effect.gen(function*() {
+      const logged: Array<unknown> = []
+      const { close, codex, first, next } = yield* supervised().pipe(
+        Effect.provide(Logger.layer([Logger.make(({ message }) => logged.push(message))]))
+      )
+      const events = yield* collect(codex.events)
+      yield* ends(first, killed)
+      yield* next
+      yield* TestClock.adjust("1 second")
+      yield* events.atLeast(1)
+      assert.lengthOf(logged, 1)
+      yield* close
+      assert.lengthOf(logged, 1)
     }))
 
   it.effect("is not made with options that cannot be", () =>

@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import { type ConnectionError, TurnLagged } from "../CodexError.ts"
 import * as Subscription from "./subscription.ts"
 
@@ -145,3 +145,14 @@ const finish = <A>(reader: Reader<A>, exit: Exit.Exit<void, ConnectionError>): v
   if (Exit.isSuccess(exit)) reader.end()
   else reader.failCause(exit.cause)
 }
+
+/** Those who can be read: once by a reader who is there from now on, or each time from the first event. */
+export const readerOf = <A>(
+  readable: {
+    readonly attach: (
+      which: "all" | "rest"
+    ) => Effect.Effect<Stream.Stream<A, ConnectionError | TurnLagged>, never, Scope.Scope>
+  },
+  read: "replay" | "once" | "never"
+): Effect.Effect<Stream.Stream<A, ConnectionError | TurnLagged>, never, Scope.Scope> =>
+  read === "once" ? readable.attach("rest") : Effect.sync(() => Stream.unwrap(readable.attach("all")))

@@ -66,3 +66,6 @@ export const resolve = Effect.fnUntraced(function*(options: Options) {
   yield* read.check
   return resolved
 })
+
+/** The options as they hold. */
+export type Settings = Effect.Success<ReturnType<typeof resolve>>

@@ -140,8 +140,8 @@ export class Subscription<A, E> {
   private done(exit: Exit.Exit<never, E | Cause.Done>): void {
     if (this.ended !== undefined) return
     this.ended = exit
-    this.pace.hurry()
     this.wake()
+    this.pace.hurry()
   }
 
   private readonly take: Pull.Pull<Arr.NonEmptyArray<A>, E> = Effect.suspend(() => {

@@ -1,0 +1,189 @@
+/**
+ * Requests, from the call to the typed result: checked, admitted, written, awaited, repeated where the server was
+ * full, decoded.
+ */
+import type { ClientRequestMethod, ClientRequestResults } from "@effect-codex/generated"
+import { ClientRequests } from "@effect-codex/generated"
+import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Metric from "effect/Metric"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import type * as Tracer from "effect/Tracer"
+import {
+  type ConnectionError,
+  DecodeError,
+  ExperimentalApiRequired,
+  formatIssues,
+  InvalidParams,
+  type PayloadIssue,
+  type RequestError,
+  RequestTimeout,
+  type ResponseError,
+  ServerOverloaded
+} from "../CodexError.ts"
+import * as CodexMetrics from "../CodexMetrics.ts"
+import type { Transport } from "../Transport.ts"
+import * as Admission from "./admission.ts"
+import * as Envelope from "./envelope.ts"
+import { isOpenEnded, mayRepeat } from "./methodTraits.ts"
+import * as Metrics from "./metrics.ts"
+import { idAt } from "./notifications.ts"
+import type { Settings } from "./options.ts"
+import * as Payload from "./payload.ts"
+import { INVALID_PARAMS } from "./responseError.ts"
+import { retry } from "./retry.ts"
+import { duringMethod, type Router } from "./router.ts"
+import * as Tracing from "./tracing.ts"
+
+/** Sends a request and waits for its result; `onResult` runs on the reader, before the next message is looked at. */
+export type Call = <M extends ClientRequestMethod>(
+  method: M,
+  params: unknown,
+  onResult?: (result: unknown) => void
+) => Effect.Effect<ClientRequestResults[M], RequestError>
+
+export const make = Effect.fnUntraced(function*(options: {
+  readonly transport: Pick<Transport["Service"], "send">
+  readonly router: Router
+  readonly settings: Settings
+  readonly context: Context.Context<never>
+}) {
+  const { context, router, settings, transport } = options
+  const admission = yield* Admission.make(settings.maxInFlight, {
+    window: (by) => CodexMetrics.requestWindow.modifyUnsafe(by, context),
+    queued: (by) => CodexMetrics.requestsQueued.modifyUnsafe(by, context)
+  })
+  // So that it is shown before the first request.
+  CodexMetrics.requestsInFlight.modifyUnsafe(0, context)
+  CodexMetrics.requestsQueued.modifyUnsafe(0, context)
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => CodexMetrics.requestWindow.modifyUnsafe(-admission.window(), context))
+  )
+
+  let nextId = 1
+
+  const send = Effect.fnUntraced(function*(
+    method: string,
+    params: unknown,
+    span: Tracer.Span | undefined,
+    onResult?: (result: unknown) => void
+  ): Effect.fn.Return<unknown, ConnectionError | ResponseError | DecodeError> {
+    const id = nextId++
+    if (span !== undefined) Tracing.annotate(span, { "jsonrpc.request.id": String(id) })
+    CodexMetrics.requestsInFlight.modifyUnsafe(1, context)
+    const response = Deferred.makeUnsafe<unknown, ResponseError | ConnectionError | DecodeError>()
+    let written = false
+    router.await(id, { method, params, response, onResult })
+    return yield* transport.send(Envelope.encodeRequest(id, method, params, Tracing.carrier(span))).pipe(
+      Effect.mapError((error) => duringMethod(error, method)),
+      // A connection that is over answers with its cause, whatever writing to it says.
+      Effect.catch((error) => router.closed === undefined ? Effect.fail(error) : Effect.void),
+      Effect.andThen(Effect.suspend(() => {
+        written = true
+        return Deferred.await(response)
+      })),
+      Effect.ensuring(Effect.sync(() => {
+        CodexMetrics.requestsInFlight.modifyUnsafe(-1, context)
+        // A late answer still names the turn that nobody waits for any more.
+        if (!written || onResult === undefined) router.forget(id)
+      }))
+    )
+  })
+
+  const call: Call = <M extends ClientRequestMethod>(
+    method: M,
+    params: unknown,
+    onResult?: (result: unknown) => void
+  ) =>
+    Tracing.request(
+      method,
+      idAt(params, ["threadId"]),
+      (span): Effect.Effect<ClientRequestResults[M], RequestError> => {
+        if (router.closed !== undefined) return Effect.fail(duringMethod(router.closed, method))
+        const checked = Payload.outgoing(ClientRequests[method].params)(params)
+        if (Exit.isFailure(checked)) {
+          return Effect.fail(invalidParams(method, Payload.issuesOfCause(checked.cause)))
+        }
+        const experimental = settings.experimental ? undefined : needsExperimental(method, params)
+        if (experimental !== undefined) return Effect.fail(experimental)
+        const attempt = Effect.suspend(() => send(method, checked.value, span, onResult))
+        const exchange = isOpenEnded(method)
+          ? attempt
+          // Made when there is a place for it: thousands may be waiting for one.
+          : admission.admit(Effect.suspend(() => withDeadline(attempt, method, settings.timeoutOf(method))), isRefusal)
+        return repeat(method, exchange).pipe(
+          Effect.flatMap((result) => {
+            const exit = Payload.incoming(ClientRequests[method].result)(result)
+            if (Exit.isSuccess(exit)) return Effect.succeed(exit.value)
+            Metrics.decodeFailures.result.updateUnsafe(1, context)
+            return Effect.fail(
+              new DecodeError({ method, payload: "result", issues: Payload.issuesOfCause(exit.cause) })
+            )
+          })
+        )
+      }
+    )
+
+  /** Tries again what is refused, and waits in between no longer than the connection lasts. */
+  const repeat = <A, E>(method: ClientRequestMethod, exchange: Effect.Effect<A, E>) => {
+    const counts = (error: E | ServerOverloaded): error is ServerOverloaded =>
+      error instanceof ServerOverloaded && mayRepeat(method, error)
+    return Effect.catch(exchange, (error) => {
+      if (!counts(error)) return Effect.fail(error)
+      let answer: Effect.Effect<A, E | ServerOverloaded> = Effect.fail(error)
+      const again = Effect.andThen(Metric.update(Metrics.requestRetries(method), 1), exchange)
+      const attempts = Effect.suspend(() => {
+        const attempt = answer
+        answer = again
+        return attempt
+      })
+      return Effect.raceFirst(
+        retry(attempts, settings.retry, counts),
+        // An answer that came just before goes first.
+        Effect.flatMap(Effect.tap(router.ended, Effect.yieldNow), (end) => Effect.fail(duringMethod(end, method)))
+      )
+    })
+  }
+
+  return call
+})
+
+const invalidParams = (method: string, issues: ReadonlyArray<PayloadIssue>): InvalidParams =>
+  new InvalidParams({
+    method,
+    code: INVALID_PARAMS,
+    description: `The params do not match the schema: ${formatIssues(issues)}`,
+    sent: false,
+    issues
+  })
+
+const withDeadline = <A, E>(
+  effect: Effect.Effect<A, E>,
+  method: string,
+  timeout: Duration.Duration
+): Effect.Effect<A, E | RequestTimeout> =>
+  Duration.isFinite(timeout)
+    ? Effect.timeoutOrElse(effect, {
+      duration: timeout,
+      orElse: () => Effect.fail(new RequestTimeout({ method, timeout }))
+    })
+    : effect
+
+const isRefusal = (exit: Exit.Exit<unknown, unknown>): boolean =>
+  Exit.isFailure(exit) &&
+  Cause.findErrorOption(exit.cause).pipe(Option.exists((error) => error instanceof ServerOverloaded))
+
+/** What of a request is not part of the stable protocol, if anything is. */
+const needsExperimental = (method: ClientRequestMethod, params: unknown): ExperimentalApiRequired | undefined => {
+  const { experimentalFields, stability } = ClientRequests[method]
+  if (stability === "experimental") return new ExperimentalApiRequired({ method, fields: [] })
+  const fields = experimentalFields.filter((field) =>
+    Predicate.hasProperty(params, field) && params[field] !== undefined
+  )
+  return fields.length === 0 ? undefined : new ExperimentalApiRequired({ method, fields })
+}
