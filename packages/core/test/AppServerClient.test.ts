@@ -1,4 +1,11 @@
-import { AppServerExited, type CodexEvent, RetryPolicy, Transport, TransportError } from "@effect-codex/core"
+import {
+  AppServerExited,
+  type CodexEvent,
+  RetryPolicy,
+  Transport,
+  TransportError,
+  TurnInterrupted
+} from "@effect-codex/core"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -582,5 +589,27 @@ describe("the end of the connection", () => {
       assert.strictEqual(failure?._tag, "Fail")
       const later = yield* Effect.flip(client.request("model/list", {}))
       assert.instanceOf(later, TransportError)
+    }))
+
+  it.effect("by the client's own scope interrupts a turn that is just being started at a server that goes on", () =>
+    Effect.gen(function*() {
+      const server = yield* start()
+      const scope = yield* Scope.make()
+      const client = yield* make().pipe(
+        Effect.provideService(Transport, { ...server.transport, serverGoesOn: true }),
+        Scope.provide(scope)
+      )
+      const opening = yield* fork(client.openTurn("turn/start", Wire.startParams("A")))
+      const request = yield* server.request("turn/start")
+      const closing = yield* fork(Scope.close(scope, Exit.void))
+      yield* server.respond(request, { turn: Wire.turn({ id: "T" }) })
+      yield* server.push(Wire.turnStarted("A", "T"))
+      const interrupt = yield* server.request("turn/interrupt")
+      assert.deepStrictEqual(interrupt.params, { threadId: "A", turnId: "T" })
+      yield* server.respond(interrupt, {})
+      yield* server.push(Wire.turnCompleted("A", "T", { status: "interrupted" }))
+      yield* Fiber.join(closing)
+      const turn = yield* Fiber.join(opening)
+      assert.instanceOf(yield* Effect.flip(turn.result), TurnInterrupted)
     }))
 })
