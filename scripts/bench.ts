@@ -27,21 +27,20 @@ const END = "<!-- /bench -->"
 
 const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
-/** The modules of Effect that the built packages import. */
+/** The modules of Effect that importing the built node package leads to. */
 const modulesOfEffect = Effect.gen(function*() {
   const fs = yield* FileSystem.FileSystem
-  const modules = new Set<string>()
-  for (const name of ["generated", "core", "node"]) {
-    const dist = file(`../packages/${name}/dist`)
-    for (const path of yield* fs.readDirectory(dist, { recursive: true })) {
-      if (!path.endsWith(".js") || path.startsWith("testing")) continue
-      const source = yield* fs.readFileString(`${dist}/${path}`)
-      for (const [, module] of source.matchAll(/ from "((?:effect|@effect\/platform-node)\/[^"]+)"/g)) {
-        if (module !== undefined) modules.add(module)
-      }
+  const effects = new Set<string>()
+  const own = new Set([import.meta.resolve("@effect-codex/node")])
+  for (const url of own) {
+    const source = yield* fs.readFileString(fileURLToPath(url))
+    for (const [, module = ""] of source.matchAll(/^(?:import|export) .* from "([^"]+)"/gm)) {
+      if (module.startsWith(".")) own.add(new URL(module, url).href)
+      else if (module.startsWith("@effect-codex/")) own.add(import.meta.resolve(module))
+      else if (!module.startsWith("node:")) effects.add(module)
     }
   }
-  return [...modules]
+  return [...effects]
 })
 
 const program = Effect.gen(function*() {
