@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
-import type * as Schema from "effect/Schema"
+import * as Schema from "effect/Schema"
 import { globSync, readFileSync } from "node:fs"
 import { run } from "./support/program.ts"
 
@@ -36,6 +36,8 @@ const pages = ["README.md", ...globSync("docs/*.md", { cwd: root }).sort()]
 const sources = globSync("packages/{core,node}/src/**/*.ts", { cwd: root }).sort()
 const blocks = [...pages, ...sources].flatMap(blocksOf)
 const programs = blocks.filter(({ code }) => code.includes("runMain"))
+const suites = blocks.filter(({ code }) => code.includes("@effect/vitest"))
+const definitions = blocks.filter((block) => !programs.includes(block) && !suites.includes(block))
 
 /** All blocks as files of one project, beside the packages that they import. */
 class Project extends Context.Service<Project, { readonly folder: string }>()("test/Project") {
@@ -67,6 +69,14 @@ class Project extends Context.Service<Project, { readonly folder: string }>()("t
         })
       )
       yield* Effect.forEach(blocks, ({ code, file }) => write(file, code), { discard: true })
+      yield* write("definitions.ts", definitions.map(({ file }) => `import "./${file}"\n`).join(""))
+      yield* write(
+        "vitest.config.ts",
+        `import config from "${root}/vitest.config.ts"\n`
+          + `export default { ...config, test: { ...config.test, include: ${
+            JSON.stringify(suites.map(({ file }) => file))
+          } } }\n`
+      )
       return { folder }
     })
   )
@@ -96,6 +106,12 @@ const valueOf = (schema: Schema.Json | undefined): Schema.Json => {
 
 const isRecord = (json: Schema.Json | undefined): json is { readonly [key: string]: Schema.Json } =>
   typeof json === "object" && json !== null && !Array.isArray(json)
+
+/** What Vitest reports of a run. */
+const Report = Schema.fromJsonString(Schema.Struct({
+  numTotalTests: Schema.Int,
+  numPassedTests: Schema.Int
+}))
 
 const model = OfflineModel.layer({
   respond: ({ format }) => isRecord(format) ? OfflineModel.json(valueOf(format["schema"])) : undefined
@@ -130,6 +146,40 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })(
           assert.isTrue(yield* fs.exists(path.join(root, path.dirname(page), target)), target)
         }
       }))
+
+    it.effect("is evaluated where it defines something", () =>
+      Effect.gen(function*() {
+        const { folder } = yield* Project
+        const { exitCode, stderr } = yield* run(
+          process.execPath,
+          ["--conditions=@effect-codex/source", `${folder}/definitions.ts`],
+          { cwd: folder }
+        )
+        assert.strictEqual(exitCode, 0, stderr)
+      }), 60_000)
+
+    it.effect("passes where it is a test", () =>
+      Effect.gen(function*() {
+        assert.isAbove(suites.length, 0)
+        const fs = yield* FileSystem.FileSystem
+        const { folder } = yield* Project
+        const { exitCode, stderr, stdout } = yield* run(
+          process.execPath,
+          [
+            `${root}/node_modules/vitest/vitest.mjs`,
+            "run",
+            "--root",
+            folder,
+            "--reporter=json",
+            "--outputFile=report.json"
+          ],
+          { cwd: folder }
+        )
+        assert.strictEqual(exitCode, 0, stderr + stdout)
+        const report = yield* Schema.decodeEffect(Report)(yield* fs.readFileString(`${folder}/report.json`))
+        assert.strictEqual(report.numPassedTests, report.numTotalTests)
+        assert.isAtLeast(report.numTotalTests, suites.length)
+      }), 60_000)
 
     it.effect.each(programs)(
       "$page, line $line: the program runs on the real app-server",
