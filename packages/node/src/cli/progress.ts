@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import type { Failure } from "./failure.ts"
 import * as Items from "./items.ts"
 import { Output } from "./output.ts"
-import type { Conclusion, Reporter } from "./reporter.ts"
+import type { Conclusion, Decided, Reporter } from "./reporter.ts"
 import * as Text from "./text.ts"
 
 const WIDTH = 200
@@ -17,6 +17,9 @@ export const make = Effect.fnUntraced(function*(options: { readonly quiet: boole
 
   /** The messages under way: whether they are commentary, and whether their text was shown as it came. */
   const messages = new Map<string, { readonly commentary: boolean; streamed: boolean }>()
+  /** The items that were told of, and what was decided on one before its turn to be told. */
+  const begun = new Set<string>()
+  const early = new Map<string, ReadonlyArray<Decided>>()
   /** The last message that may be the answer, and whether it stands on the terminal. */
   let candidate: { readonly text: string; readonly shown: boolean } | undefined
 
@@ -43,7 +46,24 @@ export const make = Effect.fnUntraced(function*(options: { readonly quiet: boole
     return write
   }
 
+  const tellDecision = ({ asked, decision, request }: Decided): Effect.Effect<void, Failure> =>
+    tellLine(paint(
+      "yellow",
+      `${decisions[nameOf(decision)]}: ${Text.line(subjectOf(request), WIDTH)}${
+        asked ? "" : " (there is no terminal to ask; see --approval)"
+      }`
+    ))
+
   const begins = (item: ThreadItem, indent = ""): Effect.Effect<void, Failure> => {
+    const { id } = item
+    if (typeof id !== "string") return beginsAs(item, indent)
+    begun.add(id)
+    const decided = early.get(id) ?? []
+    early.delete(id)
+    return Effect.andThen(beginsAs(item, indent), Effect.forEach(decided, tellDecision, { discard: true }))
+  }
+
+  const beginsAs = (item: ThreadItem, indent: string): Effect.Effect<void, Failure> => {
     switch (item.type) {
       case "agentMessage":
         return Effect.andThen(
@@ -125,18 +145,20 @@ export const make = Effect.fnUntraced(function*(options: { readonly quiet: boole
     : {
       started: ({ threadId }) => tellLine(dim(`thread ${threadId}`)),
       events: (events) => Effect.forEach(events, event, { discard: true }),
-      decided: ({ asked, decision, request }) =>
-        tellLine(paint(
-          "yellow",
-          `${decisions[nameOf(decision)]}: ${Text.line(subjectOf(request), WIDTH)}${
-            asked ? "" : " (there is no terminal to ask; see --approval)"
-          }`
-        )),
+      // A question may be answered before its item has been read.
+      decided: (decided) =>
+        Effect.suspend(() => {
+          const { _tag, itemId } = decided.request
+          if (_tag === "Permissions" || begun.has(itemId)) return tellDecision(decided)
+          early.set(itemId, [...early.get(itemId) ?? [], decided])
+          return Effect.void
+        }),
       lagged: tellLine(paint("yellow", "warning: some of what happened is not shown: it was read too slowly")),
       unknown: (what) => tellLine(paint("yellow", `warning: ${Text.line(what, WIDTH)}`)),
       ended: (conclusion) =>
         Effect.gen(function*() {
           const { finalResponse, status } = conclusion
+          yield* Effect.forEach([...early.values()].flat(), tellDecision, { discard: true })
           const isAnswer = status === "completed" && candidate?.text === finalResponse
           if (!isAnswer) yield* tellCandidate
           if (status === "completed" && !(isAnswer && candidate?.shown === true && stdoutIsTerminal)) {
