@@ -10,6 +10,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
 import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
@@ -161,6 +162,57 @@ describe("requests", () => {
       const again = yield* fork(client.request("model/list", {}))
       yield* server.respond(yield* server.request("model/list"), models)
       assert.deepStrictEqual((yield* Fiber.join(again)).data, [])
+    }))
+
+  it.effect("time out also before a pipe that is full, each after its own time, and are not written later", () =>
+    Effect.gen(function*() {
+      const server = yield* start()
+      const pipe = yield* Latch.make(true)
+      const client = yield* make({ requestTimeout: "10 seconds" }).pipe(
+        Effect.provideService(Transport, {
+          ...server.transport,
+          send: (line) => Effect.andThen(pipe.await, server.transport.send(line))
+        })
+      )
+      yield* pipe.close
+      const first = yield* fork(Effect.flip(client.request("model/list", {})))
+      yield* TestClock.adjust("4 seconds")
+      const second = yield* fork(Effect.flip(client.request("thread/loaded/list", {})))
+      yield* TestClock.adjust("6 seconds")
+      assert.strictEqual((yield* Fiber.join(first))._tag, "RequestTimeout")
+      assert.isUndefined(second.pollUnsafe())
+      yield* TestClock.adjust("4 seconds")
+      assert.strictEqual((yield* Fiber.join(second))._tag, "RequestTimeout")
+      yield* pipe.open
+      const third = yield* fork(client.request("model/list", {}))
+      yield* server.respond(yield* server.request("model/list"), models)
+      yield* Fiber.join(third)
+      assert.deepStrictEqual(server.sent.flatMap(({ method }) => method ?? []), [
+        "initialize",
+        "initialized",
+        "model/list"
+      ])
+    }))
+
+  it.effect("that are interrupted before a pipe that is full are not written later", () =>
+    Effect.gen(function*() {
+      const server = yield* start()
+      const pipe = yield* Latch.make(true)
+      const client = yield* make().pipe(
+        Effect.provideService(Transport, {
+          ...server.transport,
+          send: (line) => Effect.andThen(pipe.await, server.transport.send(line))
+        })
+      )
+      yield* pipe.close
+      const fiber = yield* fork(client.request("thread/loaded/list", {}))
+      yield* Fiber.interrupt(fiber)
+      yield* pipe.open
+      const next = yield* fork(client.request("model/list", {}))
+      yield* server.respond(yield* server.request("model/list"), models)
+      yield* Fiber.join(next)
+      assert.deepStrictEqual(server.sent.at(-1)?.method, "model/list")
+      assert.lengthOf(server.sent, 3)
     }))
 
   it.effect("that take as long as they take have no deadline and no place in the window", () =>

@@ -1,5 +1,5 @@
 import { AppServerExited, type DecodeError } from "@effect-codex/core"
-import type { ConnectionError, ResponseError } from "@effect-codex/core"
+import type { ConnectionError, RequestTimeout, ResponseError } from "@effect-codex/core"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -118,7 +118,7 @@ describe("Router", () => {
   it.effect("holds nothing once it is closed, and keeps the first cause", () =>
     Effect.gen(function*() {
       const router = make()
-      const response = Deferred.makeUnsafe<unknown, ResponseError | ConnectionError | DecodeError>()
+      const response = Deferred.makeUnsafe<unknown, ResponseError | ConnectionError | DecodeError | RequestTimeout>()
       router.await(1, { method: "model/list", response })
       router.startPending("B")
       const expected = router.expect("B", () => true)
@@ -145,7 +145,7 @@ describe("Router", () => {
 
   it("forgets a request that is no longer waited for", () => {
     const router = make()
-    const response = Deferred.makeUnsafe<unknown, ResponseError | ConnectionError | DecodeError>()
+    const response = Deferred.makeUnsafe<unknown, ResponseError | ConnectionError | DecodeError | RequestTimeout>()
     router.await(1, { method: "model/list", response })
     router.forget(1)
     receive(router, { id: 1, result: {} })

@@ -101,7 +101,6 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
   const spawner = yield* ChildProcessSpawner
   const grace = yield* graceOf(options)
   const executable = yield* Binary.locate(options.codexPath)
-  const redact = Redact.make(Redact.secretsOf({ ...process.env, ...options.env }))
 
   const [child, leaderEnded] = yield* Groups.track(grace, (marks) =>
     spawner.spawn(
@@ -124,6 +123,8 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
       Effect.catchDefect((cause) => Effect.fail(spawnFailed(cause, executable, options.cwd)))
     )
 
+  // While the process starts: what comes before it is waited for.
+  const redact = Redact.make(Redact.secretsOf({ ...process.env, ...options.env }))
   const stderr = Stderr.make(child.stderr, redact)
   const stderrDrained = yield* Effect.forkScoped(stderr.drain)
 

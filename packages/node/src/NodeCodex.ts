@@ -16,7 +16,9 @@ import {
   Transport,
   WireTap
 } from "@effect-codex/core"
-import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as NodeChildProcessSpawner from "@effect/platform-node/NodeChildProcessSpawner"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -120,7 +122,7 @@ export const layer = <E = never, R = never>(
   options: Options<E, R> = {}
 ): Layer.Layer<Codex | AppServerClient, StartError, R> =>
   agent(options, AppServerProcess.make(options)).pipe(
-    Layer.provide(NodeServices.layer),
+    Layer.provide(spawning),
     Layer.catchTag("AppServerExited", (error) => Layer.effectContext(Effect.fail(exitedEarly(error, options))))
   )
 
@@ -157,7 +159,7 @@ export const layerSupervised = <E = never, R = never>(
   options: SupervisedOptions<E, R> = {}
 ): Layer.Layer<Codex | AppServerClient, StartError, R> =>
   supervised(options, AppServerProcess.make(options)).pipe(
-    Layer.provide(NodeServices.layer),
+    Layer.provide(spawning),
     Layer.catchTag("AppServerExited", (error) => Layer.effectContext(Effect.fail(exitedEarly(error, options))))
   )
 
@@ -224,6 +226,11 @@ export const layerUnixSocketSupervised = <E = never, R = never>(
   options: UnixSocketOptions<E, R> & Supervisor.RestartOptions = {}
 ): Layer.Layer<Codex | AppServerClient, ConnectError, R> => supervised(options, unixSocket(options))
 
+// One after the other and no more than is needed: whatever is made before the process is waited for.
+const files = Layer.provideMerge(NodeFileSystem.layer, NodePath.layer)
+
+const spawning = Layer.provide(NodeChildProcessSpawner.layer, files)
+
 // Who starts a process needs no sockets, and loads none.
 const remote = Effect.promise(() => import("./RemoteAppServer.ts"))
 
@@ -231,7 +238,7 @@ const webSocket = (options: RemoteAppServer.WebSocketOptions) =>
   Effect.flatMap(remote, ({ webSocket }) => webSocket(options))
 
 const unixSocket = (options: RemoteAppServer.UnixSocketOptions) =>
-  Effect.flatMap(remote, ({ unixSocket }) => Effect.provide(unixSocket(options), NodeServices.layer))
+  Effect.flatMap(remote, ({ unixSocket }) => Effect.provide(unixSocket(options), files))
 
 /** The agent over a transport. */
 const agent = <E, R, ET, RT>(
@@ -305,7 +312,7 @@ const answered = <A, E0, R0, E, R>(
 export const layerTransport = (
   options: AppServerProcess.Options = {}
 ): Layer.Layer<Transport, AppServerSpawnError | InvalidOptions> =>
-  Layer.effect(Transport, AppServerProcess.make(options)).pipe(Layer.provide(NodeServices.layer))
+  Layer.effect(Transport, AppServerProcess.make(options)).pipe(Layer.provide(spawning))
 
 /**
  * The agent with every default.

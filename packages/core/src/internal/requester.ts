@@ -10,6 +10,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -29,6 +30,7 @@ import {
 import * as CodexMetrics from "../CodexMetrics.ts"
 import type { Transport } from "../Transport.ts"
 import * as Admission from "./admission.ts"
+import * as Deadlines from "./deadlines.ts"
 import * as Envelope from "./envelope.ts"
 import { isOpenEnded, mayRepeat } from "./methodTraits.ts"
 import * as Metrics from "./metrics.ts"
@@ -47,6 +49,8 @@ export type Call = <M extends ClientRequestMethod>(
   onResult?: (result: unknown) => void
 ) => Effect.Effect<ClientRequestResults[M], RequestError>
 
+type SendError = ConnectionError | ResponseError | DecodeError | RequestTimeout
+
 export const make = Effect.fnUntraced(function*(options: {
   readonly transport: Pick<Transport["Service"], "send">
   readonly router: Router
@@ -54,6 +58,7 @@ export const make = Effect.fnUntraced(function*(options: {
   readonly context: Context.Context<never>
 }) {
   const { context, router, settings, transport } = options
+  const deadlines = yield* Deadlines.make(context)
   const admission = yield* Admission.make(settings.maxInFlight, {
     window: (by) => CodexMetrics.requestWindow.modifyUnsafe(by, context),
     queued: (by) => CodexMetrics.requestsQueued.modifyUnsafe(by, context)
@@ -67,33 +72,42 @@ export const make = Effect.fnUntraced(function*(options: {
 
   let nextId = 1
 
-  const send = Effect.fnUntraced(function*(
+  const send = (
     method: string,
     params: unknown,
+    timeout: Duration.Duration,
     span: Tracer.Span | undefined,
     onResult?: (result: unknown) => void
-  ): Effect.fn.Return<unknown, ConnectionError | ResponseError | DecodeError> {
-    const id = nextId++
-    if (span !== undefined) Tracing.annotate(span, { "jsonrpc.request.id": String(id) })
-    CodexMetrics.requestsInFlight.modifyUnsafe(1, context)
-    const response = Deferred.makeUnsafe<unknown, ResponseError | ConnectionError | DecodeError>()
-    let written = false
-    router.await(id, { method, params, response, onResult })
-    return yield* transport.send(Envelope.encodeRequest(id, method, params, Tracing.carrier(span))).pipe(
-      Effect.mapError((error) => duringMethod(error, method)),
-      // A connection that is over answers with its cause, whatever writing to it says.
-      Effect.catch((error) => router.closed === undefined ? Effect.fail(error) : Effect.void),
-      Effect.andThen(Effect.suspend(() => {
-        written = true
-        return Deferred.await(response)
-      })),
-      Effect.ensuring(Effect.sync(() => {
-        CodexMetrics.requestsInFlight.modifyUnsafe(-1, context)
-        // A late answer still names the turn that nobody waits for any more.
-        if (!written || onResult === undefined) router.forget(id)
-      }))
-    )
-  })
+  ): Effect.Effect<unknown, SendError> =>
+    Effect.suspend(() => {
+      const id = nextId++
+      if (span !== undefined) Tracing.annotate(span, { "jsonrpc.request.id": String(id) })
+      CodexMetrics.requestsInFlight.modifyUnsafe(1, context)
+      const response = Deferred.makeUnsafe<unknown, SendError>()
+      let written = false
+      router.await(id, { method, params, response, onResult })
+      const deadline = deadlines.begin(timeout, () => {
+        Deferred.doneUnsafe(response, Exit.fail(new RequestTimeout({ method, timeout })))
+      })
+      const write = Effect.catch(
+        transport.send(Envelope.encodeRequest(id, method, params, Tracing.carrier(span))),
+        // A connection that is over answers with its cause, whatever writing to it says.
+        (error) => router.closed === undefined ? Effect.fail(duringMethod(error, method)) : Effect.void
+      )
+      return Effect.onExitPrimitive(
+        Effect.flatMap(unlessAnswered(write, response), () => {
+          written = true
+          return Deferred.await(response)
+        }),
+        () => {
+          if (deadline !== undefined) deadlines.cancel(deadline)
+          CodexMetrics.requestsInFlight.modifyUnsafe(-1, context)
+          // A late answer still names the turn that nobody waits for any more.
+          if (!written || onResult === undefined) router.forget(id)
+          return undefined
+        }
+      )
+    })
 
   const call: Call = <M extends ClientRequestMethod>(
     method: M,
@@ -111,11 +125,9 @@ export const make = Effect.fnUntraced(function*(options: {
         }
         const experimental = settings.experimental ? undefined : needsExperimental(method, params)
         if (experimental !== undefined) return Effect.fail(experimental)
-        const attempt = Effect.suspend(() => send(method, checked.value, span, onResult))
         const exchange = isOpenEnded(method)
-          ? attempt
-          // Made when there is a place for it: thousands may be waiting for one.
-          : admission.admit(Effect.suspend(() => withDeadline(attempt, method, settings.timeoutOf(method))), isRefusal)
+          ? send(method, checked.value, Duration.infinity, span, onResult)
+          : admission.admit(send(method, checked.value, settings.timeoutOf(method), span, onResult), isRefusal)
         return repeat(method, exchange).pipe(
           Effect.flatMap((result) => {
             const exit = Payload.incoming(ClientRequests[method].result)(result)
@@ -162,17 +174,20 @@ const invalidParams = (method: string, issues: ReadonlyArray<PayloadIssue>): Inv
     issues
   })
 
-const withDeadline = <A, E>(
-  effect: Effect.Effect<A, E>,
-  method: string,
-  timeout: Duration.Duration
-): Effect.Effect<A, E | RequestTimeout> =>
-  Duration.isFinite(timeout)
-    ? Effect.timeoutOrElse(effect, {
-      duration: timeout,
-      orElse: () => Effect.fail(new RequestTimeout({ method, timeout }))
-    })
-    : effect
+/** Waits for the write, which may stand before a pipe that is full, no longer than the request itself may take. */
+const unlessAnswered = <E>(
+  write: Effect.Effect<void, E>,
+  response: Deferred.Deferred<unknown, E>
+): Effect.Effect<unknown, E> =>
+  Effect.flatMap(
+    // Most are written at once, and need no race.
+    Effect.forkChild(write, { startImmediately: true }),
+    (writing) =>
+      writing.pollUnsafe() ?? Effect.ensuring(
+        Effect.raceFirst(Fiber.join(writing), Deferred.await(response)),
+        Fiber.interrupt(writing)
+      )
+  )
 
 const isRefusal = (exit: Exit.Exit<unknown, unknown>): boolean =>
   Exit.isFailure(exit) &&

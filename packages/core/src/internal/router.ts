@@ -14,7 +14,7 @@
 import * as Deferred from "effect/Deferred"
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { ResponseError } from "../CodexError.ts"
+import type { RequestTimeout, ResponseError } from "../CodexError.ts"
 import { AppServerExited, type ConnectionError, DecodeError, TransportError } from "../CodexError.ts"
 import type { CodexEvent, TurnEvent, UnknownNotification } from "../Notification.ts"
 import * as Envelope from "./envelope.ts"
@@ -34,7 +34,7 @@ export interface Waiter {
   readonly method: string
   /** What was sent, so that it can be kept out of an error. */
   readonly params?: unknown
-  readonly response: Deferred.Deferred<unknown, ResponseError | ConnectionError | DecodeError>
+  readonly response: Deferred.Deferred<unknown, ResponseError | ConnectionError | DecodeError | RequestTimeout>
   /** Runs on the reader before the next message is looked at. */
   readonly onResult?: ((result: unknown) => void) | undefined
 }
