@@ -51,18 +51,23 @@ const makeDecode = <M extends ServerNotificationMethod>(method: M): Decode<M> =>
   const turnIdOf = idReader(turnId)
   return (envelope) => {
     const params = decode(envelope.params)
-    const origin = {
-      threadId: threadIdOf(envelope.params),
-      turnId: turnIdOf(envelope.params),
-      emittedAtMs: envelope.emittedAtMs
-    }
+    const threadId = threadIdOf(envelope.params)
+    const turnId = turnIdOf(envelope.params)
+    const { emittedAtMs } = envelope
     return params instanceof Payload.Misfit
-      ? decodeFailure(new DecodeError({ method, payload: "notification", issues: params.issues }), origin)
-      : { method, params, ...origin }
+      ? decodeFailure(new DecodeError({ method, payload: "notification", issues: params.issues }), {
+        threadId,
+        turnId,
+        emittedAtMs
+      })
+      : { method, params, threadId, turnId, emittedAtMs }
   }
 }
 
 const decoders = new Map<string, Decode<ServerNotificationMethod>>()
+/** The latest one: most notifications are of the same method as the one before, and to compare costs less than to hash. */
+let lastMethod: string | undefined
+let lastDecoder: Decode<ServerNotificationMethod> | undefined
 
 /** The event for a message that could not be read. */
 export const decodeFailure = (
@@ -79,6 +84,7 @@ export const decodeFailure = (
 /** Decodes a notification by the Schema of its method; never fails. */
 export const decode = (envelope: NotificationEnvelope): TurnEvent | UnknownNotification => {
   const { method } = envelope
+  if (method === lastMethod && lastDecoder !== undefined) return lastDecoder(envelope)
   let decoder = decoders.get(method)
   if (decoder === undefined) {
     if (!isKnown(method)) {
@@ -93,6 +99,8 @@ export const decode = (envelope: NotificationEnvelope): TurnEvent | UnknownNotif
     decoder = makeDecode(method)
     decoders.set(method, decoder)
   }
+  lastMethod = method
+  lastDecoder = decoder
   return decoder(envelope)
 }
 

@@ -71,6 +71,8 @@ export class Router {
   private lastId = 0
   private readonly waiters = new Map<Envelope.RequestId, Waiter>()
   private readonly turns = new Map<string, TurnState>()
+  /** The one of `turns` that the last event was of. */
+  private latest: TurnState | undefined
   private readonly starting = new Map<string, Starting>()
   private readonly followers = new Set<Follower>()
   /** Threads whose events this connection has asked not to get any more. */
@@ -190,7 +192,9 @@ export class Router {
 
   /** Events of the turn are nobody's from now on. */
   abandon(turn: TurnState): void {
-    if (turn.owners === 0 && this.turns.get(turn.turnId) === turn) this.turns.delete(turn.turnId)
+    if (turn.owners > 0 || this.turns.get(turn.turnId) !== turn) return
+    this.turns.delete(turn.turnId)
+    this.latest = undefined
   }
 
   /** Ends a turn that its own events do not end. */
@@ -343,6 +347,7 @@ export class Router {
     }
     const turns = Array.from(this.turns.values())
     this.turns.clear()
+    this.latest = undefined
     for (const turn of turns) turn.disconnect(error)
     for (const follower of this.followers) follower.disconnect(error)
     this.followers.clear()
@@ -369,7 +374,10 @@ export class Router {
   private turnOf(event: TurnEvent | UnknownNotification): TurnState | undefined {
     const { threadId, turnId } = event
     if (turnId === undefined) return undefined
+    // Most events are of the same turn as the one before, and to compare costs less than to hash.
+    if (this.latest?.turnId === turnId) return this.latest
     const turn = this.turns.get(turnId) ?? reviewOf(event, this.turns)
+    this.latest = turn
     if (turn !== undefined || threadId === undefined || this.starting.size === 0) return turn
     const starting = this.starting.get(threadId)
     if (starting === undefined) return undefined
@@ -393,6 +401,7 @@ export class Router {
   }
 
   private retire(turn: TurnState): void {
+    this.latest = undefined
     if (this.turns.delete(turn.turnId)) this.starting.get(turn.threadId)?.finished.set(turn.turnId, turn)
   }
 

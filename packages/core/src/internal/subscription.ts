@@ -35,6 +35,9 @@ export const hasRoom = (limits: Limits, events: number, bytes: number, next: num
 /** Makes one event of two where nothing is lost by it, and says how many bytes the second one adds. */
 export type Join<A> = (first: A, second: A) => Delivery<A> | undefined
 
+/** Waking a reader costs little among so many events, and the longer they wait the more of them outlive a collection. */
+const PLENTY = 512
+
 /** An event in the queue of one reader. */
 interface Slot<A> {
   event: A
@@ -72,6 +75,7 @@ export class Subscription<A, E> {
    */
   offer(delivery: Delivery<A>): boolean {
     if (this.ended !== undefined) return false
+    if (this.slots.length === PLENTY) this.pace.hurry()
     if (this.isBehind()) {
       this.pace.hurry()
       if (this.joinLast(delivery)) return true
