@@ -32,8 +32,7 @@ export interface Deadlines {
 /** The keepers end with the scope. */
 export const make = Effect.fnUntraced(function*(context: Context.Context<never>) {
   const clock = Context.get(context, Clock.Clock)
-  const keepers = yield* FiberSet.make()
-  const run = yield* FiberSet.runtime(keepers)<never>()
+  const run = yield* FiberSet.makeRuntime<never>()
   const lanes = new Map<number, Lane>()
 
   const laneOf = (timeout: Duration.Duration): Lane => {
