@@ -256,9 +256,6 @@ export class Codex extends Context.Service<Codex, {
  */
 export const make = Effect.gen(function*() {
   const client = yield* AppServerClient
-  const commands = Commands.make(client)
-  const search = FuzzyFileSearch.make(client)
-
   const listThreads = Effect.fn("Codex.listThreads")((options: ThreadPageOptions = {}) =>
     client.request("thread/list", {
       archived: options.archived,
@@ -284,6 +281,7 @@ export const make = Effect.gen(function*() {
 
   const holders = new Map<string, number>()
 
+  // A program waits for the agent and uses little of it: each part is made when it is asked for.
   return Codex.of({
     metadata: {
       version: RuntimeVersion.fromUserAgent(client.server.userAgent),
@@ -311,25 +309,51 @@ export const make = Effect.gen(function*() {
       client.request("account/read", { refreshToken: options?.refreshToken ?? false })
     ),
     loginApiKey: (apiKey) => Login.withApiKey(client, apiKey),
-    loginChatgpt: Login.inBrowser(client),
-    loginChatgptDeviceCode: Login.byDeviceCode(client),
-    logout: Effect.asVoid(client.request("account/logout")).pipe(Effect.withSpan("Codex.logout")),
-    rateLimits: Usage.makeRateLimits(client),
+    get loginChatgpt() {
+      return Login.inBrowser(client)
+    },
+    get loginChatgptDeviceCode() {
+      return Login.byDeviceCode(client)
+    },
+    get logout() {
+      return Effect.asVoid(client.request("account/logout")).pipe(Effect.withSpan("Codex.logout"))
+    },
+    get rateLimits() {
+      return Usage.makeRateLimits(client)
+    },
     usage: (options) => Usage.read(client, options),
-    config: Configuration.make(client),
-    providers: Providers.make(client),
-    skills: Skills.make(client),
-    hooks: Hooks.make(client),
-    plugins: Plugins.make(client),
-    apps: Apps.make(client),
-    mcp: McpServers.make(client),
-    feedback: Feedback.make(client),
-    exec: commands.exec,
-    execOutput: commands.execOutput,
-    spawn: commands.spawn,
-    files: Files.make(client),
-    searchFiles: search.searchFiles,
-    fileSearch: search.fileSearch,
+    get config() {
+      return Configuration.make(client)
+    },
+    get providers() {
+      return Providers.make(client)
+    },
+    get skills() {
+      return Skills.make(client)
+    },
+    get hooks() {
+      return Hooks.make(client)
+    },
+    get plugins() {
+      return Plugins.make(client)
+    },
+    get apps() {
+      return Apps.make(client)
+    },
+    get mcp() {
+      return McpServers.make(client)
+    },
+    get feedback() {
+      return Feedback.make(client)
+    },
+    exec: (command, options) => Commands.make(client).exec(command, options),
+    execOutput: (command, options) => Commands.make(client).execOutput(command, options),
+    spawn: (command, options) => Commands.make(client).spawn(command, options),
+    get files() {
+      return Files.make(client)
+    },
+    searchFiles: (query, roots) => FuzzyFileSearch.make(client).searchFiles(query, roots),
+    fileSearch: (roots) => FuzzyFileSearch.make(client).fileSearch(roots),
     events: client.unownedNotifications,
     decisions: client.decisions
   })

@@ -47,6 +47,7 @@ export const check = Effect.fnUntraced(function*(
   userAgent: string
 ): Effect.fn.Return<void, UnsupportedRuntime> {
   const version = fromUserAgent(userAgent)
+  if (version === tested) return
   const parsed = version === null ? undefined : Result.getOrUndefined(SemVer.parse(version))
   // Builds from source call themselves 0.0.0.
   if (version === null || parsed === undefined || parsed.major + parsed.minor + parsed.patch === 0) {
