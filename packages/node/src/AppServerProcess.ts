@@ -123,7 +123,20 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
       Effect.catchDefect((cause) => Effect.fail(spawnFailed(cause, executable, options.cwd)))
     )
 
-  // While the process starts: what comes before it is waited for.
+  // While the process starts: what comes before it is waited for. The writer is the first fiber to run, as the server
+  // waits for the first line.
+  const outbox = yield* Queue.bounded<string, Cause.Done>(OUTBOX)
+  yield* Stream.fromQueue(outbox).pipe(
+    Stream.encodeText,
+    // A write costs more than a line does.
+    Stream.mapArray((lines) => [Buffer.concat(lines)]),
+    Stream.run(child.stdin),
+    // A pipe that nobody reads any more: the process's exit says why.
+    Effect.ensuring(Queue.shutdown(outbox)),
+    Effect.ignore,
+    Effect.forkScoped
+  )
+
   const redact = Redact.make(Redact.secretsOf({ ...process.env, ...options.env }))
   const stderr = Stderr.make(child.stderr, redact)
   const stderrDrained = yield* Effect.forkScoped(stderr.drain)
@@ -152,17 +165,6 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
     Effect.forkScoped
   )
 
-  const outbox = yield* Queue.bounded<string, Cause.Done>(OUTBOX)
-  yield* Stream.fromQueue(outbox).pipe(
-    Stream.encodeText,
-    // A write costs more than a line does.
-    Stream.mapArray((lines) => [Buffer.concat(lines)]),
-    Stream.run(child.stdin),
-    // A pipe that nobody reads any more: the process's exit says why.
-    Effect.ensuring(Queue.shutdown(outbox)),
-    Effect.ignore,
-    Effect.forkScoped
-  )
   yield* Effect.addFinalizer(() =>
     Queue.end(outbox).pipe(
       Effect.andThen(Effect.exit(child.exitCode)),
@@ -170,17 +172,17 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
     )
   )
 
-  const closedInput = new TransportError({ operation: "write", description: "The app-server reads no more input" })
-
   return Transport.of({
-    incoming: child.stdout.pipe(
-      Stream.mapError((cause): ConnectionError =>
-        new TransportError({ operation: "read", description: "Could not read the app-server's output", cause })
-      ),
-      // Another process may have inherited the pipe and keep it open.
-      Stream.interruptWhen(Deferred.await(exited)),
-      Stream.ensuring(Deferred.succeed(stdoutEnded, undefined)),
-      Stream.concat(Stream.fromEffectDrain(Deferred.await(exited)))
+    incoming: Stream.suspend(() =>
+      child.stdout.pipe(
+        Stream.mapError((cause): ConnectionError =>
+          new TransportError({ operation: "read", description: "Could not read the app-server's output", cause })
+        ),
+        // Another process may have inherited the pipe and keep it open.
+        Stream.interruptWhen(Deferred.await(exited)),
+        Stream.ensuring(Deferred.succeed(stdoutEnded, undefined)),
+        Stream.concat(Stream.fromEffectDrain(Deferred.await(exited)))
+      )
     ),
     send: (line) =>
       Effect.flatMap(
@@ -191,7 +193,10 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
             // The pipe breaks before the process's exit is known.
             : Effect.timeoutOrElse(Deferred.await(exited), {
               duration: EXIT_GRACE,
-              orElse: () => Effect.fail(closedInput)
+              orElse: () =>
+                Effect.fail(
+                  new TransportError({ operation: "write", description: "The app-server reads no more input" })
+                )
             })
       )
   })

@@ -64,12 +64,14 @@ export const make = <E>(bytes: Stream.Stream<Uint8Array, E>, redact: (text: stri
   }
   return {
     tail: Effect.sync(() => lines.join("\n")),
-    drain: bytes.pipe(
-      Stream.decodeText(),
-      boundedLines,
-      Stream.runForEach(log),
-      // The pipe ends with the process; how it ended is told by its exit.
-      Effect.ignore
+    drain: Effect.suspend(() =>
+      bytes.pipe(
+        Stream.decodeText(),
+        boundedLines,
+        Stream.runForEach(log),
+        // The pipe ends with the process; how it ended is told by its exit.
+        Effect.ignore
+      )
     )
   }
 }
