@@ -210,25 +210,29 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect
       process.kill(child.pid, "SIGINT")
       assert.strictEqual(yield* child.exitCode, 130)
       yield* codex.awaitGone()
-      const events = lines(stdout.text())
+      const events = lines(yield* stdout.whole)
       assert.deepStrictEqual(events.slice(-2).map(({ method }) => method), ["turn/completed", "cli/result"])
       const result = events.at(-1)?.params
       assert.strictEqual(result?.["status"], "interrupted")
       assert.deepInclude(result?.["usage"], { total: { ...total, inputTokens: 10, outputTokens: 5, totalTokens: 15 } })
-      assert.strictEqual(stderr.text(), "")
+      assert.strictEqual(yield* stderr.whole, "")
       assert.strictEqual(yield* (yield* model.requests).at(-1)?.outcome ?? Effect.succeed("none"), "disconnected")
     }).pipe(Effect.scoped), 60_000)
 
   it.effect("tells people what an interrupted turn took", () =>
     Effect.gen(function*() {
       const cli = yield* Cli
-      const child = yield* cli.start(["run", "Take your time"])
+      const model = yield* OfflineModel
+      const child = yield* cli.start(["run", "Take your time\nas long as it takes"])
       const stderr = yield* follow(child.stderr)
       yield* stderr.until("exit code 0")
+      // The server tells what the first answer took before it asks for the next one.
+      yield* model.awaitRequest(({ text, toolOutput }) =>
+        text.endsWith("as long as it takes") && toolOutput("call") !== undefined
+      )
       process.kill(child.pid, "SIGTERM")
       assert.strictEqual(yield* child.exitCode, 143)
-      yield* stderr.until("go on with")
-      assert.match(stderr.text(), /^interrupted in .*\n15 tokens in this thread/m)
+      assert.match(yield* stderr.whole, /^interrupted in .*\n15 tokens in this thread/m)
     }).pipe(Effect.scoped), 60_000)
 
   it.effect("on a second Ctrl-C ends at once, whatever the server does", () =>

@@ -4,6 +4,7 @@ import { NodeServices } from "@effect/platform-node"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import type { PlatformError } from "effect/PlatformError"
 import { type ChildProcessHandle, ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
@@ -65,11 +66,11 @@ export class Cli extends Context.Service<Cli, {
     ).pipe(Layer.provideMerge(OfflineModel.layer(model)), Layer.provideMerge(NodeServices.layer))
 }
 
-/** The text of a stream as far as it has come, and an Effect that waits for a part of it. */
+/** The text of a stream as far as it has come, and Effects that wait for a part of it and for its end. */
 export const follow = Effect.fnUntraced(function*<E>(bytes: Stream.Stream<Uint8Array, E>) {
   let text = ""
   const waiting = new Set<{ readonly part: string; readonly found: Deferred.Deferred<void> }>()
-  yield* bytes.pipe(
+  const reading = yield* bytes.pipe(
     Stream.decodeText,
     Stream.runForEach((part) =>
       Effect.sync(() => {
@@ -88,7 +89,9 @@ export const follow = Effect.fnUntraced(function*<E>(bytes: Stream.Stream<Uint8A
         const found = yield* Deferred.make<void>()
         waiting.add({ part, found })
         if (!text.includes(part)) yield* Deferred.await(found)
-      })
+      }),
+    /** The whole text: a process may have ended before all that it wrote is read. */
+    whole: Effect.map(Fiber.join(reading), () => text)
   }
 })
 

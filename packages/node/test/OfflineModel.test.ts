@@ -1,6 +1,7 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -258,9 +259,9 @@ describe("OfflineModel", () => {
       const open = yield* ask(model, "2")
       const rest = yield* Effect.forkChild(Effect.exit(Effect.tryPromise(() => open.text())))
       const request = yield* model.awaitRequest(({ text }) => text === "2")
-      const started = performance.now()
-      yield* Scope.close(scope, Exit.void)
-      assert.isBelow(performance.now() - started, 1000)
+      const [elapsed] = yield* Effect.timed(Scope.close(scope, Exit.void))
+      // Less than the time for which Node keeps idle connections, or the server open ones: it waits for neither.
+      assert.isBelow(Duration.toSeconds(elapsed), 5)
       assert.isTrue(Exit.isFailure(yield* Fiber.join(rest)))
       assert.strictEqual(yield* request.outcome, "disconnected")
       assert.isTrue(Exit.isFailure(yield* Effect.exit(Effect.tryPromise(() => fetch(`${model.baseUrl}/models`)))))
