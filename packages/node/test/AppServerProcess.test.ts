@@ -395,9 +395,22 @@ layer(NodeServices.layer, live)("what the process writes to stderr", (it) => {
     }))
 })
 
-layer(NodeServices.layer, live)("closing", (it) => {
-  // So long that a busy machine gets round to the signal.
-  const shutdownGrace = "1 second"
+layer(NodeServices.layer)("closing", (it) => {
+  // Once it has begun to pass, real time: so long that a busy machine gets round to the signal.
+  const shutdownGrace = "3 seconds"
+
+  const noticing = `onMessage(() => {})
+        process.stdin.on("end", () => record("stdin ended"))
+        setInterval(() => {}, 1000)`
+
+  /** Closes, and lets the grace pass that follows the end of stdin once the process has noticed it. */
+  const closing = (fake: Fake.FakeExecutable, close: Effect.Effect<void>) =>
+    Effect.gen(function*() {
+      const fiber = yield* fork(close)
+      yield* fake.awaitRecord("stdin ended")
+      yield* TestClock.adjust(shutdownGrace)
+      yield* Fiber.join(fiber)
+    })
 
   it.effect("ends stdin, and lets the process end by itself", () =>
     Effect.gen(function*() {
@@ -411,25 +424,22 @@ layer(NodeServices.layer, live)("closing", (it) => {
 
   it.effect("terminates a process that does not mind the end of stdin", () =>
     Effect.gen(function*() {
-      const fake = yield* Fake.script(`onMessage(() => {})
-        process.stdin.on("end", () => record("stdin ended"))
-        process.on("SIGTERM", () => { record("SIGTERM"); process.exit(0) })
-        setInterval(() => {}, 1000)`)
+      const fake = yield* Fake.script(`${noticing}
+        process.on("SIGTERM", () => { record("SIGTERM"); process.exit(0) })`)
       const { close } = yield* closable({ codexPath: fake.path, shutdownGrace })
-      yield* close
+      yield* closing(fake, close)
       assert.isFalse(Fake.isRunning(Number(yield* fake.awaitValue("pid"))))
       assert.deepStrictEqual(fake.recorded().slice(1), ["stdin ended", "SIGTERM"])
     }))
 
   it.effect("kills a process that does not mind SIGTERM either", () =>
     Effect.gen(function*() {
-      const fake = yield* Fake.script(`onMessage(() => {})
-        process.on("SIGTERM", () => record("SIGTERM"))
-        setInterval(() => {}, 1000)`)
+      const fake = yield* Fake.script(`${noticing}
+        process.on("SIGTERM", () => record("SIGTERM"))`)
       const { close } = yield* closable({ codexPath: fake.path, shutdownGrace })
-      yield* close
+      yield* closing(fake, close)
       assert.isFalse(Fake.isRunning(Number(yield* fake.awaitValue("pid"))))
-      assert.deepStrictEqual(fake.recorded().slice(1), ["SIGTERM"])
+      assert.deepStrictEqual(fake.recorded().slice(1), ["stdin ended", "SIGTERM"])
     }))
 
   it.effect("takes the processes along that the process has started", () =>
@@ -439,10 +449,9 @@ layer(NodeServices.layer, live)("closing", (it) => {
           stdio: "ignore"
         })
         record("grandchild " + child.pid)
-        onMessage(() => {})
-        setInterval(() => {}, 1000)`)
+        ${noticing}`)
       const { close } = yield* closable({ codexPath: fake.path, shutdownGrace })
-      yield* close
+      yield* closing(fake, close)
       yield* fake.awaitGone("pid")
       yield* fake.awaitGone("grandchild")
     }))
