@@ -425,7 +425,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
 
   const close = (error: ConnectionError): void => {
     router.close(error)
-    connection.end(router.closed === closed ? undefined : router.closed)
+    connection.end(isClosing(router.closed) ? undefined : router.closed)
   }
 
   yield* transport.incoming.pipe(
@@ -487,7 +487,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     Effect.andThen(
       // A server that goes on would be at work for nobody.
       transport.serverGoesOn === true ? Effect.andThen(goalOpener.stopAll, turnOpener.stopAll) : Effect.void,
-      Effect.sync(() => close(closed))
+      Effect.sync(() => close(closed()))
     )
   )
 
@@ -544,7 +544,11 @@ const endOf = (exit: Exit.Exit<void, ConnectionError>): ConnectionError =>
       Option.getOrElse(Cause.findErrorOption(cause), () =>
         Cause.hasDies(cause)
           ? new TransportError({ operation: "read", description: "The reader died", cause: Cause.squash(cause) })
-          : closed)
+          : closed())
   })
 
-const closed = new TransportError({ operation: "close", description: "The client was closed" })
+const closed = () => new TransportError({ operation: "close", description: "The client was closed" })
+
+/** Whether the connection is over because the client was closed. */
+const isClosing = (error: ConnectionError | undefined): boolean =>
+  error?._tag === "TransportError" && error.operation === "close"

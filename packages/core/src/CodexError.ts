@@ -361,8 +361,8 @@ const partialResult = Schema.Struct({
   turnId: Schema.String,
   status: Schema.String,
   finalResponse: Schema.NullOr(Schema.String),
-  items: Schema.Array(ThreadItem),
-  usage: Schema.NullOr(ThreadTokenUsage),
+  items: Schema.Array(Schema.suspend(() => ThreadItem)),
+  usage: Schema.NullOr(Schema.suspend(() => ThreadTokenUsage)),
   startedAt: Schema.NullOr(Schema.DateTimeUtc),
   completedAt: Schema.NullOr(Schema.DateTimeUtc),
   durationMs: Schema.NullOr(Schema.Finite)
@@ -381,7 +381,7 @@ export class TurnFailed extends Schema.TaggedError<TurnFailed>()("TurnFailed", {
   /** The turn that failed. */
   turnId: Schema.String,
   /** The server's error: its message, `codexErrorInfo` and details; null when it gave none. */
-  error: Schema.NullOr(TurnError),
+  error: Schema.NullOr(Schema.suspend(() => TurnError)),
   /** What the turn had produced before it failed. */
   result: partialResult
 }) {
@@ -426,7 +426,7 @@ export class TurnInterrupted extends Schema.TaggedError<TurnInterrupted>()("Turn
   /** The turn that was interrupted. */
   turnId: Schema.String,
   /** The server's error, where it gave one. */
-  error: Schema.NullOr(TurnError),
+  error: Schema.NullOr(Schema.suspend(() => TurnError)),
   /** What the turn had produced before it was interrupted. */
   result: partialResult
 }) {

@@ -312,7 +312,7 @@ export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFai
           Exit.isSuccess(exit)
             ? exit.value
             : Exit.hasInterrupts(exit)
-            ? closed
+            ? closed()
             : new TransportError({ operation: "open", description: "The supervisor died", cause: exit.cause })
         )
       )
@@ -443,7 +443,7 @@ export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFai
 /** How many threads are resumed at once. */
 const RESUMING = 8
 
-const closed = new TransportError({ operation: "close", description: "The client was closed" })
+const closed = () => new TransportError({ operation: "close", description: "The client was closed" })
 
 const causeOf = (error: StartFailure | ConnectionError): RestartCause =>
   error._tag === "SupervisorGaveUp" ? error.lastCause : error

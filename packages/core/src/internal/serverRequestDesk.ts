@@ -381,7 +381,7 @@ export const make = Effect.fnUntraced(function*(options: {
   }
 
   // Added after the fibers, so that it runs before they are interrupted: nobody reads an answer then.
-  yield* Effect.addFinalizer(() => Effect.sync(() => close(closed)))
+  yield* Effect.addFinalizer(() => Effect.sync(() => close(closed())))
 
   return {
     open: take,
@@ -402,7 +402,7 @@ type Fallbacks<Methods extends ServerRequestMethod = ServerRequestMethod> = {
   readonly [M in Methods]: (params: ServerRequestParams[M]) => Effect.Effect<ServerRequestResults[M], unknown>
 }
 
-const closed = new TransportError({ operation: "close", description: "The client was closed" })
+const closed = () => new TransportError({ operation: "close", description: "The client was closed" })
 
 const fallbackOf = <M extends ServerRequestMethod>(fallbacks: Fallbacks<M>, method: M): Fallbacks<M>[M] =>
   fallbacks[method]
