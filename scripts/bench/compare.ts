@@ -1,6 +1,7 @@
 /** Runs tasks with several drivers in turn, each time in a process of its own. */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import { fileURLToPath } from "node:url"
 import { type Peers, run } from "./commands.ts"
@@ -40,20 +41,34 @@ const commandOf = (
   }
 }
 
-/** The drivers take turns, so that a busy moment of the machine is nobody's alone. */
+/** A task and who does it. */
+export interface Series {
+  readonly task: Task
+  readonly drivers: ReadonlyArray<Driver>
+}
+
+/** All of the series in each round, and their drivers in turn, so that a busy moment of the machine is nobody's alone. */
 export const comparing = (peers: Peers) =>
-  Effect.fnUntraced(function*(task: Task, target: Target, rounds: number, drivers: ReadonlyArray<Driver>) {
-    const runs: Record<Driver, Array<Measures>> = { sdk: [], floor: [], python: [], typescript: [] }
-    yield* Console.error(`${task.name} ...`)
+  Effect.fnUntraced(function*<Name extends string>(
+    series: Readonly<Record<Name, Series>>,
+    target: Target,
+    rounds: number
+  ) {
+    const compared = Record.map(series, ({ drivers, task }) => {
+      const runs: Record<Driver, Array<Measures>> = { sdk: [], floor: [], python: [], typescript: [] }
+      return { drivers, runs, task }
+    })
+    yield* Console.error(`${[...new Set(Record.values(series).map(({ task }) => task.name))].join(", ")} ...`)
     for (let round = 0; round < rounds; round++) {
-      for (const driver of drivers) {
-        const command = commandOf(driver, task, target, peers)
-        if (command === undefined) continue
-        const output = yield* Effect.timeout(run(...command), "5 minutes")
-        // What the app-server warns of is logged before it.
-        runs[driver].push(yield* decodeMeasures(output.trim().split("\n").at(-1)))
+      for (const { drivers, runs, task } of Record.values(compared)) {
+        for (const driver of drivers) {
+          const command = commandOf(driver, task, target, peers)
+          if (command === undefined) continue
+          const output = yield* Effect.timeout(run(...command), "5 minutes")
+          // What the app-server warns of is logged before it.
+          runs[driver].push(yield* decodeMeasures(output.trim().split("\n").at(-1)))
+        }
       }
     }
-    const measured: Runs = runs
-    return measured
+    return Record.map(compared, ({ runs }): Runs => runs)
   })

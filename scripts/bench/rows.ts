@@ -1,7 +1,7 @@
 /** The rows of the table: what each one runs, and what is made of it. */
 import * as Effect from "effect/Effect"
 import type { Peers } from "./commands.ts"
-import { comparing, type Driver, type Runs } from "./compare.ts"
+import { comparing, type Driver, type Runs, type Series } from "./compare.ts"
 import { type Measures, median, type Target, type Task } from "./task.ts"
 
 /** One line of the table. */
@@ -59,7 +59,9 @@ const rawOf = (
 const own: ReadonlyArray<Driver> = ["floor", "sdk"]
 
 export const measureRows = Effect.fnUntraced(function*({ fake, modules, peers, quick, real }: Setup) {
-  const compare = comparing(peers)
+  const compareAll = comparing(peers)
+  const compare = (task: Task, target: Target, rounds: number, drivers: ReadonlyArray<Driver>) =>
+    Effect.map(compareAll({ only: { task, drivers } }, target, rounds), ({ only }) => only)
   const scale = (count: number) => quick ? count / 5 : count
   const rounds = quick ? 3 : 5
   const rows: Array<Row> = []
@@ -73,9 +75,16 @@ export const measureRows = Effect.fnUntraced(function*({ fake, modules, peers, q
   })
 
   // The events of one turn and of many, in one and the same rounds.
-  const deltas = yield* compare(streamOf("delta", 500_000, 1), fake, rounds, own)
-  const python = yield* compare(streamOf("delta", 100_000, 1), fake, 2, ["python"])
-  const runs = { ...deltas, python: python.python }
+  const deltas = yield* compareAll(
+    {
+      one: { task: streamOf("delta", 500_000, 1), drivers: own },
+      many: { task: streamOf("delta", 500_000, 100), drivers: own }
+    },
+    fake,
+    rounds
+  )
+  const { python } = yield* compare(streamOf("delta", 100_000, 1), fake, 2, ["python"])
+  const runs = { ...deltas.one, python }
   const ratio = middle(runs.sdk, rate) / middle(runs.floor, rate)
   const overPython = middle(runs.sdk, rate) / middle(runs.python, rate)
   rows.push({
@@ -94,14 +103,13 @@ export const measureRows = Effect.fnUntraced(function*({ fake, modules, peers, q
     raw: rawOf(runs, cpuPerEvent, (value) => `${value.toFixed(2)} µs`)
   })
 
-  const many = yield* compare(streamOf("delta", 500_000, 100), fake, rounds, own)
-  const interleaved = middle(many.sdk, rate) / middle(deltas.sdk, rate)
+  const interleaved = middle(deltas.many.sdk, rate) / middle(deltas.one.sdk, rate)
   rows.push({
     name: "delta stream, 100 turns interleaved",
     goal: ">= 0.9 of one turn",
     measured: times(interleaved),
     reached: interleaved >= 0.9,
-    raw: rawOf(many, rate, (value) => perSecond(value, "events"))
+    raw: rawOf(deltas.many, rate, (value) => perSecond(value, "events"))
   })
 
   // A result has every item of its turn, which the floor lets go: no turn has a hundred thousand.
@@ -117,11 +125,9 @@ export const measureRows = Effect.fnUntraced(function*({ fake, modules, peers, q
     raw: rawOf(allItems, rate, (value) => perSecond(value, "events"))
   })
 
-  const turnsAtOnce: Array<number> = []
-  for (const turns of [10, 100, 1_000]) {
-    const { sdk } = yield* compare(streamOf("delta", 200_000, turns), fake, 3, ["sdk"])
-    turnsAtOnce.push(middle(sdk, (run) => 1e6 / rate(run)))
-  }
+  const atOnce = (turns: number): Series => ({ task: streamOf("delta", 200_000, turns), drivers: ["sdk"] })
+  const counts = yield* compareAll({ ten: atOnce(10), hundred: atOnce(100), thousand: atOnce(1_000) }, fake, 3)
+  const turnsAtOnce = Object.values(counts).map(({ sdk }) => middle(sdk, (run) => 1e6 / rate(run)))
   const spread = Math.max(...turnsAtOnce) / Math.min(...turnsAtOnce)
   rows.push({
     name: "10, 100, 1,000 turns at once: time per event",
@@ -164,13 +170,15 @@ export const measureRows = Effect.fnUntraced(function*({ fake, modules, peers, q
   })
 
   const imports = quick ? 5 : 9
-  const sdkImport = yield* compare({ name: "import", modules: ["@effect-codex/node"] }, fake, imports, [
-    "sdk",
-    "python",
-    "typescript"
-  ])
-  const floorImport = yield* compare({ name: "import", modules }, fake, imports, ["floor"])
-  const imported = { ...sdkImport, floor: floorImport.floor }
+  const importing = yield* compareAll(
+    {
+      ours: { task: { name: "import", modules: ["@effect-codex/node"] }, drivers: ["sdk", "python", "typescript"] },
+      theirs: { task: { name: "import", modules }, drivers: ["floor"] }
+    },
+    fake,
+    imports
+  )
+  const imported = { ...importing.ours, floor: importing.theirs.floor }
   const importRatio = middle(imported.sdk, of("wall")) / middle(imported.floor, of("wall"))
   rows.push({
     name: "import of @effect-codex/node",
