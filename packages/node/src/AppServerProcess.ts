@@ -174,12 +174,17 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
 
   return Transport.of({
     incoming: Stream.suspend(() =>
-      child.stdout.pipe(
+      // Another process may have inherited the pipe and keep it open. Pulls race with the exit one by one: to interrupt the
+      // stream as a whole takes a queue and a second fiber between the pipe and its reader.
+      Stream.transformPull(
+        child.stdout,
+        (pull) => Effect.succeed(Effect.raceFirst(pull, Deferred.await(exited)))
+      ).pipe(
         Stream.mapError((cause): ConnectionError =>
-          new TransportError({ operation: "read", description: "Could not read the app-server's output", cause })
+          cause._tag === "AppServerExited"
+            ? cause
+            : new TransportError({ operation: "read", description: "Could not read the app-server's output", cause })
         ),
-        // Another process may have inherited the pipe and keep it open.
-        Stream.interruptWhen(Deferred.await(exited)),
         Stream.ensuring(Deferred.succeed(stdoutEnded, undefined)),
         Stream.concat(Stream.fromEffectDrain(Deferred.await(exited)))
       )
