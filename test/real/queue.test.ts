@@ -66,12 +66,21 @@ layer(OfflineCodex.layer({ model: echo, codex: { experimental: true } }), live)(
       assert.include(refused.message, "already has an active or pending turn")
       yield* turn.interrupt
       assert.deepStrictEqual(yield* waiting(thread), [one, two])
+      const both = yield* thread.events.pipe(
+        Stream.filter((event) => event.method === "turn/completed"),
+        Stream.take(2),
+        Stream.runDrain,
+        Effect.forkChild({ startImmediately: true })
+      )
       const started = yield* thread.queue.start(two)
       const result = yield* started.result
       assert.deepStrictEqual(prompts(result.items), ["Two"])
       assert.strictEqual(result.finalResponse, "Answer to: Two")
       const events = yield* Stream.runCollect(started.events)
       assert.strictEqual(events.at(-1)?.method, "turn/completed")
+      // Its end has the other one started, which asks the model too.
+      yield* Fiber.join(both)
+      assert.deepStrictEqual(yield* waiting(thread), [])
     }))
 
   it.effect("names the user message as asked", () =>
