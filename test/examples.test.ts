@@ -143,7 +143,9 @@ const examples: ReadonlyArray<Example> = [
   {
     file: "23-sub-agents.ts",
     shows: [
-      lines("An agent is told: Read the code", "An agent is told: Read the tests"),
+      // The agents work while others are being told.
+      "An agent is told: Read the code\n",
+      "An agent is told: Read the tests\n",
       "An agent has found: divide and multiply\n",
       "An agent has found: a test of multiply\n",
       lines("The answer: divide has no test.", "A thread of 1 turn, for this one", "A thread of 1 turn, for this one")

@@ -42,7 +42,7 @@ layer(OfflineCodex.layer({ model: echo }), live)("a model that is full", (it) =>
     }))
 })
 
-layer(OfflineCodex.layer({ codex: { maxInFlight: 2_000, requestTimeout: "5 seconds" } }), live)(
+layer(OfflineCodex.layer({ codex: { maxInFlight: 2_000, requestTimeout: "25 seconds" } }), live)(
   "a window that is larger than what the server takes",
   (it) => {
     it.effect("has every request answered after all", () =>
