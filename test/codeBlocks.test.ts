@@ -119,7 +119,7 @@ const model = OfflineModel.layer({
 
 const environment = Project.layer.pipe(Layer.provideMerge(model), Layer.provideMerge(NodeServices.layer))
 
-layer(environment, { excludeTestServices: true, timeout: "60 seconds" })(
+layer(environment, { excludeTestServices: true, timeout: "120 seconds" })(
   "the code of the pages and doc comments",
   (it) => {
     it.effect("is valid TypeScript, checked as strictly as the packages themselves", () =>
@@ -135,7 +135,7 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })(
         ])
         assert.strictEqual(stdout, "", "tsc has something to say; the number in a file's name is the block's line")
         assert.strictEqual(exitCode, 0)
-      }), 60_000)
+      }), 120_000)
 
     it.effect.each(pages)("%s: what it links to is there", (page) =>
       Effect.gen(function*() {
@@ -156,7 +156,7 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })(
           { cwd: folder }
         )
         assert.strictEqual(exitCode, 0, stderr)
-      }), 60_000)
+      }), 120_000)
 
     it.effect("passes where it is a test", () =>
       Effect.gen(function*() {
@@ -179,7 +179,7 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })(
         const report = yield* Schema.decodeEffect(Report)(yield* fs.readFileString(`${folder}/report.json`))
         assert.strictEqual(report.numPassedTests, report.numTotalTests)
         assert.isAtLeast(report.numTotalTests, suites.length)
-      }), 60_000)
+      }), 120_000)
 
     it.effect.each(programs)(
       "$page, line $line: the program runs on the real app-server",
@@ -197,7 +197,7 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })(
           assert.strictEqual(exitCode, 0, stderr + stdout)
           assert.isAbove(stdout.length, 0, "A program has something to show")
         }),
-      60_000
+      120_000
     )
   }
 )

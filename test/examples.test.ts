@@ -259,7 +259,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("the examples", (it) =>
         if (typeof part === "string") assert.include(stdout, part)
         else assert.match(stdout, part)
       }
-    }), 60_000)
+    }), 120_000)
 
   it.effect("run live with the home that CODEX_HOME names", () =>
     Effect.gen(function*() {
@@ -272,7 +272,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("the examples", (it) =>
       assert.include(stderr, "Using the real model")
       assert.include(stdout, "Rome: Hello from the offline model.\n")
       assert.strictEqual((yield* model.requests).length, 3)
-    }).pipe(Effect.provide(OfflineModel.layer())), 60_000)
+    }).pipe(Effect.provide(OfflineModel.layer())), 120_000)
 
   /** Runs the login until it asks for something, and does it. */
   const logIn = (
@@ -299,7 +299,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("the examples", (it) =>
     })
 
   // Whoever else begins such a login on this machine takes its port, which ends this one.
-  const browser = { timeout: 60_000, retry: 2 }
+  const browser = { timeout: 120_000, retry: 2 }
 
   it.effect("15-login.ts logs in with a ChatGPT account in the browser", () =>
     Effect.gen(function*() {
@@ -326,7 +326,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("the examples", (it) =>
         stdout,
         lines("Open this page, and enter the code there:", `You are logged in (chatgpt, ${email}, plus).`)
       )
-    }), 60_000)
+    }), 120_000)
 
   it.effect(
     `${HTTP_SERVER} streams its answers, and stops a turn when its client leaves`,
@@ -371,7 +371,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("the examples", (it) =>
 
         assert.strictEqual(yield* Effect.promise(() => fetch(`${address}/ask`).then(({ status }) => status)), 400)
         yield* child.kill()
-      }).pipe(Effect.timeout("50 seconds")),
-    60_000
+      }).pipe(Effect.timeout("100 seconds")),
+    120_000
   )
 })

@@ -52,7 +52,7 @@ const comparable = (output: string): string =>
     .replace(/^ {2}(?!hello$|exit code|declined$).*\n/gm, "")
     .replace(/ +/g, " ")
 
-layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("docs/cli.md", (it) => {
+layer(environment, { excludeTestServices: true, timeout: "120 seconds" })("docs/cli.md", (it) => {
   it.effect("shows what the commands show", () =>
     Effect.gen(function*() {
       const { home } = yield* Cli
@@ -81,7 +81,7 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("docs/c
       const commands = [...(stdout.split("SUBCOMMANDS")[1] ?? "").matchAll(/^ {2}(\w+) /gm)].map(([, name]) => name)
       assert.deepStrictEqual(commands, ["run", "doctor", "threads", "record", "replay", "schema"])
       for (const name of commands) assert.match(page, new RegExp(`^## .*${name}`, "m"))
-    }), 60_000)
+    }), 120_000)
 
   it.effect.each([
     { shell: "bash", part: "_init_completion" },
@@ -93,5 +93,5 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("docs/c
       const { exitCode, stdout } = yield* cli.run(["--completions", shell])
       assert.strictEqual(exitCode, 0)
       for (const name of [part, "doctor", "threads", "output-schema", "fail-on"]) assert.include(stdout, name)
-    }), 60_000)
+    }), 120_000)
 })

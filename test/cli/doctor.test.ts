@@ -38,7 +38,7 @@ const model = Cli.layer({
   respond: () => [OfflineModel.finalAnswer("pong"), OfflineModel.usage({ input: 7, output: 2 })]
 })
 
-layer(model, { excludeTestServices: true, timeout: "60 seconds" })("effect-codex doctor", (it) => {
+layer(model, { excludeTestServices: true, timeout: "120 seconds" })("effect-codex doctor", (it) => {
   it.effect("finds everything well", () =>
     Effect.gen(function*() {
       const cli = yield* Cli
@@ -52,7 +52,7 @@ layer(model, { excludeTestServices: true, timeout: "60 seconds" })("effect-codex
       )
       assert.match(lines[7] ?? "", /the model answers "pong" \(.*, 9 tokens\)$/)
       assert.deepStrictEqual(lines.slice(8), ["", "Everything is well.", ""])
-    }), 60_000)
+    }), 120_000)
 
   it.effect("does not run a turn unasked, and says what one costs", () =>
     Effect.gen(function*() {
@@ -66,7 +66,7 @@ layer(model, { excludeTestServices: true, timeout: "60 seconds" })("effect-codex
       assert.strictEqual(findings.at(-1)?.status, "skipped")
       assert.include(findings.at(-1)?.message ?? "", "tokens of your account")
       assert.strictEqual((yield* (yield* OfflineModel).requests).length, requests)
-    }), 60_000)
+    }), 120_000)
 
   it.effect("says where nobody is logged in, and what to do", () =>
     Effect.gen(function*() {
@@ -83,7 +83,7 @@ layer(model, { excludeTestServices: true, timeout: "60 seconds" })("effect-codex
       assert.deepInclude(login, { check: "login", status: "failure", message: "nobody is logged in" })
       assert.include(login?.advice ?? "", "npx codex login")
       assert.deepInclude(turn, { check: "turn", status: "skipped" })
-    }).pipe(Effect.scoped), 60_000)
+    }).pipe(Effect.scoped), 120_000)
 
   it.effect("warns of a newer executable, and fails an older one", () =>
     Effect.gen(function*() {
@@ -95,7 +95,7 @@ layer(model, { excludeTestServices: true, timeout: "60 seconds" })("effect-codex
         assert.strictEqual(finding?.message, `codex ${version}; effect-codex is made for ${codexVersion}`)
         assert.strictEqual(outcome.exitCode, exitCode, outcome.stdout)
       }
-    }).pipe(Effect.scoped), 60_000)
+    }).pipe(Effect.scoped), 120_000)
 
   it.effect.each([
     { args: ["--codex-path", "/none"], says: /^failure  executable  There is no executable at \/none\n {21}Install / },
@@ -113,5 +113,5 @@ layer(model, { excludeTestServices: true, timeout: "60 seconds" })("effect-codex
       assert.match(stdout, says)
       assert.match(stdout, /^\d of \d checks failed\.$/m)
       assert.strictEqual(exitCode, 1)
-    }), 60_000)
+    }), 120_000)
 })

@@ -45,7 +45,7 @@ const environment = Cli.layer({
 
 const quiet = ["run", "--quiet"]
 
-layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect-codex run", (it) => {
+layer(environment, { excludeTestServices: true, timeout: "120 seconds" })("effect-codex run", (it) => {
   it.effect("gives the answer on stdout, and tells the rest on stderr", () =>
     Effect.gen(function*() {
       const cli = yield* Cli
@@ -61,7 +61,7 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect
             "go on with: effect-codex threads resume [0-9a-f-]{36}\n$"
         )
       )
-    }), 60_000)
+    }), 120_000)
 
   it.effect("takes the prompt from stdin, and with --quiet says nothing but the answer", () =>
     Effect.gen(function*() {
@@ -73,7 +73,7 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect
           stderr: ""
         })
       }
-    }), 60_000)
+    }), 120_000)
 
   it.effect(
     "goes on with a thread, in the directory, with the model and the effort that are asked for",
@@ -105,7 +105,7 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect
         assert.strictEqual(then?.threadId, asked?.threadId)
         assert.include(JSON.stringify(then?.input), "Remember")
       }).pipe(Effect.scoped),
-    60_000
+    120_000
   )
 
   it.effect("shows images, and holds the answer to a schema", () =>
@@ -129,7 +129,7 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect
       assert.strictEqual(image.stdout, "I see it.\n", image.stderr)
       const city = yield* cli.run([...quiet, "--output-schema", "city.json", "A city"], { cwd: folder })
       assert.deepStrictEqual(JSON.parse(city.stdout), { city: "Oslo", asked: true }, city.stderr)
-    }).pipe(Effect.scoped), 60_000)
+    }).pipe(Effect.scoped), 120_000)
 
   it.effect("with --json writes each event as a line, as the protocol has it", () =>
     Effect.gen(function*() {
@@ -152,7 +152,7 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect
       assert.strictEqual(last?.method, "cli/result")
       assert.strictEqual(last?.params["status"], "completed")
       assert.strictEqual(last?.params["finalResponse"], "It says hello.")
-    }), 60_000)
+    }), 120_000)
 
   it.effect("declines what there is nobody to ask about, and says so", () =>
     Effect.gen(function*() {
@@ -169,7 +169,7 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect
       const denied = yield* cli.run(["run", "--approval", "deny", "Ask for a command"])
       assert.notInclude(denied.stderr, "see --approval")
       assert.strictEqual(denied.stdout, "Well then.\n")
-    }), 60_000)
+    }), 120_000)
 
   it.effect("shows what the agent writes, and does not let it at the terminal", () =>
     Effect.gen(function*() {
@@ -179,7 +179,7 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect
       assert.notInclude(stderr, "\u001b")
       // Who pipes the answer gets it as it is.
       assert.strictEqual((yield* cli.run([...quiet, "Trick"])).stdout, "a\u001b[2Jb\n")
-    }), 60_000)
+    }), 120_000)
 
   it.effect("ends with 1 where the turn fails, in a line", () =>
     Effect.gen(function*() {
@@ -187,7 +187,7 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect
       const { exitCode, stderr, stdout } = yield* cli.run([...quiet, "Break"])
       assert.deepStrictEqual([exitCode, stdout], [1, ""])
       assert.match(stderr, /^effect-codex: The turn failed: .*It broke\..*\n$/)
-    }), 60_000)
+    }), 120_000)
 
   it.effect("ends with 124 where the turn takes too long", () =>
     Effect.gen(function*() {
@@ -196,7 +196,7 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect
       assert.strictEqual(exitCode, 124)
       assert.match(stderr, /^interrupted in /m)
       assert.match(stderr, /^effect-codex: The turn took too long and was interrupted\n$/m)
-    }), 60_000)
+    }), 120_000)
 
   it.effect("on Ctrl-C interrupts the turn, tells what it took, and leaves no process", () =>
     Effect.gen(function*() {
@@ -217,7 +217,7 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect
       assert.deepInclude(result?.["usage"], { total: { ...total, inputTokens: 10, outputTokens: 5, totalTokens: 15 } })
       assert.strictEqual(yield* stderr.whole, "")
       assert.strictEqual(yield* (yield* model.requests).at(-1)?.outcome ?? Effect.succeed("none"), "disconnected")
-    }).pipe(Effect.scoped), 60_000)
+    }).pipe(Effect.scoped), 120_000)
 
   it.effect("tells people what an interrupted turn took", () =>
     Effect.gen(function*() {
@@ -233,7 +233,7 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect
       process.kill(child.pid, "SIGTERM")
       assert.strictEqual(yield* child.exitCode, 143)
       assert.match(yield* stderr.whole, /^interrupted in .*\n15 tokens in this thread/m)
-    }).pipe(Effect.scoped), 60_000)
+    }).pipe(Effect.scoped), 120_000)
 
   it.effect("on a second Ctrl-C ends at once, whatever the server does", () =>
     Effect.gen(function*() {
@@ -257,7 +257,7 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect
       process.kill(child.pid, "SIGINT")
       assert.strictEqual(yield* child.exitCode, 130)
       yield* fake.gone
-    }).pipe(Effect.scoped), 60_000)
+    }).pipe(Effect.scoped), 120_000)
 
   it.effect.each([
     {
@@ -303,7 +303,7 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect
       assert.match(outcome.stderr, says)
       assert.notMatch(outcome.stderr, /^\s+at /m)
       assert.strictEqual(outcome.exitCode, exitCode)
-    }), 60_000)
+    }), 120_000)
 
   it.effect("says what to do where nobody is logged in, and shows no secret", () =>
     Effect.gen(function*() {
@@ -321,7 +321,7 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect
       const wrong = yield* cli.run([...quiet, "--config", secrets.OPENAI_API_KEY, "--timeout", secrets.SOME_TOKEN, "x"])
       assert.strictEqual(wrong.exitCode, 2)
       assert.notInclude(wrong.stderr, "sentinel")
-    }).pipe(Effect.scoped), 60_000)
+    }).pipe(Effect.scoped), 120_000)
 })
 
 const total = { cacheWriteInputTokens: 0, cachedInputTokens: 0, reasoningOutputTokens: 0 }

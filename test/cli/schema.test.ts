@@ -64,7 +64,7 @@ const lines = (a: Parameters<typeof diff>[0], b: Parameters<typeof diff>[1]) =>
     `${breaking ? "!" : " "} ${change} ${kind} ${at}${detail === undefined ? "" : `: ${detail}`}`
   )
 
-layer(Cli.layer(), { excludeTestServices: true, timeout: "60 seconds" })("effect-codex schema diff", (it) => {
+layer(Cli.layer(), { excludeTestServices: true, timeout: "120 seconds" })("effect-codex schema diff", (it) => {
   it.effect("tells what a change of the protocol means for a client", () =>
     Effect.sync(() => {
       assert.deepStrictEqual(lines(before, defined<Record<string, unknown>>(after)), [
@@ -153,5 +153,5 @@ layer(Cli.layer(), { excludeTestServices: true, timeout: "60 seconds" })("effect
       const outcome = yield* cli.run(["schema", "diff", ...args])
       assert.match(outcome.stderr, says)
       assert.deepStrictEqual([outcome.exitCode, outcome.stdout], [exitCode, ""])
-    }), 60_000)
+    }), 120_000)
 })

@@ -18,7 +18,7 @@ const environment = Cli.layer({
       : OfflineModel.finalAnswer(`Message ${input.filter(({ role }) => role === "user").length - 1}`)
 })
 
-layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect-codex threads", (it) => {
+layer(environment, { excludeTestServices: true, timeout: "120 seconds" })("effect-codex threads", (it) => {
   it.effect("lists, shows and goes on with threads", () =>
     Effect.gen(function*() {
       const cli = yield* Cli
@@ -76,5 +76,5 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect
       const { exitCode, stderr } = yield* cli.run(["threads", "show", "00000000-0000-7000-8000-000000000000"])
       assert.strictEqual(exitCode, 1)
       assert.match(stderr, /^effect-codex: The app-server refused thread\/read: .*\n$/)
-    }), 60_000)
+    }), 120_000)
 })

@@ -19,7 +19,7 @@ const environment = Cli.layer({
       : OfflineModel.finalAnswer("Well then.")
 })
 
-layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect-codex record and replay", (it) => {
+layer(environment, { excludeTestServices: true, timeout: "120 seconds" })("effect-codex record and replay", (it) => {
   it.effect("tell a turn once and again", () =>
     Effect.gen(function*() {
       const cli = yield* Cli
@@ -75,5 +75,5 @@ layer(environment, { excludeTestServices: true, timeout: "60 seconds" })("effect
       const { exitCode, stderr, stdout } = yield* cli.run(args)
       assert.match(stderr, says)
       assert.deepStrictEqual([exitCode, stdout], [2, ""])
-    }), 60_000)
+    }), 120_000)
 })

@@ -20,7 +20,7 @@ import * as FakeAppServer from "../support/FakeAppServer.ts"
 const live = { excludeTestServices: true } as const
 
 /** Longer than any way to end takes, on a busy machine. */
-const PATIENCE = "25 seconds"
+const PATIENCE = "100 seconds"
 
 const host = fileURLToPath(new URL("host.ts", import.meta.url))
 

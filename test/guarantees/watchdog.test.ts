@@ -1,13 +1,11 @@
-import { AppServerClient, type AppServerClientOptions, Codex, Transport, type TurnHandle } from "@effect-codex/core"
+import { AppServerClient, type AppServerClientOptions, Codex, Transport } from "@effect-codex/core"
 import { OfflineHome, OfflineModel } from "@effect-codex/node/testing"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, layer } from "@effect/vitest"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import { TestClock } from "effect/testing"
 import * as AppServerProcess from "../../packages/node/src/AppServerProcess.ts"
 import { asked, echo, messages, prompts } from "../real/support.ts"
 
@@ -42,6 +40,17 @@ const agent = (options: AppServerClientOptions) =>
   )
 
 layer(agent({ turnIdleTimeout: "300 millis" }), live)("the watchdog on the real app-server", (it) => {
+  it.effect("settles a turn whose end was lost with what the server has stored of it", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const thread = yield* codex.startThread()
+      for (const word of ["one", "two"]) {
+        const result = yield* thread.run(word)
+        assert.deepStrictEqual([result.status, result.finalResponse], ["completed", `Answer to: ${word}`])
+        assert.deepStrictEqual([prompts(result.items), messages(result.items)], [[word], [`Answer to: ${word}`]])
+      }
+    }))
+
   it.effect("lets a silent turn go on for as long as it runs", () =>
     Effect.gen(function*() {
       const codex = yield* Codex
@@ -57,45 +66,17 @@ layer(agent({ turnIdleTimeout: "300 millis" }), live)("the watchdog on the real 
       yield* gate.open
       assert.strictEqual((yield* Fiber.join(fiber)).finalResponse, "late")
     }))
+
+  it.effect("knows of a thread that is not stored only that its turn does not run, and says so", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const thread = yield* codex.startThread({ ephemeral: true })
+      const error = yield* Effect.flip(thread.run("hello"))
+      assert.strictEqual(error._tag, "TurnStalled")
+      if (error._tag !== "TurnStalled") return
+      assert.strictEqual(error.reason, "unknownTurn")
+      assert.deepStrictEqual(messages(error.result.items.filter((item) => item.type !== "userMessage")), [
+        "Answer to: hello"
+      ])
+    }))
 })
-
-layer(agent({ turnIdleTimeout: "1 minute", requestTimeout: Duration.infinity }))(
-  "the watchdog on the real app-server, by a clock that goes once all has been said",
-  (it) => {
-    /** The outcome of a turn whose end is not heard. It may still run at the server when that is asked the first time. */
-    const outcome = Effect.fnUntraced(function*(turn: TurnHandle) {
-      yield* turn.events.pipe(
-        Stream.takeUntil(({ method }) => method === "thread/tokenUsage/updated"),
-        Stream.runDrain
-      )
-      return yield* Effect.raceFirst(
-        turn.result,
-        Effect.forever(Effect.andThen(TestClock.adjust("1 minute"), TestClock.withLive(Effect.sleep("20 millis"))))
-      )
-    })
-
-    it.effect("settles a turn whose end was lost with what the server has stored of it", () =>
-      Effect.gen(function*() {
-        const codex = yield* Codex
-        const thread = yield* codex.startThread()
-        for (const word of ["one", "two"]) {
-          const result = yield* outcome(yield* thread.turn(word))
-          assert.deepStrictEqual([result.status, result.finalResponse], ["completed", `Answer to: ${word}`])
-          assert.deepStrictEqual([prompts(result.items), messages(result.items)], [[word], [`Answer to: ${word}`]])
-        }
-      }))
-
-    it.effect("knows of a thread that is not stored only that its turn does not run, and says so", () =>
-      Effect.gen(function*() {
-        const codex = yield* Codex
-        const thread = yield* codex.startThread({ ephemeral: true })
-        const error = yield* Effect.flip(outcome(yield* thread.turn("hello")))
-        assert.strictEqual(error._tag, "TurnStalled")
-        if (error._tag !== "TurnStalled") return
-        assert.strictEqual(error.reason, "unknownTurn")
-        assert.deepStrictEqual(messages(error.result.items.filter((item) => item.type !== "userMessage")), [
-          "Answer to: hello"
-        ])
-      }))
-  }
-)

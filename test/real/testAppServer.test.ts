@@ -422,5 +422,5 @@ describe("the app-server in memory", () => {
       const expected = yield* recorded(scenario, real)
       const actual = yield* recorded(scenario, inMemory)
       assert.deepStrictEqual(actual, expected)
-    }), 60_000)
+    }), 120_000)
 })

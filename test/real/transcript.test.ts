@@ -107,7 +107,7 @@ describe("a transcript of the real app-server", () => {
           first.result
         )
       }).pipe(Effect.provide(NodeServices.layer)),
-    60_000
+    120_000
   )
 
   it.live("of threads at the same time is replayed to the same threads", () =>
@@ -118,5 +118,5 @@ describe("a transcript of the real app-server", () => {
       const { result } = yield* recorded(file, several)
       assert.deepStrictEqual(result[1], ["Answer to: Oslo", "Answer to: Oslo again"])
       for (let time = 0; time < 5; time++) assert.deepStrictEqual(yield* replayed(file, several), result)
-    }).pipe(Effect.provide(NodeServices.layer)), 60_000)
+    }).pipe(Effect.provide(NodeServices.layer)), 120_000)
 })

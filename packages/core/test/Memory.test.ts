@@ -96,7 +96,7 @@ describe("the memory in use stays flat", () => {
       yield* flood(encode(Wire.turnCompleted("A", turn.turnId)), 1)
       assert.strictEqual((yield* turn.result).status, "completed")
       yield* Fiber.interrupt(stuck)
-    }), 60_000)
+    }), 120_000)
 
   it.live("while nobody reads an event, or the one who does never goes on", () =>
     Effect.gen(function*() {
@@ -110,5 +110,5 @@ describe("the memory in use stays flat", () => {
       assert.isBelow((yield* usedMiB) - before, 16 + SLACK_MIB)
       yield* Fiber.interrupt(stuck)
       assert.isBelow((yield* usedMiB) - before, SLACK_MIB)
-    }), 60_000)
+    }), 120_000)
 })

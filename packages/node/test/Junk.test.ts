@@ -120,5 +120,5 @@ layer(NodeServices.layer, live)("junk from a real process", (it) => {
       assert.instanceOf(error, AppServerExited)
       assert.isAtMost(error.stderr.length, 40 * 2_001)
       assert.strictEqual((yield* client.closed)._tag, "AppServerExited")
-    }), 60_000)
+    }), 120_000)
 })
