@@ -383,6 +383,27 @@ describe("a recording", () => {
       assert.isAbove(longest, 3)
     }))
 
+  it.effect("is the same text when the server warned earlier or later", () =>
+    Effect.gen(function*() {
+      const warning = server({ method: "warning", params: { threadId: "A", message: "No metadata" } })
+      const before = [...handshake, ...threadStart(2, "A")]
+      const [request, answer, ...events] = turnOf(3, "A", "T", "Hello", "Hi")
+      assert.isDefined(request)
+      assert.isDefined(answer)
+      const orders = [
+        [...before, request, warning, answer, ...events],
+        [...before, request, answer, warning, ...events],
+        [...before, request, answer, ...events.slice(0, 2), warning, ...events.slice(2)]
+      ]
+      const texts = yield* Effect.forEach(
+        orders,
+        (entries) => Effect.map(recordingOf(entries), (recording) => Transcript.format(Transcript.canonical(recording)))
+      )
+      assert.include(texts[0], "No metadata")
+      assert.strictEqual(texts[1], texts[0])
+      assert.strictEqual(texts[2], texts[0])
+    }))
+
   it.effect("has placeholders for ids, times and places, and the answer under the number of its request", () =>
     Effect.gen(function*() {
       const thread = "019ab3f0-1111-7222-8333-444455556666"

@@ -269,6 +269,16 @@ const resolvedBy = (entry: Entry): Schema.Json | undefined => {
   return method === "serverRequest/resolved" && isMessage(params) ? params["requestId"] : undefined
 }
 
+/** What a thread is warned of, before or after the answer to what it is asked: it stands right after the answer. */
+interface Warnings {
+  /** Requests without an answer so far. */
+  pending: number
+  /** What came before the answer. */
+  readonly early: Array<Entry>
+  /** Where the next one goes. */
+  place: number
+}
+
 /**
  * The same recording in an order that does not depend on what raced: what belongs to no
  * thread first, then thread after thread. Recordings of the same program, of which the
@@ -287,6 +297,12 @@ export const canonical = (recording: Recording): Recording => {
   /** The program's answers that the server has not taken note of yet, by the ids of its requests. */
   const taken = new Map<Schema.Json, Entry>()
   const resolved = new Set(recording.entries.map(resolvedBy))
+  const warnings = new Map<string, Warnings>()
+  const warningsOf = (lane: string): Warnings => {
+    const known = warnings.get(lane) ?? { pending: 0, early: [], place: 0 }
+    warnings.set(lane, known)
+    return known
+  }
   for (const [index, entry] of recording.entries.entries()) {
     const lane = lanes[index]
     const group = lane === undefined ? told : groups.get(lane) ?? []
@@ -297,13 +313,26 @@ export const canonical = (recording: Recording): Recording => {
       if (method === undefined && id !== undefined && resolved.has(id)) taken.set(id, entry)
       else if (lane !== undefined && !answers.has(index)) group.push(entry)
       else if (!answers.has(index)) exchanges.push([index, [entry]])
+      else if (lane !== undefined) warningsOf(lane).pending++
       continue
     }
     const from = requestOf.get(index)
     const request = from === undefined ? undefined : recording.entries[from]
     if (from !== undefined && request !== undefined) {
-      if (lane === undefined) exchanges.push([from, [request, entry]])
-      else group.push(request, entry)
+      if (lane === undefined) {
+        exchanges.push([from, [request, entry]])
+        continue
+      }
+      group.push(request, entry)
+      const thread = warningsOf(lane)
+      thread.place = group.length
+      if (--thread.pending === 0) thread.place = group.push(...thread.early.splice(0))
+      continue
+    }
+    if (method === "warning" && lane !== undefined) {
+      const thread = warningsOf(lane)
+      if (thread.pending > 0) thread.early.push(entry)
+      else group.splice(thread.place++, 0, entry)
       continue
     }
     const question = resolvedBy(entry)
