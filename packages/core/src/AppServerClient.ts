@@ -35,6 +35,7 @@ import {
   type UnsupportedRuntime
 } from "./CodexError.ts"
 import * as CodexMetrics from "./CodexMetrics.ts"
+import { closed, isClosed } from "./internal/closed.ts"
 import * as Envelope from "./internal/envelope.ts"
 import { EventHub, type Listener } from "./internal/eventHub.ts"
 import { Framer } from "./internal/framer.ts"
@@ -425,7 +426,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
 
   const close = (error: ConnectionError): void => {
     router.close(error)
-    connection.end(isClosing(router.closed) ? undefined : router.closed)
+    connection.end(isClosed(router.closed) ? undefined : router.closed)
   }
 
   yield* transport.incoming.pipe(
@@ -546,9 +547,3 @@ const endOf = (exit: Exit.Exit<void, ConnectionError>): ConnectionError =>
           ? new TransportError({ operation: "read", description: "The reader died", cause: Cause.squash(cause) })
           : closed())
   })
-
-const closed = () => new TransportError({ operation: "close", description: "The client was closed" })
-
-/** Whether the connection is over because the client was closed. */
-const isClosing = (error: ConnectionError | undefined): boolean =>
-  error?._tag === "TransportError" && error.operation === "close"

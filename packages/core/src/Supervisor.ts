@@ -32,6 +32,7 @@ import {
   TransportError
 } from "./CodexError.ts"
 import * as CodexMetrics from "./CodexMetrics.ts"
+import { closed } from "./internal/closed.ts"
 import { EventHub } from "./internal/eventHub.ts"
 import { isOf } from "./internal/notifications.ts"
 import { OptionReader, resolve } from "./internal/options.ts"
@@ -442,8 +443,6 @@ export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFai
 
 /** How many threads are resumed at once. */
 const RESUMING = 8
-
-const closed = () => new TransportError({ operation: "close", description: "The client was closed" })
 
 const causeOf = (error: StartFailure | ConnectionError): RestartCause =>
   error._tag === "SupervisorGaveUp" ? error.lastCause : error

@@ -19,9 +19,10 @@ import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type * as Tracer from "effect/Tracer"
 import * as Approvals from "../Approvals.ts"
-import { type ConnectionError, formatIssues, TransportError } from "../CodexError.ts"
+import { type ConnectionError, formatIssues } from "../CodexError.ts"
 import type { CodexEvent } from "../Notification.ts"
 import * as ApprovalRequest from "./approvalRequest.ts"
+import { closed } from "./closed.ts"
 import * as Envelope from "./envelope.ts"
 import { Feed } from "./feed.ts"
 import { Lineage } from "./lineage.ts"
@@ -401,8 +402,6 @@ export const make = Effect.fnUntraced(function*(options: {
 type Fallbacks<Methods extends ServerRequestMethod = ServerRequestMethod> = {
   readonly [M in Methods]: (params: ServerRequestParams[M]) => Effect.Effect<ServerRequestResults[M], unknown>
 }
-
-const closed = () => new TransportError({ operation: "close", description: "The client was closed" })
 
 const fallbackOf = <M extends ServerRequestMethod>(fallbacks: Fallbacks<M>, method: M): Fallbacks<M>[M] =>
   fallbacks[method]
