@@ -78,6 +78,9 @@ const defaultGrace = Duration.seconds(5)
 /** How many messages may wait for the process to read its stdin. */
 const OUTBOX = 256
 
+/** How many chunks of its output may wait for the reader. */
+const INBOX = 16
+
 /**
  * How long the last output of a process that has ended may take to arrive: another
  * process may keep the pipe open. In steps, so that a host that was busy for longer
@@ -141,26 +144,35 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
   const stderr = Stderr.make(child.stderr, redact)
   const stderrDrained = yield* Effect.forkScoped(stderr.drain)
 
-  // The reason the connection is over: the process's exit, told once its last words have been read.
+  // The reason the connection is over: the process's exit, told once its last words have been read. Another process may
+  // have inherited the pipe and keep it open: so what has been read is in a queue, which the exit ends.
   const exited = yield* Deferred.make<never, AppServerExited>()
-  const stdoutEnded = yield* Deferred.make<void>()
+  const inbox = yield* Queue.bounded<Uint8Array, ConnectionError>(INBOX)
+  const stdoutDrained = yield* Stream.runForEachArray(child.stdout, (chunks) => Queue.offerAll(inbox, chunks)).pipe(
+    Effect.catch((cause) =>
+      Queue.fail(
+        inbox,
+        new TransportError({ operation: "read", description: "Could not read the app-server's output", cause })
+      )
+    ),
+    Effect.forkScoped
+  )
   yield* Effect.exit(child.exitCode).pipe(
     Effect.tap(() => leaderEnded),
     Effect.tap(() =>
       Effect.raceFirst(
-        Effect.all([Deferred.await(stdoutEnded), Fiber.await(stderrDrained)], { concurrency: 2, discard: true }),
+        Effect.all([Fiber.await(stdoutDrained), Fiber.await(stderrDrained)], { concurrency: 2, discard: true }),
         drainGrace
       )
     ),
     Effect.flatMap((exit) =>
-      Effect.flatMap(stderr.tail, (tail) =>
-        Deferred.fail(
-          exited,
-          new AppServerExited({
-            stderr: tail,
-            ...(exit._tag === "Success" ? { exitCode: exit.value } : { signal: signalOf(exit.cause) })
-          })
-        ))
+      Effect.flatMap(stderr.tail, (tail) => {
+        const error = new AppServerExited({
+          stderr: tail,
+          ...(exit._tag === "Success" ? { exitCode: exit.value } : { signal: signalOf(exit.cause) })
+        })
+        return Effect.andThen(Deferred.fail(exited, error), Queue.fail(inbox, error))
+      })
     ),
     Effect.forkScoped
   )
@@ -173,22 +185,7 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
   )
 
   return Transport.of({
-    incoming: Stream.suspend(() =>
-      // Another process may have inherited the pipe and keep it open. Pulls race with the exit one by one: to interrupt the
-      // stream as a whole takes a queue and a second fiber between the pipe and its reader.
-      Stream.transformPull(
-        child.stdout,
-        (pull) => Effect.succeed(Effect.raceFirst(pull, Deferred.await(exited)))
-      ).pipe(
-        Stream.mapError((cause): ConnectionError =>
-          cause._tag === "AppServerExited"
-            ? cause
-            : new TransportError({ operation: "read", description: "Could not read the app-server's output", cause })
-        ),
-        Stream.ensuring(Deferred.succeed(stdoutEnded, undefined)),
-        Stream.concat(Stream.fromEffectDrain(Deferred.await(exited)))
-      )
-    ),
+    incoming: Stream.fromQueue(inbox),
     send: (line) =>
       Effect.flatMap(
         Queue.offer(outbox, `${line}\n`),
