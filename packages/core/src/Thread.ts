@@ -400,7 +400,7 @@ export const make = (client: AppServerClient["Service"], id: string): Thread => 
     return Stream.unwrap(
       Effect.map(
         isFamily(options) ? openFamily(input, options, "once") : open(input, options, "once"),
-        (opened) => Stream.concat(opened.family, Stream.fromEffectDrain(opened.result))
+        (opened) => Stream.onEnd(opened.family, opened.result)
       )
     )
   }

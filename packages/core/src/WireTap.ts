@@ -133,7 +133,7 @@ export const tap = Effect.fnUntraced(function*(
   )
 
   const note = (direction: Line["direction"]) => (frame: Frame, bytes: number): void => {
-    if (!over) waiting.slide({ event: { direction, at: clock.currentTimeMillisUnsafe(), bytes, frame }, bytes })
+    if (!over) waiting.slide({ direction, at: clock.currentTimeMillisUnsafe(), bytes, frame }, bytes)
   }
   const sent = note("sent")
   const received = note("received")

@@ -112,7 +112,7 @@ describe("Router", () => {
       )
       const turn = router.claim("A", "T")
       yield* Effect.scoped(Effect.asVoid(turn.attach("all")))
-      assert.strictEqual(turn["log"]["readers"].size, 0)
+      assert.strictEqual(turn["log"]["readers"].length, 0)
     }))
 
   it.effect("holds nothing once it is closed, and keeps the first cause", () =>

@@ -7,15 +7,13 @@ import * as Subscription from "../src/internal/subscription.ts"
 
 const limits = { events: 3, bytes: 100 }
 
-const event = (name: string, bytes = 1): Subscription.Delivery<string> => ({ event: name, bytes })
-
 const make = (custom: Subscription.Limits = limits) => Subscription.make<string, "broken">(custom)
 
 describe("Subscription", () => {
   it.effect("gives everything in order, then ends", () =>
     Effect.gen(function*() {
       const subscription = yield* make()
-      for (const name of ["a", "b", "c"]) assert.isTrue(subscription.offer(event(name)))
+      for (const name of ["a", "b", "c"]) assert.isTrue(subscription.offer(name, 1))
       subscription.end()
       assert.deepStrictEqual(yield* Stream.runCollect(subscription.stream), ["a", "b", "c"])
     }))
@@ -23,7 +21,7 @@ describe("Subscription", () => {
   it.effect("gives everything in order, then fails", () =>
     Effect.gen(function*() {
       const subscription = yield* make()
-      subscription.offer(event("a"))
+      subscription.offer("a", 1)
       subscription.fail("broken")
       const seen: Array<string> = []
       const error = yield* subscription.stream.pipe(
@@ -37,22 +35,22 @@ describe("Subscription", () => {
   it.effect("holds no more events than it may", () =>
     Effect.gen(function*() {
       const subscription = yield* make()
-      const taken = ["a", "b", "c", "d"].map((name) => subscription.offer(event(name, 0)))
+      const taken = ["a", "b", "c", "d"].map((name) => subscription.offer(name, 0))
       assert.deepStrictEqual(taken, [true, true, true, false])
     }))
 
   it.effect("holds no more bytes than it may", () =>
     Effect.gen(function*() {
       const subscription = yield* make()
-      const taken = [60, 40, 1].map((bytes) => subscription.offer(event("x", bytes)))
+      const taken = [60, 40, 1].map((bytes) => subscription.offer("x", bytes))
       assert.deepStrictEqual(taken, [true, true, false])
     }))
 
   it.effect("always takes a single event, however large", () =>
     Effect.gen(function*() {
       const subscription = yield* make()
-      assert.isTrue(subscription.offer(event("huge", 1_000_000)))
-      assert.isFalse(subscription.offer(event("next", 0)))
+      assert.isTrue(subscription.offer("huge", 1_000_000))
+      assert.isFalse(subscription.offer("next", 0))
     }))
 
   it.effect("has its whole room again once it was read", () =>
@@ -64,7 +62,7 @@ describe("Subscription", () => {
         Effect.forkChild({ startImmediately: true })
       )
       for (const round of [1, 2, 3]) {
-        for (const part of ["a", "b"]) assert.isTrue(subscription.offer(event(`${part}${round}`, 50)))
+        for (const part of ["a", "b"]) assert.isTrue(subscription.offer(`${part}${round}`, 50))
         while (seen.length < round * 2) yield* Effect.yieldNow
       }
       subscription.end()
@@ -75,7 +73,7 @@ describe("Subscription", () => {
   it.effect("slides: the oldest events give way, and their number is told once", () =>
     Effect.gen(function*() {
       const subscription = yield* make()
-      for (const name of ["a", "b", "c", "d", "e"]) subscription.slide(event(name))
+      for (const name of ["a", "b", "c", "d", "e"]) subscription.slide(name, 1)
       subscription.end()
       const seen = yield* Stream.runCollect(subscription.streamWithLag)
       assert.deepStrictEqual(
@@ -87,9 +85,9 @@ describe("Subscription", () => {
   it.effect("slides by bytes too", () =>
     Effect.gen(function*() {
       const subscription = yield* make()
-      subscription.slide(event("a", 50))
-      subscription.slide(event("b", 50))
-      subscription.slide(event("huge", 500))
+      subscription.slide("a", 50)
+      subscription.slide("b", 50)
+      subscription.slide("huge", 500)
       subscription.end()
       const seen = yield* Stream.runCollect(subscription.streamWithLag)
       assert.deepStrictEqual(seen.map((item) => typeof item === "string" ? item : item.params.dropped), [2, "huge"])
@@ -116,7 +114,7 @@ describe("Subscription", () => {
         let written = 0
         for (const step of steps) {
           if (step === "read") yield* Effect.yieldNow
-          else subscription.slide(event(String(written++), step.slide))
+          else subscription.slide(String(written++), step.slide)
         }
         subscription.end()
         yield* Fiber.join(reader)

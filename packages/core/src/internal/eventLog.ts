@@ -26,7 +26,8 @@ export class EventLog<A> {
   private readonly subject: Subject
   private readonly limits: Subscription.Limits
   private readonly join: Subscription.Join<A>
-  private readonly readers = new Set<Reader<A>>()
+  /** Never changed in place: readers come and go while they are told. */
+  private readers: ReadonlyArray<Reader<A>> = []
   /** What came so far, for readers that attach later; undefined once it was more than the buffer holds. */
   private history: Array<Subscription.Delivery<A>> | undefined = []
   private historyBytes = 0
@@ -46,14 +47,14 @@ export class EventLog<A> {
   }
 
   /** Takes an event in. */
-  offer(delivery: Subscription.Delivery<A>): void {
+  offer(event: A, bytes: number): void {
     for (const reader of this.readers) {
-      if (reader.offer(delivery)) continue
-      this.readers.delete(reader)
+      if (reader.offer(event, bytes)) continue
+      this.leave(reader)
       reader.fail(this.lagged())
       this.subject.lagged?.()
     }
-    this.remember(delivery)
+    this.remember(event, bytes)
   }
 
   /** Takes an event in that came before every other one. No reader is there yet. */
@@ -62,8 +63,8 @@ export class EventLog<A> {
     if (history === undefined) return
     this.history = []
     this.historyBytes = 0
-    this.remember(delivery)
-    for (const later of history) this.remember(later)
+    this.remember(delivery.event, delivery.bytes)
+    for (const later of history) this.remember(later.event, later.bytes)
   }
 
   /** Ends every reader's stream, of those who come later too. The first end stays. */
@@ -71,7 +72,7 @@ export class EventLog<A> {
     if (this.endedWith !== undefined) return
     this.endedWith = exit
     for (const reader of this.readers) finish(reader, exit)
-    this.readers.clear()
+    this.readers = []
   }
 
   /** How many events came that nobody can read any more. */
@@ -100,7 +101,7 @@ export class EventLog<A> {
           Subscription.make<A, ReadFailure>(this.limits, this.join),
           (reader) => this.welcome(reader, which)
         ),
-        (reader) => Effect.sync(() => this.readers.delete(reader))
+        (reader) => Effect.sync(() => this.leave(reader))
       ),
       (reader) => reader.stream
     )
@@ -111,20 +112,24 @@ export class EventLog<A> {
       reader.fail(this.lagged())
       return reader
     }
-    for (const delivery of this.history ?? []) reader.offer(delivery)
-    if (this.endedWith === undefined) this.readers.add(reader)
+    for (const { bytes, event } of this.history ?? []) reader.offer(event, bytes)
+    if (this.endedWith === undefined) this.readers = [...this.readers, reader]
     else finish(reader, this.endedWith)
     return reader
   }
 
-  private remember(delivery: Subscription.Delivery<A>): void {
+  private leave(reader: Reader<A>): void {
+    this.readers = this.readers.filter((other) => other !== reader)
+  }
+
+  private remember(event: A, bytes: number): void {
     if (this.history === undefined) {
       this.gone++
       return
     }
-    if (Subscription.hasRoom(this.limits, this.history.length, this.historyBytes, delivery.bytes)) {
-      this.history.push(delivery)
-      this.historyBytes += delivery.bytes
+    if (Subscription.hasRoom(this.limits, this.history.length, this.historyBytes, bytes)) {
+      this.history.push({ event, bytes })
+      this.historyBytes += bytes
     } else {
       this.gone = this.history.length + 1
       this.history = undefined

@@ -37,8 +37,8 @@ export class Family implements Follower {
     this.turn = turn
     this.log = new EventLog<FamilyEvent>(turn, limits, coalesceFamily)
     turn.accompany({
-      offer: ({ bytes, event }) => {
-        this.log.offer({ event, bytes })
+      offer: (event, bytes) => {
+        this.log.offer(event, bytes)
         this.meet(event, this.threadId)
       },
       end: (exit) => this.log.end(exit)
@@ -72,16 +72,14 @@ export class Family implements Follower {
   }
 
   private child(event: TurnEvent, bytes: number, childThreadId: string, descent: Descent): void {
-    this.log.offer({
-      event: {
-        method: "client/childEvent",
-        params: { childThreadId, ...descent, event },
-        threadId: this.threadId,
-        turnId: this.turn.turnId,
-        emittedAtMs: event.emittedAtMs
-      },
-      bytes
-    })
+    const childEvent: ChildEvent = {
+      method: "client/childEvent",
+      params: { childThreadId, ...descent, event },
+      threadId: this.threadId,
+      turnId: this.turn.turnId,
+      emittedAtMs: event.emittedAtMs
+    }
+    this.log.offer(childEvent, bytes)
     this.meet(event, childThreadId)
   }
 

@@ -26,7 +26,7 @@ export class Feed<A> {
 
   /** The oldest events of a reader that is behind give way. */
   publish(event: A, bytes: number): void {
-    for (const reader of this.readers) reader.slide({ event, bytes })
+    for (const reader of this.readers) reader.slide(event, bytes)
   }
 
   /** Every reader gets what is kept for it, then the error; so do those who come later. The first error stays. */

@@ -145,7 +145,7 @@ export class GoalRun implements Follower {
   private adopt(turnId: string): TurnState {
     const turn = new TurnState(this.threadId, turnId, this.limits)
     turn.forgetHistory()
-    turn.accompany({ offer: (delivery) => this.log.offer(delivery), end: () => {} })
+    turn.accompany({ offer: (event, bytes) => this.log.offer(event, bytes), end: () => {} })
     this.onTurn(turn)
     return turn
   }
@@ -158,7 +158,7 @@ export class GoalRun implements Follower {
     if (this.goal === undefined && !isSame(this.set, goal)) return false
     this.goal = goal
     this.heard++
-    this.log.offer({ event, bytes })
+    this.log.offer(event, bytes)
     this.settle()
     return true
   }

@@ -7,7 +7,6 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
-import * as MutableList from "effect/MutableList"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import type { Lagged } from "../Notification.ts"
@@ -38,18 +37,19 @@ export type Join<A> = (first: A, second: A) => Delivery<A> | undefined
 /** Waking a reader costs little among so many events, and the longer they wait the more of them outlive a collection. */
 const PLENTY = 512
 
-/** An event in the queue of one reader. */
-interface Slot<A> {
-  event: A
-  bytes: number
-}
+/** How many events that gave way are still in the arrays: to move those behind them costs more than a few places. */
+const GAPS = 64
 
 export class Subscription<A, E> {
   private readonly limits: Limits
   private readonly pace: Pace
   private readonly join: Join<A>
   private readonly onDrop: (() => void) | undefined
-  private readonly slots = MutableList.make<Slot<A>>()
+  private events: Array<A> = []
+  /** The bytes of each event, where the oldest ones may have to give way. */
+  private sizes: Array<number> = []
+  /** Where the oldest event is. */
+  private first = 0
   /** Closed while the reader waits. */
   private readonly latch = Latch.makeUnsafe(true)
   private ended: Exit.Exit<never, E | Cause.Done> | undefined
@@ -57,8 +57,6 @@ export class Subscription<A, E> {
   private bytes = 0
   /** Events that gave way since the reader last pulled. */
   private dropped = 0
-  /** What was added last, as long as the reader has not pulled it. */
-  private last: Slot<A> | undefined
   /** Whether the reader waits and nobody has been told to wake it. */
   private isAsleep = false
 
@@ -69,26 +67,31 @@ export class Subscription<A, E> {
     this.onDrop = onDrop
   }
 
+  /** How many events wait. */
+  private get length(): number {
+    return this.events.length - this.first
+  }
+
   /**
    * Adds the event, or answers `false` where there is no room. A reader that is
    * half a buffer behind gets events joined where that loses nothing.
    */
-  offer(delivery: Delivery<A>): boolean {
+  offer(event: A, bytes: number): boolean {
     if (this.ended !== undefined) return false
-    if (this.slots.length === PLENTY) this.pace.hurry()
-    if (this.isBehind()) {
+    const { length, limits } = this
+    if (length === PLENTY) this.pace.hurry()
+    if (length > 0 && (length * 2 >= limits.events || this.bytes * 2 >= limits.bytes)) {
       this.pace.hurry()
-      if (this.joinLast(delivery)) return true
+      if (this.joinLast(event)) return true
     }
-    if (!hasRoom(this.limits, this.slots.length, this.bytes, delivery.bytes)) return false
-    this.last = { event: delivery.event, bytes: delivery.bytes }
-    this.add(this.last)
+    if (!hasRoom(limits, length, this.bytes, bytes)) return false
+    this.add(event, bytes)
     return true
   }
 
-  private add(slot: Slot<A>): void {
-    this.bytes += slot.bytes
-    MutableList.append(this.slots, slot)
+  private add(event: A, bytes: number): void {
+    this.bytes += bytes
+    this.events.push(event)
     this.wake()
   }
 
@@ -98,32 +101,31 @@ export class Subscription<A, E> {
     this.pace.wake(this.latch)
   }
 
-  private isBehind(): boolean {
-    const { length } = this.slots
-    return length > 0 && (length * 2 >= this.limits.events || this.bytes * 2 >= this.limits.bytes)
-  }
-
-  private joinLast(delivery: Delivery<A>): boolean {
-    const { last } = this
-    const joined = last === undefined ? undefined : this.join(last.event, delivery.event)
-    if (last === undefined || joined === undefined || this.bytes + joined.bytes > this.limits.bytes) return false
-    last.event = joined.event
-    last.bytes += joined.bytes
+  private joinLast(event: A): boolean {
+    const last = this.events.at(-1)
+    const joined = last === undefined ? undefined : this.join(last, event)
+    if (joined === undefined || this.bytes + joined.bytes > this.limits.bytes) return false
+    this.events[this.events.length - 1] = joined.event
     this.bytes += joined.bytes
     return true
   }
 
   /** Adds the event; the oldest ones give way, and the reader is told how many. */
-  slide(delivery: Delivery<A>): void {
+  slide(event: A, bytes: number): void {
     if (this.ended !== undefined) return
-    while (!hasRoom(this.limits, this.slots.length, this.bytes, delivery.bytes)) {
-      const oldest = MutableList.take(this.slots)
-      if (oldest === MutableList.Empty) break
-      this.bytes -= oldest.bytes
-      this.dropped++
-      this.onDrop?.()
-    }
-    this.add(delivery)
+    while (!hasRoom(this.limits, this.length, this.bytes, bytes)) this.giveWay()
+    this.sizes.push(bytes)
+    this.add(event, bytes)
+  }
+
+  private giveWay(): void {
+    this.bytes -= this.sizes[this.first++] ?? 0
+    this.dropped++
+    this.onDrop?.()
+    if (this.first < GAPS) return
+    this.events.splice(0, this.first)
+    this.sizes.splice(0, this.first)
+    this.first = 0
   }
 
   /** Lets the reader have what is buffered, then ends its stream. */
@@ -149,10 +151,12 @@ export class Subscription<A, E> {
   }
 
   private readonly take: Pull.Pull<Arr.NonEmptyArray<A>, E> = Effect.suspend(() => {
-    const events = Arr.map(MutableList.takeAll(this.slots), ({ event }) => event)
+    const events = this.first === 0 ? this.events : this.events.slice(this.first)
     if (Arr.isArrayNonEmpty(events)) {
+      this.events = []
+      if (this.sizes.length > 0) this.sizes = []
+      this.first = 0
       this.bytes = 0
-      this.last = undefined
       return Effect.succeed(events)
     }
     if (this.ended !== undefined) return this.ended

@@ -23,7 +23,7 @@ export type TurnFailure = TurnFailed | TurnInterrupted | TurnStalled | DecodeErr
 
 /** Somebody who has every event of a turn before anybody who waits for the turn goes on. */
 export interface Companion {
-  offer(delivery: Subscription.Delivery<TurnEvent>): void
+  offer(event: TurnEvent, bytes: number): void
   end(exit: Exit.Exit<void, ConnectionError>): void
 }
 
@@ -53,6 +53,7 @@ export class TurnState {
   /** Grows whenever something is heard of the turn. */
   heard = 0
 
+  private isStarted = false
   private readonly log: EventLog<TurnEvent>
   private readonly companions: Array<Companion> = []
   private readonly items: Array<ThreadItem> = []
@@ -67,7 +68,7 @@ export class TurnState {
   }
 
   get isDone(): boolean {
-    return Deferred.isDoneUnsafe(this.done)
+    return this.outcome !== undefined
   }
 
   get isObserved(): boolean {
@@ -88,9 +89,8 @@ export class TurnState {
 
   /** Takes an event in. */
   accept(event: TurnEvent, bytes: number): void {
-    const delivery = { event, bytes }
-    this.log.offer(delivery)
-    for (const companion of this.companions) companion.offer(delivery)
+    this.log.offer(event, bytes)
+    for (const companion of this.companions) companion.offer(event, bytes)
     this.follow(event)
   }
 
@@ -99,7 +99,7 @@ export class TurnState {
     // First the id: whoever waits for the start goes on at once, within `doneUnsafe`.
     if (event.method === "turn/started") this.activeId = event.params.turn.id
     // The last one ends the turn before it starts it.
-    if (!entersReview(event) && event.method !== "turn/completed") Deferred.doneUnsafe(this.started, Exit.void)
+    if (!this.isStarted && !entersReview(event) && event.method !== "turn/completed") this.start()
     switch (event.method) {
       case "item/started":
         this.report(event)
@@ -121,6 +121,11 @@ export class TurnState {
         return
       default:
     }
+  }
+
+  private start(): void {
+    this.isStarted = true
+    Deferred.doneUnsafe(this.started, Exit.void)
   }
 
   private report(event: TurnEvent): void {
@@ -176,7 +181,7 @@ export class TurnState {
 
   /** Gives the companion what came so far, and what comes from now on. */
   accompany(companion: Companion): void {
-    for (const delivery of this.log.unread) companion.offer(delivery)
+    for (const { bytes, event } of this.log.unread) companion.offer(event, bytes)
     const { ended } = this.log
     if (ended === undefined) this.companions.push(companion)
     else companion.end(ended)
@@ -245,7 +250,7 @@ export class TurnState {
     this.observer?.ended(exit)
     // First the end: whoever waits for the start goes on at once, within `doneUnsafe`.
     Deferred.doneUnsafe(this.done, exit)
-    Deferred.doneUnsafe(this.started, Exit.void)
+    this.start()
   }
 }
 
