@@ -12,8 +12,23 @@ const setUp = () => {
   }
   const pace = new Pace({ scheduleTask: (task) => tasks.push(task), flush: turn })
   const reader = Latch.makeUnsafe(false)
-  pace.wake(reader)
-  return { pace, reader, turn, isIdle: () => tasks.length === 0 }
+  const wake = () => {
+    reader.closeUnsafe()
+    pace.wake(reader)
+  }
+  wake()
+  /** How many turns the reader sleeps while bytes keep coming. */
+  const sleepInFlow = () => {
+    let turns = 0
+    while (!reader.isOpen()) {
+      pace.flow()
+      turn()
+      turns++
+    }
+    wake()
+    return turns
+  }
+  return { pace, reader, turn, wake, sleepInFlow, isIdle: () => tasks.length === 0 }
 }
 
 describe("Pace", () => {
@@ -25,49 +40,40 @@ describe("Pace", () => {
     assert.isTrue(isIdle())
   })
 
-  it("lets a reader sleep as long as bytes keep coming", () => {
-    const { pace, reader, turn } = setUp()
-    for (let round = 0; round < 5; round++) {
-      pace.flow()
-      turn()
-      assert.isFalse(reader.isOpen())
-    }
-    turn()
-    assert.isTrue(reader.isOpen())
+  it("lets readers sleep longer and longer as long as bytes keep coming, sixteen turns of the event loop at most", () => {
+    const { sleepInFlow } = setUp()
+    assert.deepStrictEqual(Array.from({ length: 7 }, sleepInFlow), [1, 2, 4, 8, 16, 16, 16])
   })
 
-  it("wakes a reader after sixteen turns of the event loop all the same", () => {
-    const { pace, reader, turn } = setUp()
-    for (let round = 0; round < 15; round++) {
-      pace.flow()
-      turn()
-      assert.isFalse(reader.isOpen())
-    }
+  it("wakes a reader as soon as no bytes come, and lets it sleep half as long the next time", () => {
+    const { pace, reader, sleepInFlow, turn, wake } = setUp()
+    for (let time = 0; time < 5; time++) sleepInFlow()
     pace.flow()
     turn()
+    assert.isFalse(reader.isOpen())
+    turn()
     assert.isTrue(reader.isOpen())
+    wake()
+    assert.strictEqual(sleepInFlow(), 8)
+  })
+
+  it("lets a reader sleep for one turn at least", () => {
+    const { sleepInFlow, turn, wake } = setUp()
+    for (let time = 0; time < 3; time++) {
+      turn()
+      wake()
+    }
+    assert.strictEqual(sleepInFlow(), 1)
   })
 
   it("wakes every reader as soon as one of them is in a hurry", () => {
-    const { pace, reader, turn } = setUp()
+    const { pace, reader, sleepInFlow, turn } = setUp()
+    for (let time = 0; time < 3; time++) sleepInFlow()
     const other = Latch.makeUnsafe(false)
     pace.wake(other)
     pace.flow()
     pace.hurry()
     turn()
     assert.isTrue(reader.isOpen() && other.isOpen())
-  })
-
-  it("starts anew once the readers are awake", () => {
-    const { pace, reader, turn } = setUp()
-    pace.hurry()
-    turn()
-    reader.closeUnsafe()
-    pace.wake(reader)
-    pace.flow()
-    turn()
-    assert.isFalse(reader.isOpen())
-    turn()
-    assert.isTrue(reader.isOpen())
   })
 })

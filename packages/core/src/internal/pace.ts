@@ -1,20 +1,26 @@
 /**
  * When readers are woken. Waking one costs more than several events do, and with a thousand turns at once a chunk has
  * hardly one event for each: as long as bytes keep coming, readers sleep a little, until there is a good deal to read.
+ *
+ * At first they sleep for one turn of the event loop, then twice as long each time that bytes have come without a pause,
+ * and half as long when they have not. So what comes first is not kept waiting, and V8, which decides from the first
+ * objects that some code makes where it puts all later ones, sees that events are soon gone.
  */
 import type * as Latch from "effect/Latch"
 import type { SchedulerDispatcher } from "effect/Scheduler"
 
-/** After so many turns of the event loop readers are woken although more keeps coming: a megabyte's worth at most. */
-const PATIENCE = 16
+/** After so many turns of the event loop at most readers are woken although more keeps coming: a megabyte's worth. */
+const MAX_PATIENCE = 16
 
 export class Pace {
   private readonly dispatcher: SchedulerDispatcher
   private sleepers: Array<Latch.Latch> = []
   /** Whether bytes have come since the last look. */
   private isFlowing = false
-  /** How many more looks the sleepers wait. */
-  private patience = 0
+  /** How many looks sleepers wait. */
+  private patience = 1
+  /** How many of them are left. */
+  private left = 0
 
   constructor(dispatcher: SchedulerDispatcher) {
     this.dispatcher = dispatcher
@@ -29,21 +35,22 @@ export class Pace {
   wake(sleeper: Latch.Latch): void {
     if (this.sleepers.push(sleeper) > 1) return
     this.isFlowing = false
-    this.patience = PATIENCE
+    this.left = this.patience
     this.dispatcher.scheduleTask(this.look, 0)
   }
 
   /** Some reader should not wait for more. */
   hurry(): void {
-    this.patience = 0
+    this.left = 0
   }
 
   /** Once in a turn of the event loop. */
   private readonly look = (): void => {
-    if (this.isFlowing && --this.patience > 0) {
+    if (this.isFlowing && --this.left > 0) {
       this.isFlowing = false
       return this.dispatcher.scheduleTask(this.look, 0)
     }
+    this.patience = this.isFlowing ? Math.min(this.patience * 2, MAX_PATIENCE) : Math.max(this.patience / 2, 1)
     const { sleepers } = this
     this.sleepers = []
     for (const sleeper of sleepers) sleeper.openUnsafe()

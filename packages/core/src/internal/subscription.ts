@@ -45,9 +45,9 @@ export class Subscription<A, E> {
   private readonly pace: Pace
   private readonly join: Join<A>
   private readonly onDrop: (() => void) | undefined
-  private events: Array<A> = []
+  private readonly events: Array<A> = []
   /** The bytes of each event, where the oldest ones may have to give way. */
-  private sizes: Array<number> = []
+  private readonly sizes: Array<number> = []
   /** Where the oldest event is. */
   private first = 0
   /** Closed while the reader waits. */
@@ -151,10 +151,12 @@ export class Subscription<A, E> {
   }
 
   private readonly take: Pull.Pull<Arr.NonEmptyArray<A>, E> = Effect.suspend(() => {
-    const events = this.first === 0 ? this.events : this.events.slice(this.first)
+    // Not a new array for what comes: V8 would take such arrays for long-lived ones, and what is in one of those, when it
+    // is long gone, lives until the old generation is collected.
+    const events = this.events.splice(this.first)
     if (Arr.isArrayNonEmpty(events)) {
-      this.events = []
-      if (this.sizes.length > 0) this.sizes = []
+      this.events.length = 0
+      this.sizes.length = 0
       this.first = 0
       this.bytes = 0
       return Effect.succeed(events)
