@@ -400,7 +400,16 @@ export const make = (client: AppServerClient["Service"], id: string): Thread => 
     return Stream.unwrap(
       Effect.map(
         isFamily(options) ? openFamily(input, options, "once") : open(input, options, "once"),
-        (opened) => Stream.onEnd(opened.family, opened.result)
+        ({ family, result }) => {
+          let end: Effect.Effect<unknown, Effect.Error<typeof result>> = result
+          const endsAsTurn = Effect.suspend(() => {
+            const ended = end
+            // V8 puts streams into its old generation, with all that they refer to: a turn that is done is let go of here.
+            end = Effect.void
+            return ended
+          })
+          return Stream.onEnd(family, endsAsTurn)
+        }
       )
     )
   }

@@ -23,7 +23,7 @@ export interface Subject {
 type Reader<A> = Subscription.Subscription<A, ReadFailure>
 
 export class EventLog<A> {
-  private readonly subject: Subject
+  private subject: Subject
   private readonly limits: Subscription.Limits
   private readonly join: Subscription.Join<A>
   /** Never changed in place: readers come and go while they are told. */
@@ -71,6 +71,8 @@ export class EventLog<A> {
   end(exit: Exit.Exit<void, ConnectionError>): void {
     if (this.endedWith !== undefined) return
     this.endedWith = exit
+    // A stream made of this may outlive its readers until the old generation is collected: it must not keep a whole turn.
+    this.subject = { threadId: this.subject.threadId, turnId: this.subject.turnId }
     for (const reader of this.readers) finish(reader, exit)
     this.readers = []
   }
