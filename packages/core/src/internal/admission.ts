@@ -77,12 +77,12 @@ export const make = Effect.fnUntraced(function*(
       Effect.uninterruptibleMask((restore) =>
         Effect.flatMap(restore(place), () => {
           const admitted = epoch
-          return Effect.onExit(restore(request), (exit) =>
-            Effect.sync(() => {
-              if (!isRefusal(exit)) grow()
-              else if (admitted === epoch) shrink()
-              leave()
-            }))
+          return Effect.onExitPrimitive(restore(request), (exit) => {
+            if (!isRefusal(exit)) grow()
+            else if (admitted === epoch) shrink()
+            leave()
+            return undefined
+          })
         })
       )
   }

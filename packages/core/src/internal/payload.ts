@@ -52,11 +52,14 @@ export class Misfit {
   }
 }
 
-/** How many payloads of one Schema are worth a compiled decoder, which takes milliseconds to make. */
-const MANY = 100
+/**
+ * How many payloads of one Schema are worth a compiled decoder, which takes ten milliseconds to make and saves up to ten
+ * microseconds each time.
+ */
+const MANY = 1_000
 
 /**
- * The same for payloads that may come by the hundred thousand: from the hundredth on by a decoder that is compiled from
+ * The same for payloads that may come by the hundred thousand: from the thousandth on by a decoder that is compiled from
  * the Schema, with the same outcome. Where code must not be made at run time, it stays as it was.
  */
 export const incomingMany = <A>(schema: Schema.Codec<A>): (payload: unknown) => A | Misfit => {

@@ -119,7 +119,8 @@ export const make = Effect.fnUntraced(function*(options: {
       idAt(params, ["threadId"]),
       (span): Effect.Effect<ClientRequestResults[M], RequestError> => {
         if (router.closed !== undefined) return Effect.fail(duringMethod(router.closed, method))
-        const checked = Payload.outgoing(ClientRequests[method].params)(params)
+        const checks = checksOf(method)
+        const checked = checks.params(params)
         if (Exit.isFailure(checked)) {
           return Effect.fail(invalidParams(method, Payload.issuesOfCause(checked.cause)))
         }
@@ -130,12 +131,10 @@ export const make = Effect.fnUntraced(function*(options: {
           : admission.admit(send(method, checked.value, settings.timeoutOf(method), span, onResult), isRefusal)
         return repeat(method, exchange).pipe(
           Effect.flatMap((result) => {
-            const exit = Payload.incoming(ClientRequests[method].result)(result)
-            if (Exit.isSuccess(exit)) return Effect.succeed(exit.value)
+            const decoded = checks.result(result)
+            if (!(decoded instanceof Payload.Misfit)) return Effect.succeed(decoded)
             Metrics.decodeFailures.result.updateUnsafe(1, context)
-            return Effect.fail(
-              new DecodeError({ method, payload: "result", issues: Payload.issuesOfCause(exit.cause) })
-            )
+            return Effect.fail(new DecodeError({ method, payload: "result", issues: decoded.issues }))
           })
         )
       }
@@ -164,6 +163,24 @@ export const make = Effect.fnUntraced(function*(options: {
 
   return call
 })
+
+/** How the payloads of one method are checked. */
+interface Checks<M extends ClientRequestMethod> {
+  readonly params: Payload.Check<unknown>
+  readonly result: (payload: unknown) => ClientRequestResults[M] | Payload.Misfit
+}
+
+/** Made at a method's first request. */
+const allChecks: { [M in ClientRequestMethod]?: Checks<M> } = {}
+
+const checksOf = <M extends ClientRequestMethod>(method: M): Checks<M> => {
+  const made: Checks<M> | undefined = allChecks[method]
+  if (made !== undefined) return made
+  const { params, result } = ClientRequests[method]
+  const checks: Checks<M> = { params: Payload.outgoing(params), result: Payload.incomingMany(result) }
+  Object.assign(allChecks, { [method]: checks })
+  return checks
+}
 
 const invalidParams = (method: string, issues: ReadonlyArray<PayloadIssue>): InvalidParams =>
   new InvalidParams({
