@@ -123,7 +123,10 @@ export interface Options {
   readonly turnIdleTimeout?: Duration.Input | undefined
   /** What to do when the server refuses work because it is full. Default: `RetryPolicy.overload`. */
   readonly retry?: RetryPolicy.RetryPolicy | undefined
-  /** How many requests may be unanswered at once; the others wait their turn. Default: 64. */
+  /**
+   * How many requests may be unanswered at once; the others wait their turn. The server refuses some when more than 129
+   * come at once. Default: 96.
+   */
   readonly maxInFlight?: number | undefined
   /** The longest line accepted, in bytes; a longer message fails alone. Default: 32 MiB. */
   readonly maxLineBytes?: number | undefined
