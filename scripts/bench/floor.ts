@@ -3,7 +3,18 @@
  * It checks nothing and survives nothing.
  */
 import { spawn } from "node:child_process"
-import { type Measures, median, PAUSE, type Plan, stopwatch, sum, type Target, type Task, WARM_UP } from "./task.ts"
+import {
+  type Measures,
+  median,
+  partsOf,
+  PAUSE,
+  type Plan,
+  stopwatch,
+  type Target,
+  type Task,
+  WARM_UP,
+  withFirst
+} from "./task.ts"
 
 interface Message {
   readonly id?: number
@@ -112,12 +123,14 @@ export const drive = async (target: Target, task: Task): Promise<Measures> => {
       case "ready":
         return started
       case "stream": {
-        await stream(connection, { ...task, events: task.events * WARM_UP })
-        const parts: Array<Measures> = []
-        for (let time = 0; time < task.times; time++) {
-          parts.push(await stream(connection, { ...task, events: task.events / task.times }))
+        const { first, measured } = partsOf(task)
+        const inTurn = async (parts: ReadonlyArray<number>) => {
+          const done: Array<Measures> = []
+          for (const events of parts) done.push(await stream(connection, { ...task, events }))
+          return done
         }
-        return sum(parts)
+        const warm = await inTurn(first)
+        return withFirst(await inTurn(measured), warm)
       }
       case "roundTrip":
       case "burst": {

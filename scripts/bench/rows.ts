@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import type { Peers } from "./commands.ts"
 import { comparing, type Driver, type Runs, type Series } from "./compare.ts"
-import { type Measures, median, type Target, type Task } from "./task.ts"
+import { type Measures, median, type Target, type Task, WARM_UP } from "./task.ts"
 
 /** One line of the table. */
 export interface Row {
@@ -30,6 +30,9 @@ const middle = (runs: ReadonlyArray<Measures>, measure: (run: Measures) => numbe
 const of = (name: string) => (run: Measures): number => run[name] ?? Number.NaN
 
 const rate = (run: Measures): number => of("events")(run) / of("wall")(run) * 1000
+
+/** The same of the events that came before those that are measured. */
+const firstRate = (run: Measures): number => of("firstEvents")(run) / of("firstWall")(run) * 1000
 
 const requestRate = (run: Measures): number => of("requests")(run) / of("wall")(run) * 1000
 
@@ -101,6 +104,15 @@ export const measureRows = Effect.fnUntraced(function*({ fake, modules, peers, q
     measured: times(cpu),
     reached: cpu <= 2,
     raw: rawOf(runs, cpuPerEvent, (value) => `${value.toFixed(2)} µs`)
+  })
+
+  const fresh = middle(runs.sdk, firstRate) / middle(runs.floor, firstRate)
+  rows.push({
+    name: `delta stream, the first ${scale(500_000 * WARM_UP).toLocaleString("en")} events of a process`,
+    goal: "",
+    measured: times(fresh),
+    reached: undefined,
+    raw: rawOf(runs, firstRate, (value) => perSecond(value, "events"))
   })
 
   const interleaved = middle(deltas.many.sdk, rate) / middle(deltas.one.sdk, rate)

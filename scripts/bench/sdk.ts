@@ -5,7 +5,18 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { type Measures, median, PAUSE, type Plan, stopwatch, sum, type Target, type Task, WARM_UP } from "./task.ts"
+import {
+  type Measures,
+  median,
+  partsOf,
+  PAUSE,
+  type Plan,
+  stopwatch,
+  type Target,
+  type Task,
+  WARM_UP,
+  withFirst
+} from "./task.ts"
 
 type StreamTask = Omit<Extract<Task, { readonly name: "stream" }>, "times">
 
@@ -92,9 +103,12 @@ const heap = Effect.fnUntraced(function*(task: Extract<Task, { readonly name: "h
 
 const perform = Effect.fnUntraced(function*(task: Exclude<Task, { readonly name: "import" | "ready" }>) {
   switch (task.name) {
-    case "stream":
-      yield* stream({ ...task, events: task.events * WARM_UP })
-      return sum(yield* Effect.replicateEffect(stream({ ...task, events: task.events / task.times }), task.times))
+    case "stream": {
+      const { first, measured } = partsOf(task)
+      const inTurn = (parts: ReadonlyArray<number>) => Effect.forEach(parts, (events) => stream({ ...task, events }))
+      const warm = yield* inTurn(first)
+      return withFirst(yield* inTurn(measured), warm)
+    }
     case "roundTrip":
       yield* requests(task.requests * WARM_UP, 1)
       return yield* requests(task.requests, 1)
