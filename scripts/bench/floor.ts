@@ -124,13 +124,13 @@ export const drive = async (target: Target, task: Task): Promise<Measures> => {
         return started
       case "stream": {
         const { first, measured } = partsOf(task)
-        const inTurn = async (parts: ReadonlyArray<number>) => {
+        const inTurn = async (parts: ReadonlyArray<number>, turns: number) => {
           const done: Array<Measures> = []
-          for (const events of parts) done.push(await stream(connection, { ...task, events }))
+          for (const events of parts) done.push(await stream(connection, { ...task, events, turns }))
           return done
         }
-        const warm = await inTurn(first)
-        return withFirst(await inTurn(measured), warm)
+        const warm = await inTurn(first, 1)
+        return withFirst(await inTurn(measured, task.turns), warm)
       }
       case "roundTrip":
       case "burst": {

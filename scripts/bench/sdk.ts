@@ -105,9 +105,10 @@ const perform = Effect.fnUntraced(function*(task: Exclude<Task, { readonly name:
   switch (task.name) {
     case "stream": {
       const { first, measured } = partsOf(task)
-      const inTurn = (parts: ReadonlyArray<number>) => Effect.forEach(parts, (events) => stream({ ...task, events }))
-      const warm = yield* inTurn(first)
-      return withFirst(yield* inTurn(measured), warm)
+      const inTurn = (parts: ReadonlyArray<number>, turns: number) =>
+        Effect.forEach(parts, (events) => stream({ ...task, events, turns }))
+      const warm = yield* inTurn(first, 1)
+      return withFirst(yield* inTurn(measured, task.turns), warm)
     }
     case "roundTrip":
       yield* requests(task.requests * WARM_UP, 1)

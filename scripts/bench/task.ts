@@ -40,7 +40,8 @@ export type Measures = Readonly<Record<string, number>>
 
 /**
  * How much of a task is done before it is measured, so that all drivers are measured when they are warm: V8 compiles what
- * runs often, and has not done so with half a million events before it has seen some hundred thousand.
+ * runs often, and has not done so before it has seen some hundred thousand events. Streams warm up with one turn at a
+ * time, as programs begin.
  */
 export const WARM_UP = 0.5
 
