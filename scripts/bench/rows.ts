@@ -151,8 +151,8 @@ export const measureRows = Effect.fnUntraced(function*({ fake, modules, peers, q
   })
 
   // Two milliseconds are looked for among some ninety, which differ by more from process to process.
-  const turn = { name: "run", turns: quick ? 10 : 20 } as const
-  const ownTurns = yield* compare(turn, real, quick ? 3 : 11, own)
+  const turn = { name: "run", turns: quick ? 10 : 40 } as const
+  const ownTurns = yield* compare(turn, real, quick ? 3 : 9, own)
   const peerTurns = yield* compare(turn, real, 2, ["python", "typescript"])
   const turns = { ...ownTurns, python: peerTurns.python, typescript: peerTurns.typescript }
   const added = middle(turns.sdk, of("wall")) - middle(turns.floor, of("wall"))
