@@ -37,9 +37,6 @@ export type Join<A> = (first: A, second: A) => Delivery<A> | undefined
 /** Waking a reader costs little among so many events, and the longer they wait the more of them outlive a collection. */
 const PLENTY = 512
 
-/** How many events that gave way are still in the arrays: to move those behind them costs more than a few places. */
-const GAPS = 64
-
 export class Subscription<A, E> {
   private readonly limits: Limits
   private readonly pace: Pace
@@ -48,8 +45,6 @@ export class Subscription<A, E> {
   private readonly events: Array<A> = []
   /** The bytes of each event, where the oldest ones may have to give way. */
   private readonly sizes: Array<number> = []
-  /** Where the oldest event is. */
-  private first = 0
   /** Closed while the reader waits. */
   private readonly latch = Latch.makeUnsafe(true)
   private ended: Exit.Exit<never, E | Cause.Done> | undefined
@@ -67,18 +62,14 @@ export class Subscription<A, E> {
     this.onDrop = onDrop
   }
 
-  /** How many events wait. */
-  private get length(): number {
-    return this.events.length - this.first
-  }
-
   /**
    * Adds the event, or answers `false` where there is no room. A reader that is
    * half a buffer behind gets events joined where that loses nothing.
    */
   offer(event: A, bytes: number): boolean {
     if (this.ended !== undefined) return false
-    const { length, limits } = this
+    const { limits } = this
+    const { length } = this.events
     if (length === PLENTY) this.pace.hurry()
     if (length > 0 && (length * 2 >= limits.events || this.bytes * 2 >= limits.bytes)) {
       this.pace.hurry()
@@ -113,19 +104,16 @@ export class Subscription<A, E> {
   /** Adds the event; the oldest ones give way, and the reader is told how many. */
   slide(event: A, bytes: number): void {
     if (this.ended !== undefined) return
-    while (!hasRoom(this.limits, this.length, this.bytes, bytes)) this.giveWay()
+    while (!hasRoom(this.limits, this.events.length, this.bytes, bytes)) this.giveWay()
     this.sizes.push(bytes)
     this.add(event, bytes)
   }
 
   private giveWay(): void {
-    this.bytes -= this.sizes[this.first++] ?? 0
+    this.events.shift()
+    this.bytes -= this.sizes.shift() ?? 0
     this.dropped++
     this.onDrop?.()
-    if (this.first < GAPS) return
-    this.events.splice(0, this.first)
-    this.sizes.splice(0, this.first)
-    this.first = 0
   }
 
   /** Lets the reader have what is buffered, then ends its stream. */
@@ -153,11 +141,9 @@ export class Subscription<A, E> {
   private readonly take: Pull.Pull<Arr.NonEmptyArray<A>, E> = Effect.suspend(() => {
     // Not a new array for what comes: V8 would take such arrays for long-lived ones, and what is in one of those, when it
     // is long gone, lives until the old generation is collected.
-    const events = this.events.splice(this.first)
+    const events = this.events.splice(0)
     if (Arr.isArrayNonEmpty(events)) {
-      this.events.length = 0
       this.sizes.length = 0
-      this.first = 0
       this.bytes = 0
       return Effect.succeed(events)
     }
