@@ -148,13 +148,12 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
   // have inherited the pipe and keep it open: so what has been read is in a queue, which the exit ends.
   const exited = yield* Deferred.make<never, AppServerExited>()
   const inbox = yield* Queue.bounded<Uint8Array, ConnectionError>(INBOX)
-  const stdoutDrained = yield* Stream.runForEachArray(child.stdout, (chunks) => Queue.offerAll(inbox, chunks)).pipe(
-    Effect.catch((cause) =>
-      Queue.fail(
-        inbox,
-        new TransportError({ operation: "read", description: "Could not read the app-server's output", cause })
-      )
+  const stdoutDrained = yield* child.stdout.pipe(
+    Stream.mapError((cause) =>
+      new TransportError({ operation: "read", description: "Could not read the app-server's output", cause })
     ),
+    Stream.runForEachArray((chunks) => Queue.offerAll(inbox, chunks)),
+    Effect.catchCause((cause) => Queue.failCause(inbox, cause)),
     Effect.forkScoped
   )
   yield* Effect.exit(child.exitCode).pipe(

@@ -556,6 +556,25 @@ layer(NodeServices.layer, live)("a process that ends", (it) => {
 })
 
 layer(NodeServices.layer, live)("the transport", (it) => {
+  it.effect("ends as the output does when reading that dies", () =>
+    Effect.gen(function*() {
+      const { path } = yield* Fake.script(cooperative)
+      const { spawn } = yield* ChildProcessSpawner.ChildProcessSpawner
+      const dying = ChildProcessSpawner.make((command) =>
+        Effect.map(
+          spawn(command),
+          (handle) => ChildProcessSpawner.makeHandle({ ...handle, stdout: Stream.die("The stream is broken") })
+        )
+      )
+      const { incoming } = yield* Effect.provideService(
+        AppServerProcess.make({ codexPath: path }),
+        ChildProcessSpawner.ChildProcessSpawner,
+        dying
+      )
+      const exit = yield* Effect.exit(Stream.runDrain(incoming))
+      assert.isTrue(Exit.hasDies(exit))
+    }))
+
   it.effect("carries a message of five megabytes each way", () =>
     Effect.gen(function*() {
       const { path } = yield* Fake.script(`onLine(write)
