@@ -76,4 +76,14 @@ describe("Pace", () => {
     turn()
     assert.isTrue(reader.isOpen() && other.isOpen())
   })
+
+  it("starts anew once the readers are awake", () => {
+    const { pace, reader, sleepInFlow, turn, wake } = setUp()
+    for (let time = 0; time < 3; time++) sleepInFlow()
+    pace.hurry()
+    turn()
+    assert.isTrue(reader.isOpen())
+    wake()
+    assert.strictEqual(sleepInFlow(), 4)
+  })
 })
