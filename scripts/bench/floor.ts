@@ -10,6 +10,7 @@ import {
   PAUSE,
   type Plan,
   stopwatch,
+  type StreamTask,
   type Target,
   type Task,
   WARM_UP,
@@ -87,8 +88,6 @@ const AS_THE_SDK = { approvalPolicy: "on-request", approvalsReviewer: "auto_revi
 const startThread = async ({ request }: Connection): Promise<string> =>
   (await request("thread/start", AS_THE_SDK)).result.thread.id
 
-type StreamTask = Omit<Extract<Task, { readonly name: "stream" }>, "times">
-
 const stream = async (connection: Connection, { events, kind, turns }: StreamTask): Promise<Measures> => {
   const threads = await Promise.all(Array.from({ length: turns }, () => startThread(connection)))
   const pause = turns === 1 ? 0 : PAUSE
@@ -127,13 +126,13 @@ export const drive = async (target: Target, task: Task): Promise<Measures> => {
         return started
       case "stream": {
         const { first, measured } = partsOf(task)
-        const inTurn = async (parts: ReadonlyArray<number>, turns: number) => {
+        const inTurn = async (parts: ReadonlyArray<StreamTask>) => {
           const done: Array<Measures> = []
-          for (const events of parts) done.push(await stream(connection, { ...task, events, turns }))
+          for (const part of parts) done.push(await stream(connection, part))
           return done
         }
-        const warm = await inTurn(first, 1)
-        return withFirst(await inTurn(measured, task.turns), warm)
+        const warm = await inTurn(first)
+        return withFirst(await inTurn(measured), warm)
       }
       case "roundTrip":
       case "burst": {

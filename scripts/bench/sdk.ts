@@ -12,13 +12,12 @@ import {
   PAUSE,
   type Plan,
   stopwatch,
+  type StreamTask,
   type Target,
   type Task,
   WARM_UP,
   withFirst
 } from "./task.ts"
-
-type StreamTask = Omit<Extract<Task, { readonly name: "stream" }>, "times">
 
 const stream = Effect.fnUntraced(function*({ events, kind, turns }: StreamTask) {
   const codex = yield* Codex
@@ -105,10 +104,8 @@ const perform = Effect.fnUntraced(function*(task: Exclude<Task, { readonly name:
   switch (task.name) {
     case "stream": {
       const { first, measured } = partsOf(task)
-      const inTurn = (parts: ReadonlyArray<number>, turns: number) =>
-        Effect.forEach(parts, (events) => stream({ ...task, events, turns }))
-      const warm = yield* inTurn(first, 1)
-      return withFirst(yield* inTurn(measured, task.turns), warm)
+      const warm = yield* Effect.forEach(first, stream)
+      return withFirst(yield* Effect.forEach(measured, stream), warm)
     }
     case "roundTrip":
       yield* requests(task.requests * WARM_UP, 1)

@@ -45,14 +45,20 @@ export type Measures = Readonly<Record<string, number>>
  */
 export const WARM_UP = 0.5
 
+/** Events of turns that are started together. */
+export type StreamTask = Omit<Extract<Task, { readonly name: "stream" }>, "times">
+
 /** Streams as they are run one after the other: those that warm up, and those that are measured. */
-export const partsOf = (
-  { events, times }: { readonly events: number; readonly times: number }
-): { readonly first: ReadonlyArray<number>; readonly measured: ReadonlyArray<number> } => {
-  const size = Math.min(events / times, events * WARM_UP)
+export const partsOf = ({ times, ...task }: Extract<Task, { readonly name: "stream" }>): {
+  readonly first: ReadonlyArray<StreamTask>
+  readonly measured: ReadonlyArray<StreamTask>
+} => {
+  const events = task.events / times
+  const warmUp = task.events * WARM_UP
+  const size = Math.min(events, warmUp)
   return {
-    first: Array.from({ length: Math.round(events * WARM_UP / size) }, () => size),
-    measured: Array.from({ length: times }, () => events / times)
+    first: Array.from({ length: Math.round(warmUp / size) }, () => ({ ...task, events: size, turns: 1 })),
+    measured: Array.from({ length: times }, () => ({ ...task, events }))
   }
 }
 
@@ -69,7 +75,7 @@ export const withFirst = (measured: ReadonlyArray<Measures>, first: ReadonlyArra
 export const PAUSE = 20
 
 /** Several measurements as one. */
-export const sum = (parts: ReadonlyArray<Measures>): Measures => {
+const sum = (parts: ReadonlyArray<Measures>): Measures => {
   const total: Record<string, number> = {}
   for (const part of parts) {
     for (const [name, value] of Object.entries(part)) total[name] = (total[name] ?? 0) + value

@@ -178,7 +178,8 @@ const checksOf = <M extends ClientRequestMethod>(method: M): Checks<M> => {
   if (made !== undefined) return made
   const { params, result } = ClientRequests[method]
   const checks: Checks<M> = { params: Payload.outgoing(params), result: Payload.incomingMany(result) }
-  Object.assign(allChecks, { [method]: checks })
+  const slot: { [K in M]?: Checks<K> } = allChecks
+  slot[method] = checks
   return checks
 }
 
