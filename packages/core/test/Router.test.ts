@@ -1,11 +1,11 @@
-import { AppServerExited, type DecodeError } from "@effect-codex/core"
-import type { ConnectionError, RequestTimeout, ResponseError } from "@effect-codex/core"
+import { AppServerExited } from "@effect-codex/core"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import { EventHub } from "../src/internal/eventHub.ts"
-import { Router } from "../src/internal/router.ts"
+import { Router, type SendError } from "../src/internal/router.ts"
 import * as Wire from "./support/wire.ts"
 
 const limits = { events: 100, bytes: 1_000_000 }
@@ -118,8 +118,8 @@ describe("Router", () => {
   it.effect("holds nothing once it is closed, and keeps the first cause", () =>
     Effect.gen(function*() {
       const router = make()
-      const response = Deferred.makeUnsafe<unknown, ResponseError | ConnectionError | DecodeError | RequestTimeout>()
-      router.await(1, { method: "model/list", response })
+      const settled: Array<Exit.Exit<unknown, SendError>> = []
+      router.await(1, { method: "model/list", settle: (exit) => settled.push(exit) })
       router.startPending("B")
       const expected = router.expect("B", () => true)
       const turn = router.claim("A", "T")
@@ -129,7 +129,7 @@ describe("Router", () => {
       router.close(new AppServerExited({ exitCode: 2, stderr: "second" }))
       assert.deepStrictEqual(sizes(router), empty)
       const errors = [
-        yield* Effect.flip(Deferred.await(response)),
+        yield* Effect.flip(settled[0] ?? Effect.void),
         yield* Effect.flip(Deferred.await(expected.turn)),
         yield* Effect.flip(Deferred.await(turn.done)),
         yield* Effect.flip(Deferred.await(router.claim("A", "later").done)),
@@ -145,11 +145,11 @@ describe("Router", () => {
 
   it("forgets a request that is no longer waited for", () => {
     const router = make()
-    const response = Deferred.makeUnsafe<unknown, ResponseError | ConnectionError | DecodeError | RequestTimeout>()
-    router.await(1, { method: "model/list", response })
+    const settled: Array<Exit.Exit<unknown, SendError>> = []
+    router.await(1, { method: "model/list", settle: (exit) => settled.push(exit) })
     router.forget(1)
     receive(router, { id: 1, result: {} })
-    assert.isFalse(Deferred.isDoneUnsafe(response))
+    assert.deepStrictEqual(settled, [])
     assert.deepStrictEqual(sizes(router), empty)
   })
 

@@ -4,21 +4,30 @@
  * once, so the window halves when a request is refused and grows by one each time
  * a whole window of requests has been answered.
  *
- * Places are tokens in a queue: whoever waits longest is next, and a release costs
- * the same however many wait.
+ * Everything here is synchronous. Whoever waits longest is next, and to come, to go and to be let in cost the same however
+ * many wait.
  */
-import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
-import * as Queue from "effect/Queue"
 
 export interface Admission {
-  /** Runs the request when there is a place for it. `isRefusal` tells which failures mean that the server is full. */
-  readonly admit: <A, E, R>(
-    request: Effect.Effect<A, E, R>,
-    isRefusal: (exit: Exit.Exit<A, E>) => boolean
-  ) => Effect.Effect<A, E, R>
+  /** Lets the guest in when there is a place, now or later. */
+  readonly enter: (guest: Guest) => void
+  /** The guest no longer waits. */
+  readonly withdraw: (guest: Guest) => void
+  /** Gives a place back, and says whether the server was full. */
+  readonly leave: (place: Place, isRefused: boolean) => void
   /** How many places there are at the moment. */
   readonly window: () => number
+}
+
+/**
+ * A place is as old as the window it was given in: the number of times that the window had shrunk. Refusals of requests
+ * from before say nothing new.
+ */
+export type Place = number
+
+/** Who waits for a place. */
+export interface Guest {
+  readonly admit: (place: Place) => void
 }
 
 /** Is told how the figures change. */
@@ -27,27 +36,45 @@ export interface Meter {
   readonly queued: (by: number) => void
 }
 
-export const make = Effect.fnUntraced(function*(
+export const make = (
   maxInFlight: number,
   meter: Meter = { window: () => {}, queued: () => {} }
-): Effect.fn.Return<Admission> {
-  const places = yield* Queue.unbounded<true>()
-  yield* Queue.offerAll(places, Array.from({ length: maxInFlight }, () => true as const))
+): Admission => {
   let window = maxInFlight
-  /** Places that are given up as soon as they become free. */
-  let surplus = 0
+  let taken = 0
   let answered = 0
-  /** Counts the times that the window shrank: refusals of requests from before say nothing new. */
-  let epoch = 0
+  let epoch: Place = 0
+  const waiting = new Set<Guest>()
+  // Goes on where it was, for to begin anew is to step over all that has gone.
+  let line = waiting.values()
+  let isLetting = false
 
-  const leave = (): void => {
-    if (surplus > 0) surplus--
-    else Queue.offerUnsafe(places, true)
+  const first = () => {
+    let next = line.next()
+    if (next.done === true) {
+      line = waiting.values()
+      next = line.next()
+    }
+    return next.value
+  }
+
+  // A loop, since whoever is let in may be gone again before it returns.
+  const letIn = (): void => {
+    if (isLetting) return
+    isLetting = true
+    while (waiting.size > 0 && taken < window) {
+      const next = first()
+      if (next === undefined) break
+      waiting.delete(next)
+      meter.queued(-1)
+      taken++
+      next.admit(epoch)
+    }
+    isLetting = false
   }
 
   const shrink = (): void => {
     const next = Math.max(1, window >> 1)
-    surplus += window - next
     meter.window(next - window)
     window = next
     answered = 0
@@ -59,31 +86,28 @@ export const make = Effect.fnUntraced(function*(
     window++
     meter.window(1)
     answered = 0
-    leave()
   }
 
   meter.window(window)
 
-  const place: Effect.Effect<unknown> = Effect.suspend(() => {
-    // Nobody waits as long as there is a place.
-    if (Queue.sizeUnsafe(places) > 0) return Queue.take(places)
-    meter.queued(1)
-    return Effect.ensuring(Queue.take(places), Effect.sync(() => meter.queued(-1)))
-  })
-
   return {
     window: () => window,
-    admit: (request, isRefusal) =>
-      Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(restore(place), () => {
-          const admitted = epoch
-          return Effect.onExitPrimitive(restore(request), (exit) => {
-            if (!isRefusal(exit)) grow()
-            else if (admitted === epoch) shrink()
-            leave()
-            return undefined
-          })
-        })
-      )
+    enter: (guest) => {
+      if (taken < window && waiting.size === 0) {
+        taken++
+        return guest.admit(epoch)
+      }
+      meter.queued(1)
+      waiting.add(guest)
+    },
+    withdraw: (guest) => {
+      if (waiting.delete(guest)) meter.queued(-1)
+    },
+    leave: (place, isRefused) => {
+      taken--
+      if (!isRefused) grow()
+      else if (place === epoch) shrink()
+      letIn()
+    }
   }
-})
+}

@@ -34,10 +34,14 @@ export interface Waiter {
   readonly method: string
   /** What was sent, so that it can be kept out of an error. */
   readonly params?: unknown
-  readonly response: Deferred.Deferred<unknown, ResponseError | ConnectionError | DecodeError | RequestTimeout>
   /** Runs on the reader before the next message is looked at. */
   readonly onResult?: ((result: unknown) => void) | undefined
+  /** With the answer, or with what is there instead of one; only the first time counts. */
+  readonly settle: (exit: Exit.Exit<unknown, SendError>) => void
 }
+
+/** Why a request that is on its way has no result. */
+export type SendError = ConnectionError | ResponseError | DecodeError | RequestTimeout
 
 /** What the router tells the desk. */
 export type RequestDesk = Pick<Desk, "open" | "observe" | "close">
@@ -117,7 +121,7 @@ export class Router {
   await(id: number, waiter: Waiter): void {
     this.lastId = id
     if (this.closedWith === undefined) this.waiters.set(id, waiter)
-    else Deferred.doneUnsafe(waiter.response, Exit.fail(duringMethod(this.closedWith, waiter.method)))
+    else waiter.settle(Exit.fail(duringMethod(this.closedWith, waiter.method)))
   }
 
   forget(id: Envelope.RequestId): void {
@@ -314,14 +318,14 @@ export class Router {
         const waiter = this.takeWaiter(envelope.id)
         if (waiter === undefined) return this.dropped(this.wasIssued(envelope.id) ? "late" : "unknown")
         waiter.onResult?.(envelope.result)
-        Deferred.doneUnsafe(waiter.response, Exit.succeed(envelope.result))
+        waiter.settle(Exit.succeed(envelope.result))
         return
       }
       case "Failure": {
         const waiter = envelope.id === null ? undefined : this.takeWaiter(envelope.id)
         if (waiter !== undefined) {
           const error = fromWireError(waiter.method, envelope.error, waiter.params)
-          Deferred.doneUnsafe(waiter.response, Exit.fail(error))
+          waiter.settle(Exit.fail(error))
           return
         }
         if (this.wasIssued(envelope.id)) return this.dropped("late")
@@ -342,9 +346,7 @@ export class Router {
     this.desk.close(error)
     const waiters = Array.from(this.waiters.values())
     this.waiters.clear()
-    for (const waiter of waiters) {
-      Deferred.doneUnsafe(waiter.response, Exit.fail(duringMethod(error, waiter.method)))
-    }
+    for (const waiter of waiters) waiter.settle(Exit.fail(duringMethod(error, waiter.method)))
     const turns = Array.from(this.turns.values())
     this.turns.clear()
     this.latest = undefined
@@ -428,8 +430,7 @@ export class Router {
     const waiter = id === undefined || method !== undefined ? undefined : this.takeWaiter(id)
     if (waiter === undefined) return this.surface(method ?? "(line)", [expected])
     this.undecoded("result")
-    Deferred.doneUnsafe(
-      waiter.response,
+    waiter.settle(
       Exit.fail(new DecodeError({ method: waiter.method, payload: "result", issues: [{ path: "", expected }] }))
     )
   }

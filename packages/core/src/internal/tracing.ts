@@ -28,7 +28,7 @@ export interface Origin {
 }
 
 /** Without a tracer, Effect's own one makes spans that nobody sees. */
-const isTraced = ({ cache }: Fiber.Fiber<unknown, unknown>): boolean =>
+export const isTraced = ({ cache }: Fiber.Fiber<unknown, unknown>): boolean =>
   cache.tracerEnabled && cache.tracer !== undefined
 
 /** The fiber that asks. */
@@ -105,23 +105,22 @@ const rpc = (method: string, threadId: string | undefined): Attributes => ({
   "gen_ai.conversation.id": threadId
 })
 
-/** The span of a request, from the call to its exit, with the wait for its place and its retries. */
+/** The span of a request of a traced fiber's, from the call to its exit, with the wait for its place and its retries. */
 export const request = <A, E, R>(
+  { context }: Fiber.Fiber<unknown, unknown>,
   method: string,
   threadId: string | undefined,
-  exchange: (span: Tracer.Span | undefined) => Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> =>
-  Effect.withFiber((fiber) => {
-    if (!isTraced(fiber)) return exchange(undefined)
-    const caller: Origin = { context: fiber.context, isTraced: true }
-    return Effect.useSpan(method, { kind: "client" }, (span) => {
-      annotate(span, rpc(method, threadId))
-      return exchange(span).pipe(
-        Effect.tapError((error) => Effect.sync(() => annotate(span, failure(error)))),
-        Effect.onExit((exit) => Effect.sync(() => end(caller, span, exit)))
-      )
-    })
+  exchange: (span: Tracer.Span) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> => {
+  const caller: Origin = { context, isTraced: true }
+  return Effect.useSpan(method, { kind: "client" }, (span) => {
+    annotate(span, rpc(method, threadId))
+    return exchange(span).pipe(
+      Effect.tapError((error) => Effect.sync(() => annotate(span, failure(error)))),
+      Effect.onExit((exit) => Effect.sync(() => end(caller, span, exit)))
+    )
   })
+}
 
 /** What an error is, without its words. */
 const failure = (error: unknown): Attributes => ({
