@@ -7,8 +7,8 @@ import { fileURLToPath } from "node:url"
 import { type Peers, run } from "./commands.ts"
 import type { Measures, Target, Task } from "./task.ts"
 
-/** Who does the work: this SDK, the least program that does it, or another client. */
-export type Driver = "sdk" | "floor" | "python" | "typescript"
+/** Who does the work: this SDK, the least program that does it, the least with Effect, or another client. */
+export type Driver = "sdk" | "floor" | "effect" | "python" | "typescript"
 
 /** What each driver measured, by round. */
 export type Runs = Readonly<Record<Driver, ReadonlyArray<Measures>>>
@@ -31,6 +31,7 @@ const commandOf = (
   switch (driver) {
     case "sdk":
     case "floor":
+    case "effect":
       return [process.execPath, "--expose-gc", file("worker.ts"), driver, json, executable, ...homes]
     case "python":
       return python === undefined ? undefined : [python, file("peer.py"), json, executable, ...homes]
@@ -55,7 +56,7 @@ export const comparing = (peers: Peers) =>
     rounds: number
   ) {
     const compared = Record.map(series, ({ drivers, task }) => {
-      const runs: Record<Driver, Array<Measures>> = { sdk: [], floor: [], python: [], typescript: [] }
+      const runs: Record<Driver, Array<Measures>> = { sdk: [], floor: [], effect: [], python: [], typescript: [] }
       return { drivers, runs, task }
     })
     yield* Console.error(`${[...new Set(Record.values(series).map(({ task }) => task.name))].join(", ")} ...`)

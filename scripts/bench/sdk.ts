@@ -5,9 +5,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { serverTimeOf } from "./pipes.ts"
 import {
   type Measures,
-  median,
+  mediansOf,
   partsOf,
   PAUSE,
   type Plan,
@@ -15,8 +16,10 @@ import {
   type StreamTask,
   type Target,
   type Task,
+  type TurnTimes,
   WARM_UP,
-  withFirst
+  withFirst,
+  withFirstBurst
 } from "./task.ts"
 
 const stream = Effect.fnUntraced(function*({ events, kind, turns }: StreamTask) {
@@ -51,16 +54,16 @@ const requests = Effect.fnUntraced(function*(count: number, concurrency: number 
   return { ...stop(), requests: count }
 })
 
-const run = Effect.fnUntraced(function*(turns: number) {
+const run = Effect.fnUntraced(function*(count: number, serverTime: () => number) {
   const codex = yield* Codex
   const thread = yield* codex.startThread()
-  const times: Array<number> = []
-  for (let index = 0; index < turns; index++) {
+  const turns: Array<TurnTimes> = []
+  for (let index = 0; index < count; index++) {
     const stop = stopwatch()
     yield* thread.run("Say hello.")
-    times.push(stop().wall)
+    turns.push({ wall: stop().wall, server: serverTime() })
   }
-  return { wall: median(times) }
+  return mediansOf(turns)
 })
 
 /** Bytes on the heap once nothing is left to collect. */
@@ -100,7 +103,10 @@ const heap = Effect.fnUntraced(function*(task: Extract<Task, { readonly name: "h
   }
 })
 
-const perform = Effect.fnUntraced(function*(task: Exclude<Task, { readonly name: "import" | "ready" }>) {
+const perform = Effect.fnUntraced(function*(
+  task: Exclude<Task, { readonly name: "import" | "ready" }>,
+  serverTime: () => number
+) {
   switch (task.name) {
     case "stream": {
       const { first, measured } = partsOf(task)
@@ -111,10 +117,9 @@ const perform = Effect.fnUntraced(function*(task: Exclude<Task, { readonly name:
       yield* requests(task.requests * WARM_UP, 1)
       return yield* requests(task.requests, 1)
     case "burst":
-      yield* requests(task.requests * WARM_UP, "unbounded")
-      return yield* requests(task.requests, "unbounded")
+      return withFirstBurst(yield* Effect.replicateEffect(requests(task.requests, "unbounded"), task.times))
     case "run":
-      return yield* run(task.turns)
+      return yield* run(task.turns, serverTime)
     case "heap":
       return yield* heap(task)
   }
@@ -128,6 +133,6 @@ export const drive = ({ executable, home }: Target, task: Task): Promise<Measure
       const stop = stopwatch()
       return Effect.scoped(Effect.map(Layer.build(layer), () => stop()))
     })
-    : Effect.provide(perform(task), layer)
+    : Effect.provide(perform(task, serverTimeOf(task)), layer)
   return Effect.runPromise(program)
 }

@@ -24,8 +24,8 @@ export type Task =
   }
   /** Sends one request after the other. */
   | { readonly name: "roundTrip"; readonly requests: number }
-  /** Sends all requests at once. */
-  | { readonly name: "burst"; readonly requests: number }
+  /** Sends so many requests at once, and that so many `times`, one after the other. */
+  | { readonly name: "burst"; readonly requests: number; readonly times: number }
   /** Runs one turn after the other. */
   | { readonly name: "run"; readonly turns: number }
   /** Starts the process and shakes hands. */
@@ -74,6 +74,12 @@ export const withFirst = (measured: ReadonlyArray<Measures>, first: ReadonlyArra
  */
 export const PAUSE = 20
 
+/** Bursts: the first half warms up, and the very first one is told too. */
+export const withFirstBurst = (bursts: ReadonlyArray<Measures>): Measures => {
+  const [first] = bursts
+  return { ...sum(bursts.slice(bursts.length >> 1)), firstWall: first?.["wall"] ?? Number.NaN }
+}
+
 /** Several measurements as one. */
 const sum = (parts: ReadonlyArray<Measures>): Measures => {
   const total: Record<string, number> = {}
@@ -95,6 +101,18 @@ export const median = (numbers: ReadonlyArray<number>): number => {
   const upper = sorted[middle] ?? Number.NaN
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2
 }
+
+/** How long a turn took, and how long the server had it, in milliseconds. */
+export interface TurnTimes {
+  readonly wall: number
+  readonly server: number
+}
+
+/** The whole, and what the client has added to the server's own time. */
+export const mediansOf = (turns: ReadonlyArray<TurnTimes>): Measures => ({
+  wall: median(turns.map(({ wall }) => wall)),
+  added: median(turns.map(({ server, wall }) => wall - server))
+})
 
 /** Wall time and this process's CPU time, in milliseconds. */
 export const stopwatch = (): () => { readonly wall: number; readonly cpu: number } => {
