@@ -45,6 +45,19 @@ describe("Pace", () => {
     assert.deepStrictEqual(Array.from({ length: 7 }, sleepInFlow), [1, 2, 4, 8, 16, 16, 16])
   })
 
+  it.each([[1, 16], [512, 16], [640, 20], [1_000, 31], [5_000, 64]])(
+    "lets %i readers sleep for %i turns at most, so that there is something to read for each",
+    (readers, turns) => {
+      const { pace, sleepInFlow } = setUp()
+      const others = Array.from({ length: readers - 1 }, () => Latch.makeUnsafe(false))
+      const slept = Array.from({ length: 10 }, () => {
+        for (const other of others) pace.wake(other)
+        return sleepInFlow()
+      })
+      assert.deepStrictEqual(slept.slice(-2), [turns, turns])
+    }
+  )
+
   it("wakes a reader as soon as no bytes come, and lets it sleep half as long the next time", () => {
     const { pace, reader, sleepInFlow, turn, wake } = setUp()
     for (let time = 0; time < 5; time++) sleepInFlow()

@@ -12,6 +12,12 @@ import type { SchedulerDispatcher } from "effect/Scheduler"
 /** After so many turns of the event loop at most readers are woken although more keeps coming: a megabyte's worth. */
 const MAX_PATIENCE = 16
 
+/** The same however many sleep: four megabytes' worth. */
+const MAX_PATIENCE_OF_MANY = 64
+
+/** Of more readers than this for each turn there are too few events yet for each of them. */
+const READERS_PER_TURN = 32
+
 export class Pace {
   private readonly dispatcher: SchedulerDispatcher
   private sleepers: Array<Latch.Latch> = []
@@ -50,9 +56,14 @@ export class Pace {
       this.isFlowing = false
       return this.dispatcher.scheduleTask(this.look, 0)
     }
-    this.patience = this.isFlowing ? Math.min(this.patience * 2, MAX_PATIENCE) : Math.max(this.patience / 2, 1)
     const { sleepers } = this
+    this.patience = this.isFlowing
+      ? Math.min(this.patience * 2, maxPatienceOf(sleepers.length))
+      : Math.max(this.patience >> 1, 1)
     this.sleepers = []
     for (const sleeper of sleepers) sleeper.openUnsafe()
   }
 }
+
+const maxPatienceOf = (sleepers: number): number =>
+  Math.min(Math.max(MAX_PATIENCE, Math.floor(sleepers / READERS_PER_TURN)), MAX_PATIENCE_OF_MANY)
