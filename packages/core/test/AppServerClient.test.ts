@@ -332,6 +332,22 @@ describe("requests", () => {
       assert.isFalse((yield* Fiber.join(good)).requiresOpenaiAuth)
     }))
 
+  it.effect("do not mind a result that is nested deeper than the stack", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const fiber = yield* fork(client.request("config/read", {}))
+      const { id } = yield* server.request("config/read")
+      const deep = `${"[".repeat(200_000)}${"]".repeat(200_000)}`
+      yield* server.pushBytes(
+        new TextEncoder().encode(`{"id":${JSON.stringify(id)},"result":{"config":{"deep":${deep}},"origins":{}}}\n`)
+      )
+      const { config } = yield* Fiber.join(fiber)
+      assert.isArray(config["deep"])
+      const after = yield* fork(client.request("model/list", {}))
+      yield* server.respond(yield* server.request("model/list"), models)
+      assert.deepStrictEqual({ ...(yield* Fiber.join(after)) }, models)
+    }))
+
   it.effect("whose response is over the line limit fail alone, with its size", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connect({ maxLineBytes: 1000 })

@@ -62,15 +62,18 @@ export const make = (
   const letIn = (): void => {
     if (isLetting) return
     isLetting = true
-    while (waiting.size > 0 && taken < window) {
-      const next = first()
-      if (next === undefined) break
-      waiting.delete(next)
-      meter.queued(-1)
-      taken++
-      next.admit(epoch)
+    try {
+      while (waiting.size > 0 && taken < window) {
+        const next = first()
+        if (next === undefined) break
+        waiting.delete(next)
+        meter.queued(-1)
+        taken++
+        next.admit(epoch)
+      }
+    } finally {
+      isLetting = false
     }
-    isLetting = false
   }
 
   const shrink = (): void => {

@@ -110,7 +110,8 @@ class Exchange<Q extends Question, A> implements Waiter {
   settle(exit: Exit.Exit<unknown, SendError>): void {
     if (this.isOver) return
     this.finish(isRefusal(exit))
-    const answer = this.conclude(this.question, exit)
+    // In the fiber that asks: whatever goes wrong there is its own.
+    const answer = Effect.suspend(() => this.conclude(this.question, exit))
     this.resume?.(this.writing === undefined ? answer : Effect.andThen(Fiber.interrupt(this.writing), answer))
   }
 
