@@ -25,7 +25,7 @@ export const drive = ({ executable, home }: Target): Promise<Measures> =>
         extendEnv: true,
         stderr: "ignore"
       })
-      const lines = yield* Queue.unbounded<string>()
+      const lines = yield* Queue.bounded<string>(2)
       yield* Effect.forkScoped(Stream.run(Stream.encodeText(Stream.fromQueue(lines)), child.stdin))
       const answered = yield* Deferred.make<void>()
       yield* child.stdout.pipe(

@@ -164,7 +164,7 @@ export const measureRows = Effect.fnUntraced(function*({ fake, modules, peers, q
     raw: { sdk: perEvent.map((runs) => `${median(runs).toFixed(2)} µs`).join(", ") }
   })
 
-  // Two milliseconds are looked for among some ninety, which differ by more from process to process.
+  // So many processes, as the whole of a turn differs from one to the next by more than a client adds.
   const turn = { name: "run", turns: quick ? 10 : 40 } as const
   const ownTurns = yield* compare(turn, real, quick ? 3 : 9, own)
   const peerTurns = yield* compare(turn, real, 2, ["python", "typescript"])

@@ -297,6 +297,21 @@ describe("requests", () => {
       assert.deepStrictEqual(server.methods(), ["model/list", "model/list"])
     }))
 
+  it.effect("give their place back when the transport dies of them", () =>
+    Effect.gen(function*() {
+      const server = yield* start()
+      const { send } = server.transport
+      const transport = Transport.of({
+        ...server.transport,
+        send: (line) => line.includes("model/list") ? Effect.die("defect") : send(line)
+      })
+      const client = yield* make({ maxInFlight: 1 }).pipe(Effect.provideService(Transport, transport))
+      assert.isTrue(Exit.hasDies(yield* Effect.exit(client.request("model/list", {}))))
+      const next = yield* fork(client.request("account/read", { refreshToken: false }))
+      yield* server.respond(yield* server.request("account/read"), { account: null, requiresOpenaiAuth: false })
+      assert.isFalse((yield* Fiber.join(next)).requiresOpenaiAuth)
+    }))
+
   it.effect("with wrong params fail before anything is sent, naming the fields and not their values", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connect()

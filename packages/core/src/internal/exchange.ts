@@ -11,6 +11,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import type * as Tracer from "effect/Tracer"
 import { type RequestError, RequestTimeout, ServerOverloaded } from "../CodexError.ts"
 import type { Admission, Place } from "./admission.ts"
@@ -158,5 +159,4 @@ class Exchange<Q extends Question, A> implements Waiter {
 }
 
 const isRefusal = (exit: Exit.Exit<unknown, SendError>): boolean =>
-  Exit.isFailure(exit) &&
-  exit.cause.reasons.some((reason) => reason._tag === "Fail" && reason.error instanceof ServerOverloaded)
+  Option.exists(Exit.findErrorOption(exit), (error) => error instanceof ServerOverloaded)
