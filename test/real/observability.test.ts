@@ -231,7 +231,14 @@ layer(server, live)("the spans of a run", (it) => {
 const collected = Layer.unwrap(Effect.map(Collector, ({ url }) =>
   OfflineCodex.layer({
     model: agent,
-    codex: { config: { "otel.trace_exporter": { "otlp-http": { endpoint: `${url}/v1/traces`, protocol: "json" } } } }
+    codex: {
+      config: {
+        "otel.trace_exporter": { "otlp-http": { endpoint: `${url}/v1/traces`, protocol: "json" } },
+        // It reads the login shell's profile in the background, and holds the span of `thread/start` open until it has:
+        // where a profile takes longer than this test, the server ends without having exported that span.
+        "features.shell_snapshot": false
+      }
+    }
   }))).pipe(Layer.provideMerge(NodeServices.layer))
 
 layer(Layer.mergeAll(Collector.layer, NodeServices.layer), live)("the trace", (it) => {
