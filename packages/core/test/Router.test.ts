@@ -119,7 +119,7 @@ describe("Router", () => {
     Effect.gen(function*() {
       const router = make()
       const settled: Array<Exit.Exit<unknown, SendError>> = []
-      router.await(1, { method: "model/list", settle: (exit) => settled.push(exit) })
+      router.await(1, { question: { method: "model/list" }, settle: (exit) => settled.push(exit) })
       router.startPending("B")
       const expected = router.expect("B", () => true)
       const turn = router.claim("A", "T")
@@ -146,7 +146,7 @@ describe("Router", () => {
   it("forgets a request that is no longer waited for", () => {
     const router = make()
     const settled: Array<Exit.Exit<unknown, SendError>> = []
-    router.await(1, { method: "model/list", settle: (exit) => settled.push(exit) })
+    router.await(1, { question: { method: "model/list" }, settle: (exit) => settled.push(exit) })
     router.forget(1)
     receive(router, { id: 1, result: {} })
     assert.deepStrictEqual(settled, [])

@@ -16,27 +16,24 @@ import type * as Tracer from "effect/Tracer"
 import { type RequestError, RequestTimeout, ServerOverloaded } from "../CodexError.ts"
 import type { Admission, Place } from "./admission.ts"
 import type { Deadline, Deadlines } from "./deadlines.ts"
-import type { Router, SendError, Waiter } from "./router.ts"
+import type * as Router from "./router.ts"
 
 /** What is asked. */
-export interface Question<M extends ClientRequestMethod = ClientRequestMethod> {
+export interface Question<M extends ClientRequestMethod = ClientRequestMethod> extends Router.Question {
   readonly method: M
-  readonly params: unknown
   readonly span: Tracer.Span | undefined
-  /** Runs on the reader before the next message is looked at. */
-  readonly onResult: ((result: unknown) => void) | undefined
 }
 
 /** What the exchanges of one connection share. */
 export interface Line {
-  readonly router: Router
+  readonly router: Router.Router
   readonly deadlines: Deadlines
   readonly admission: Admission
   /** Whether it waits for a place. */
   readonly needsPlace: (question: Question) => boolean
   /** From the moment it is written. */
   readonly timeoutOf: (question: Question) => Duration.Duration
-  readonly write: (id: number, question: Question) => Effect.Effect<void, SendError>
+  readonly write: (id: number, question: Question) => Effect.Effect<void, Router.SendError>
   /** Is told how many more are on their way. */
   readonly inFlight: (by: number) => void
   /** Ids are numbers that grow from one request to the next. */
@@ -44,7 +41,7 @@ export interface Line {
 }
 
 /** What the fiber that asks goes on with. */
-export type Conclude<Q, A> = (question: Q, exit: Exit.Exit<unknown, SendError>) => Effect.Effect<A, RequestError>
+export type Conclude<Q, A> = (question: Q, exit: Exit.Exit<unknown, Router.SendError>) => Effect.Effect<A, RequestError>
 
 /** Asks with the context of the caller. Interrupting it forgets the request. */
 export const run = <Q extends Question, A>(
@@ -57,9 +54,9 @@ export const run = <Q extends Question, A>(
   return Effect.callback((resume) => exchange.begin(resume))
 }
 
-class Exchange<Q extends Question, A> implements Waiter {
+class Exchange<Q extends Question, A> implements Router.Waiter {
   private readonly line: Line
-  private readonly question: Q
+  readonly question: Q
   private readonly context: Context.Context<never>
   private readonly conclude: Conclude<Q, A>
   private resume: ((answer: Effect.Effect<A, RequestError>) => void) | undefined
@@ -67,7 +64,7 @@ class Exchange<Q extends Question, A> implements Waiter {
   /** None yet: 0. */
   private id = 0
   private deadline: Deadline | undefined
-  private writing: Fiber.Fiber<void, SendError> | undefined
+  private writing: Fiber.Fiber<void, Router.SendError> | undefined
   private isWritten = false
   private isOver = false
 
@@ -83,18 +80,6 @@ class Exchange<Q extends Question, A> implements Waiter {
     this.conclude = conclude
   }
 
-  get method(): string {
-    return this.question.method
-  }
-
-  get params(): unknown {
-    return this.question.params
-  }
-
-  get onResult(): ((result: unknown) => void) | undefined {
-    return this.question.onResult
-  }
-
   /** The result is for when nobody waits for the answer any more. */
   begin(resume: (answer: Effect.Effect<A, RequestError>) => void): Effect.Effect<void> {
     this.resume = resume
@@ -108,7 +93,7 @@ class Exchange<Q extends Question, A> implements Waiter {
     this.send()
   }
 
-  settle(exit: Exit.Exit<unknown, SendError>): void {
+  settle(exit: Exit.Exit<unknown, Router.SendError>): void {
     if (this.isOver) return
     this.finish(isRefusal(exit))
     // In the fiber that asks: whatever goes wrong there is its own.
@@ -141,7 +126,7 @@ class Exchange<Q extends Question, A> implements Waiter {
     writing.addObserver((exit) => this.wrote(exit))
   }
 
-  private wrote(exit: Exit.Exit<void, SendError>): void {
+  private wrote(exit: Exit.Exit<void, Router.SendError>): void {
     this.writing = undefined
     this.isWritten = true
     if (Exit.isFailure(exit)) this.settle(exit)
@@ -153,10 +138,10 @@ class Exchange<Q extends Question, A> implements Waiter {
     if (deadline !== undefined) line.deadlines.cancel(deadline)
     line.inFlight(-1)
     // A late answer still names the turn that nobody waits for any more.
-    if (!this.isWritten || this.onResult === undefined) line.router.forget(this.id)
+    if (!this.isWritten || this.question.onResult === undefined) line.router.forget(this.id)
     if (place !== undefined) line.admission.leave(place, isRefused)
   }
 }
 
-const isRefusal = (exit: Exit.Exit<unknown, SendError>): boolean =>
+const isRefusal = (exit: Exit.Exit<unknown, Router.SendError>): boolean =>
   Option.exists(Exit.findErrorOption(exit), (error) => error instanceof ServerOverloaded)

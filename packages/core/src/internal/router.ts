@@ -29,13 +29,18 @@ import type { Desk } from "./serverRequestDesk.ts"
 import type { Limits } from "./subscription.ts"
 import { TurnState } from "./turn.ts"
 
-/** A request that waits for its response. */
-export interface Waiter {
+/** What a request asks, as far as it matters when its response comes. */
+export interface Question {
   readonly method: string
   /** What was sent, so that it can be kept out of an error. */
   readonly params?: unknown
   /** Runs on the reader before the next message is looked at. */
   readonly onResult?: ((result: unknown) => void) | undefined
+}
+
+/** A request that waits for its response. */
+export interface Waiter {
+  readonly question: Question
   /** With the answer, or with what is there instead of one; only the first time counts. */
   readonly settle: (exit: Exit.Exit<unknown, SendError>) => void
 }
@@ -121,7 +126,7 @@ export class Router {
   await(id: number, waiter: Waiter): void {
     this.lastId = id
     if (this.closedWith === undefined) this.waiters.set(id, waiter)
-    else waiter.settle(Exit.fail(duringMethod(this.closedWith, waiter.method)))
+    else waiter.settle(Exit.fail(duringMethod(this.closedWith, waiter.question.method)))
   }
 
   forget(id: Envelope.RequestId): void {
@@ -317,15 +322,15 @@ export class Router {
       case "Response": {
         const waiter = this.takeWaiter(envelope.id)
         if (waiter === undefined) return this.dropped(this.wasIssued(envelope.id) ? "late" : "unknown")
-        waiter.onResult?.(envelope.result)
+        waiter.question.onResult?.(envelope.result)
         waiter.settle(Exit.succeed(envelope.result))
         return
       }
       case "Failure": {
         const waiter = envelope.id === null ? undefined : this.takeWaiter(envelope.id)
         if (waiter !== undefined) {
-          const error = fromWireError(waiter.method, envelope.error, waiter.params)
-          waiter.settle(Exit.fail(error))
+          const { method, params } = waiter.question
+          waiter.settle(Exit.fail(fromWireError(method, envelope.error, params)))
           return
         }
         if (this.wasIssued(envelope.id)) return this.dropped("late")
@@ -346,7 +351,7 @@ export class Router {
     this.desk.close(error)
     const waiters = Array.from(this.waiters.values())
     this.waiters.clear()
-    for (const waiter of waiters) waiter.settle(Exit.fail(duringMethod(error, waiter.method)))
+    for (const waiter of waiters) waiter.settle(Exit.fail(duringMethod(error, waiter.question.method)))
     const turns = Array.from(this.turns.values())
     this.turns.clear()
     this.latest = undefined
@@ -430,9 +435,8 @@ export class Router {
     const waiter = id === undefined || method !== undefined ? undefined : this.takeWaiter(id)
     if (waiter === undefined) return this.surface(method ?? "(line)", [expected])
     this.undecoded("result")
-    waiter.settle(
-      Exit.fail(new DecodeError({ method: waiter.method, payload: "result", issues: [{ path: "", expected }] }))
-    )
+    const issues = [{ path: "", expected }]
+    waiter.settle(Exit.fail(new DecodeError({ method: waiter.question.method, payload: "result", issues })))
   }
 
   /** In a strict connection, what is not known or does not decode is the end of it. */
