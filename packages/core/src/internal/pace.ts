@@ -9,10 +9,10 @@
 import type * as Latch from "effect/Latch"
 import type { SchedulerDispatcher } from "effect/Scheduler"
 
-/** After so many turns of the event loop at most readers are woken although more keeps coming: a megabyte's worth. */
+/** After so many turns of the event loop at most readers are woken although more keeps coming: two megabytes' worth. */
 const MAX_PATIENCE = 16
 
-/** The same however many sleep: four megabytes' worth. */
+/** The same however many sleep: eight megabytes' worth. */
 const MAX_PATIENCE_OF_MANY = 64
 
 /** Of more readers than this for each turn there are too few events yet for each of them. */
