@@ -10,6 +10,8 @@ import * as Wire from "./support/wire.ts"
 
 const limits = { events: 100, bytes: 1_000_000 }
 
+const question = { method: "model/list", params: {}, onResult: undefined }
+
 const make = () =>
   new Router({
     hub: new EventHub(limits),
@@ -119,7 +121,7 @@ describe("Router", () => {
     Effect.gen(function*() {
       const router = make()
       const settled: Array<Exit.Exit<unknown, SendError>> = []
-      router.await(1, { question: { method: "model/list" }, settle: (exit) => settled.push(exit) })
+      router.await(1, { question, settle: (exit) => settled.push(exit) })
       router.startPending("B")
       const expected = router.expect("B", () => true)
       const turn = router.claim("A", "T")
@@ -146,7 +148,7 @@ describe("Router", () => {
   it("forgets a request that is no longer waited for", () => {
     const router = make()
     const settled: Array<Exit.Exit<unknown, SendError>> = []
-    router.await(1, { question: { method: "model/list" }, settle: (exit) => settled.push(exit) })
+    router.await(1, { question, settle: (exit) => settled.push(exit) })
     router.forget(1)
     receive(router, { id: 1, result: {} })
     assert.deepStrictEqual(settled, [])

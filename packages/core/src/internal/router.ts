@@ -33,9 +33,9 @@ import { TurnState } from "./turn.ts"
 export interface Question {
   readonly method: string
   /** What was sent, so that it can be kept out of an error. */
-  readonly params?: unknown
+  readonly params: unknown
   /** Runs on the reader before the next message is looked at. */
-  readonly onResult?: ((result: unknown) => void) | undefined
+  readonly onResult: ((result: unknown) => void) | undefined
 }
 
 /** A request that waits for its response. */
