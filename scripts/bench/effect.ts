@@ -8,6 +8,8 @@ import * as Layer from "effect/Layer"
 import * as ChildProcess from "effect/process/ChildProcess"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
+import { performance } from "node:perf_hooks"
+import { spawns } from "./pipes.ts"
 import { type Measures, stopwatch, type Target } from "./task.ts"
 
 const layer = Layer.provide(
@@ -17,7 +19,8 @@ const layer = Layer.provide(
 
 /** From the start of the program to the word that it has shaken hands. */
 export const drive = ({ executable, home }: Target): Promise<Measures> =>
-  Effect.suspend(() => {
+  Effect.runPromise(Effect.suspend(() => {
+    const spawned = spawns()
     const stop = stopwatch()
     return Effect.gen(function*() {
       const child = yield* ChildProcess.make(executable, ["app-server"], {
@@ -40,6 +43,6 @@ export const drive = ({ executable, home }: Target): Promise<Measures> =>
       yield* Queue.offer(lines, `${JSON.stringify({ id: 1, method: "initialize", params })}\n`)
       yield* Deferred.await(answered)
       yield* Queue.offer(lines, `${JSON.stringify({ method: "initialized" })}\n`)
-      return stop()
-    })
-  }).pipe(Effect.scoped, Effect.provide(layer), Effect.runPromise)
+      return { ...stop(), sinceSpawn: performance.now() - spawned() }
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  }))

@@ -3,7 +3,8 @@
  * It checks nothing and survives nothing.
  */
 import { spawn } from "node:child_process"
-import { serverTimeOf } from "./pipes.ts"
+import { performance } from "node:perf_hooks"
+import { serverTimeOf, spawns } from "./pipes.ts"
 import {
   type Measures,
   mediansOf,
@@ -121,6 +122,7 @@ const burst = async ({ request }: Connection, count: number, window: number): Pr
 }
 
 export const drive = async (target: Target, task: Task): Promise<Measures> => {
+  const spawned = spawns()
   const stop = stopwatch()
   if (task.name === "import") {
     for (const module of task.modules) await import(module)
@@ -128,7 +130,7 @@ export const drive = async (target: Target, task: Task): Promise<Measures> => {
   }
   const serverTime = serverTimeOf(task)
   const connection = await ready(target)
-  const started = stop()
+  const started = { ...stop(), sinceSpawn: performance.now() - spawned() }
   try {
     switch (task.name) {
       case "ready":

@@ -1,4 +1,4 @@
-/** When lines pass the pipes of a process that this one starts: what lies between them is the process's own time. */
+/** When a process is started by this one, and when lines pass its pipes: what lies between those is the process's own time. */
 import { ChildProcess } from "node:child_process"
 import { subscribe } from "node:diagnostics_channel"
 import { performance } from "node:perf_hooks"
@@ -7,6 +7,15 @@ import type { Task } from "./task.ts"
 /** How long the last turn was the server's, in milliseconds: to be called before the process is started. */
 export const serverTimeOf = (task: Task): () => number =>
   task.name === "run" ? between("\"turn/start\"", "\"turn/completed\"") : () => Number.NaN
+
+/** When the last process was started, of those that are from now on. */
+export const spawns = (): () => number => {
+  let spawned = Number.NaN
+  subscribe("child_process", () => {
+    spawned = performance.now()
+  })
+  return () => spawned
+}
 
 /** The time from the last question to the last answer, for the processes that are started from now on. */
 const between = (question: string, answer: string): () => number => {

@@ -5,7 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { serverTimeOf } from "./pipes.ts"
+import { performance } from "node:perf_hooks"
+import { serverTimeOf, spawns } from "./pipes.ts"
 import {
   type Measures,
   mediansOf,
@@ -130,8 +131,11 @@ export const drive = ({ executable, home }: Target, task: Task): Promise<Measure
   if (task.name === "import") return Promise.reject(new Error("imports are measured before the SDK is there"))
   const program = task.name === "ready"
     ? Effect.suspend(() => {
+      const spawned = spawns()
       const stop = stopwatch()
-      return Effect.scoped(Effect.map(Layer.build(layer), () => stop()))
+      return Effect.scoped(
+        Effect.map(Layer.build(layer), () => ({ ...stop(), sinceSpawn: performance.now() - spawned() }))
+      )
     })
     : Effect.provide(perform(task, serverTimeOf(task)), layer)
   return Effect.runPromise(program)
