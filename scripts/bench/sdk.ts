@@ -1,5 +1,5 @@
 /** The same with this SDK, as a program would do it. */
-import { AppServerClient, Codex } from "@effect-codex/core"
+import { AppServerClient, Codex, type Thread } from "@effect-codex/core"
 import { NodeCodex } from "@effect-codex/node"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -23,24 +23,34 @@ import {
   withFirstBurst
 } from "./task.ts"
 
-const stream = Effect.fnUntraced(function*({ events, kind, turns }: StreamTask) {
+const stream = Effect.fnUntraced(function*({ events, kind, reads, turns }: StreamTask) {
   const codex = yield* Codex
   const threads = yield* Effect.replicateEffect(codex.startThread(), turns)
   const pause = turns === 1 ? 0 : PAUSE
   const plan: Plan = { kind, events: Math.round(events / turns), together: turns, pause }
   const text = JSON.stringify(plan)
   let stop = stopwatch()
+  const begin = Effect.sync(() => {
+    if (turns > 1) stop = stopwatch()
+  })
   let seen = 0
-  yield* Effect.forEach(
-    threads,
-    (thread) =>
-      Stream.runForEachArray(thread.stream(text), (events) =>
-        Effect.sync(() => {
-          if (seen === 0 && turns > 1) stop = stopwatch()
-          seen += events.length
-        })),
-    { concurrency: "unbounded", discard: true }
-  )
+  const read = (thread: Thread) =>
+    Stream.runForEachArray(thread.stream(text), (events) => {
+      const isFirst = seen === 0
+      seen += events.length
+      return isFirst ? begin : Effect.void
+    })
+  const wait = (thread: Thread) =>
+    Effect.map(thread.run(text), () => {
+      seen += plan.events
+    })
+  if (!reads) {
+    const { on } = yield* AppServerClient
+    yield* Effect.forkChild(Stream.runForEach(Stream.take(on("turn/started"), 1), () => begin), {
+      startImmediately: true
+    })
+  }
+  yield* Effect.forEach(threads, reads ? read : wait, { concurrency: "unbounded", discard: true })
   const { cpu, wall } = stop()
   return { cpu, wall: wall - pause, events: seen }
 })

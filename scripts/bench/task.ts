@@ -14,9 +14,10 @@ export interface Plan {
 }
 
 export type Task =
-  /** Reads the events of `turns` turns at once, and that so many `times`, one after the other. */
+  /** Reads the events of `turns` turns at once, or only waits for their ends, and that so many `times`, one after the other. */
   | {
     readonly name: "stream"
+    readonly reads: boolean
     readonly kind: "delta" | "item"
     readonly events: number
     readonly turns: number
