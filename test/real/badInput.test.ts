@@ -28,6 +28,16 @@ layer(OfflineCodex.layer({ model: echo }), live)("bad input", (it) => {
       assert.strictEqual((yield* thread.run("Hello")).finalResponse, "Answer to: Hello")
     }))
 
+  it.effect("with half a character in it is sent without that half", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const thread = yield* codex.startThread()
+      const half = "\u{1f600}".slice(0, 1)
+      yield* thread.setName(`Cut ${half}`)
+      assert.strictEqual((yield* thread.read()).name, "Cut \ufffd")
+      assert.strictEqual((yield* thread.run(`Cut ${half}`)).finalResponse, "Answer to: Cut \ufffd")
+    }))
+
   it.effect("that lacks a field names it", () =>
     Effect.gen(function*() {
       const client = yield* AppServerClient

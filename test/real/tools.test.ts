@@ -59,6 +59,15 @@ layer(OfflineCodex.layer({ model: agent, codex: { experimental: true } }), live)
       assert.include(JSON.stringify(tool?.parameters), "\"city\":{\"type\":\"string\"}")
     }))
 
+  it.effect("may answer with half a character", () =>
+    Effect.gen(function*() {
+      const city = "\u{1f600}".slice(0, 1)
+      const thread = yield* threadWith(() => Effect.fail(new NoSuchCity({ city })))
+      const result = yield* thread.run(`a call weather: {"city":"Rome","day":2}`)
+      const [call] = itemsOf(result.items, "dynamicToolCall")
+      assert.include(JSON.stringify(call), "There is no city \ufffd")
+    }))
+
   it.effect("are given decoded arguments, and their result is encoded for the model", () =>
     Effect.gen(function*() {
       const seen: Array<unknown> = []

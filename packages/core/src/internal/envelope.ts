@@ -73,18 +73,30 @@ export const classify = (message: unknown): Envelope => {
   return isRequestId(id) ? { _tag: "Response", id, result: message.result } : junk("BadId")
 }
 
+/**
+ * JSON of well-formed text. JavaScript's strings may hold half a character, as when one is cut within an emoji; the server
+ * drops a whole message for it and never answers, so that U+FFFD stands in its place, as in every other text that is made bytes.
+ */
+const stringify = (message: object): string => {
+  const text = JSON.stringify(message)
+  // A surrogate is escaped only when it is alone.
+  return text.includes("\\ud") ? text.replace(/\\(?:ud[89a-f][0-9a-f]{2}|.)/g, wellFormed) : text
+}
+
+const wellFormed = (escape: string): string => escape.startsWith("\\ud") ? "\ufffd" : escape
+
 /** Encodes a request; absent params leave the member out, and so does an absent trace. */
 export const encodeRequest = (id: RequestId, method: string, params: unknown, trace?: W3cTraceContext): string =>
-  JSON.stringify({ id, method, params, trace })
+  stringify({ id, method, params, trace })
 
 /** Encodes a notification. */
-export const encodeNotification = (method: string, params: unknown): string => JSON.stringify({ method, params })
+export const encodeNotification = (method: string, params: unknown): string => stringify({ method, params })
 
 /** Encodes the answer to a server request. */
-export const encodeResult = (id: RequestId, result: unknown): string => JSON.stringify({ id, result: result ?? {} })
+export const encodeResult = (id: RequestId, result: unknown): string => stringify({ id, result: result ?? {} })
 
 /** Encodes the refusal of a server request. */
-export const encodeError = (id: RequestId, error: WireError): string => JSON.stringify({ id, error })
+export const encodeError = (id: RequestId, error: WireError): string => stringify({ id, error })
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   Predicate.isObject(value) && !Array.isArray(value)
