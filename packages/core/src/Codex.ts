@@ -30,6 +30,7 @@ import * as Files from "./Files.ts"
 import * as FuzzyFileSearch from "./FuzzyFileSearch.ts"
 import * as Hooks from "./Hooks.ts"
 import * as Pages from "./internal/pages.ts"
+import { ThreadHolders } from "./internal/threadHolders.ts"
 import * as Login from "./Login.ts"
 import * as McpServers from "./McpServers.ts"
 import type { CodexEvent } from "./Notification.ts"
@@ -279,7 +280,7 @@ export const make = Effect.gen(function*() {
       })
     ).pipe(Effect.withSpan("Codex.models"))
 
-  const holders = new Map<string, number>()
+  const holders = new ThreadHolders(client)
 
   // A program waits for the agent and uses little of it: each part is made when it is asked for.
   return Codex.of({

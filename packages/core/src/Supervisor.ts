@@ -369,7 +369,11 @@ export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFai
       hasApprovals: latest.client.hasApprovals,
       answerThread: (threadId, service) => Effect.sync(() => answers.assign(threadId, service)),
       answerThreadIf: (threadId, service, load) => answers.assignIf(threadId, service, load),
-      listen: (method, id, listener) => Effect.suspend(() => latest.client.listen(method, id, listener))
+      listen: (method, id, listener) =>
+        Effect.matchEffect(connected, {
+          onFailure: (error) => Effect.sync(() => listener.closed(error)),
+          onSuccess: ({ client }) => client.listen(method, id, listener)
+        })
     })
 
   /** What belongs to one exchange, as the login to an MCP server, ends with the connection. */
@@ -416,6 +420,11 @@ export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFai
     startThread: (options) => Effect.flatMap(current("thread/start"), ({ codex }) => codex.startThread(options)),
     resumeThread: (id, options) =>
       Effect.flatMap(current("thread/resume"), ({ codex }) => codex.resumeThread(id, options)),
+    thread: (options) =>
+      Effect.flatMap(
+        current(options !== undefined && "resume" in options ? "thread/resume" : "thread/start"),
+        ({ codex }) => codex.thread(options)
+      ),
     forkThread: (id, options) => Effect.flatMap(current("thread/fork"), ({ codex }) => codex.forkThread(id, options)),
     loginChatgpt: Effect.flatMap(current("account/login/start"), ({ codex }) => codex.loginChatgpt),
     loginChatgptDeviceCode: Effect.flatMap(
@@ -428,6 +437,11 @@ export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFai
     spawn: (command, options) => Effect.flatMap(current("process/spawn"), ({ codex }) => codex.spawn(command, options)),
     fileSearch: (roots) =>
       Effect.flatMap(current("fuzzyFileSearch/sessionStart"), ({ codex }) => codex.fileSearch(roots)),
+    files: {
+      ...exchanges.files,
+      watch: (path) => Stream.unwrap(Effect.map(current("fs/watch"), ({ codex }) => codex.files.watch(path))),
+      watcher: (path) => Effect.flatMap(current("fs/watch"), ({ codex }) => codex.files.watcher(path))
+    },
     events: changes.events,
     decisions: changes.decisions,
     rateLimits: { ...exchanges.rateLimits, updates: changes.rateLimits.updates },

@@ -29,6 +29,7 @@ import type {
 import type * as CodexTools from "./CodexTools.ts"
 import * as Goal from "./Goal.ts"
 import * as Input from "./Input.ts"
+import type { ThreadHolders } from "./internal/threadHolders.ts"
 import type { ChildEvent, CodexEvent, TurnEvent } from "./Notification.ts"
 import * as Review from "./Review.ts"
 import * as Run from "./Run.ts"
@@ -497,15 +498,12 @@ const revert = Effect.fn("Thread.revert")(
   }
 )
 
-/**
- * Starts a new thread. Mirrors `thread/start`.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const start = Effect.fn("Thread.start")(
-  function*<E, R>(client: AppServerClient["Service"], options: StartThreadOptions<E, R> = {}) {
-    const answers = yield* answersOf(options)
+const startAnswered = Effect.fn("Thread.start")(
+  function*<E, R>(
+    client: AppServerClient["Service"],
+    options: StartThreadOptions<E, R>,
+    answers: Approvals.Service | undefined
+  ) {
     const asks = client.hasApprovals || options.approvals !== undefined
     const { thread } = yield* client.experimental.request("thread/start", {
       ...threadParams({ ...options, approvalMode: options.approvalMode ?? (asks ? "ask" : "autoReview") }),
@@ -520,20 +518,43 @@ export const start = Effect.fn("Thread.start")(
 )
 
 /**
+ * Starts a new thread. Mirrors `thread/start`.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const start = <E, R>(
+  client: AppServerClient["Service"],
+  options: StartThreadOptions<E, R> = {}
+): Effect.Effect<Thread, RequestError, R> =>
+  Effect.flatMap(answersOf(options), (answers) => startAnswered(client, options, answers))
+
+const resumeAnswered = Effect.fn("Thread.resume")(
+  function*<E, R>(
+    client: AppServerClient["Service"],
+    id: string,
+    options: ResumeThreadOptions<E, R>,
+    answers: Approvals.Service | undefined
+  ) {
+    const load = client.request("thread/resume", { ...threadParams(options), threadId: id, excludeTurns: true })
+    const { thread } = yield* answers === undefined ? load : client.answerThreadIf(id, answers, load)
+    return make(client, thread.id)
+  }
+)
+
+/**
  * Loads a stored thread so that it can go on. Its turns are not loaded with it:
  * `read` has them. Mirrors `thread/resume`.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const resume = Effect.fn("Thread.resume")(
-  function*<E, R>(client: AppServerClient["Service"], id: string, options: ResumeThreadOptions<E, R> = {}) {
-    const answers = yield* answersOf(options)
-    const load = client.request("thread/resume", { ...threadParams(options), threadId: id, excludeTurns: true })
-    const { thread } = yield* answers === undefined ? load : client.answerThreadIf(id, answers, load)
-    return make(client, thread.id)
-  }
-)
+export const resume = <E, R>(
+  client: AppServerClient["Service"],
+  id: string,
+  options: ResumeThreadOptions<E, R> = {}
+): Effect.Effect<Thread, RequestError, R> =>
+  Effect.flatMap(answersOf(options), (answers) => resumeAnswered(client, id, options, answers))
 
 /**
  * Starts a new thread with the history of a stored one. Mirrors `thread/fork`.
@@ -559,7 +580,7 @@ export const fork = Effect.fn("Thread.fork")(
 
 /**
  * A thread for as long as the scope is open: started, or resumed where `resume` says
- * which. `holders` counts who has which thread, so that the last one unsubscribes.
+ * which. The last one of the holders unsubscribes.
  *
  * @since 0.1.0
  * @category constructors
@@ -567,24 +588,20 @@ export const fork = Effect.fn("Thread.fork")(
 export const scoped = Effect.fn("Thread.scoped")(
   function*<E, R>(
     client: AppServerClient["Service"],
-    holders: Map<string, number>,
+    holders: ThreadHolders,
     options: ScopedThreadOptions<E, R> = {}
   ) {
-    return yield* Effect.acquireRelease(
-      Effect.tap(
-        "resume" in options && options.resume !== undefined
-          ? resume(client, options.resume, options)
-          : start(client, options),
-        ({ id }) => Effect.sync(() => holders.set(id, (holders.get(id) ?? 0) + 1))
-      ),
-      ({ id, unsubscribe }) =>
-        Effect.suspend(() => {
-          const others = (holders.get(id) ?? 1) - 1
-          if (others > 0) return Effect.sync(() => holders.set(id, others))
-          holders.delete(id)
-          // Without the connection there is nobody to unsubscribe from.
-          return Effect.andThen(client.answerThread(id, undefined), Effect.ignore(unsubscribe))
-        })
+    const answers = yield* answersOf(options)
+    if ("resume" in options && options.resume !== undefined) {
+      return yield* holders.holdWhile(
+        options.resume,
+        { answers },
+        resumeAnswered(client, options.resume, options, answers)
+      )
+    }
+    // A start that is interrupted is forgotten, as that of `start` is: nobody knows the thread's id.
+    return yield* Effect.uninterruptibleMask((restore) =>
+      Effect.tap(restore(startAnswered(client, options, answers)), ({ id }) => holders.hold(id, { answers }))
     )
   }
 )

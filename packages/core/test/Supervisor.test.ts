@@ -20,6 +20,7 @@ import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
@@ -148,6 +149,38 @@ describe("a supervised connection", () => {
       ]
       for (const effect of later) assert.instanceOf(yield* Effect.flip(effect), AppServerExited)
       assert.deepStrictEqual(second.methods(), ["model/list"])
+    }))
+
+  it.effect("has threads and watches of scopes, which are over with it", () =>
+    Effect.gen(function*() {
+      const { codex, first, next } = yield* supervised()
+      const scope = yield* Effect.acquireRelease(Scope.make(), (scope) => Scope.close(scope, Exit.void))
+      const starting = yield* fork(Scope.provide(codex.thread(), scope))
+      yield* first.respond(yield* first.request("thread/start"), threadResponse("A"))
+      const thread = yield* Fiber.join(starting)
+      const watching = yield* fork(Scope.provide(codex.files.watcher("/src"), scope))
+      yield* first.respond(yield* first.request("fs/watch"), { path: "/src" })
+      const { changes } = yield* Fiber.join(watching)
+      yield* ends(first, killed)
+      assert.instanceOf(yield* Effect.flip(thread.run("Too late")), AppServerExited)
+      assert.instanceOf(yield* Effect.flip(Stream.runDrain(changes)), AppServerExited)
+      // Nothing needs the next connection for this.
+      yield* Scope.close(scope, Exit.void)
+      const second = yield* next
+      const another = yield* Scope.make()
+      const later = yield* fork(Scope.provide(codex.files.watcher("/src"), another))
+      yield* TestClock.adjust("1 second")
+      const request = yield* second.request("fs/watch")
+      yield* second.respond(request, { path: "/src" })
+      const watcher = yield* Fiber.join(later)
+      const { watchId } = yield* Schema.decodeUnknownEffect(Schema.Struct({ watchId: Schema.String }))(request.params)
+      yield* second.push({ method: "fs/changed", params: { watchId, changedPaths: ["/src/a"] } })
+      const change = yield* Effect.flatMap(Stream.runHead(watcher.changes), Effect.fromOption)
+      assert.deepStrictEqual(change.paths, ["/src/a"])
+      const closing = yield* fork(Scope.close(another, Exit.void))
+      yield* second.respond(yield* second.request("fs/unwatch"), {})
+      yield* Fiber.join(closing)
+      assert.deepStrictEqual(second.methods(), ["fs/watch", "fs/unwatch"])
     }))
 
   it.effect("lets calls wait for the next one, no longer than their deadline", () =>
