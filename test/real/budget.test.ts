@@ -1,4 +1,4 @@
-import { Codex } from "@effect-codex/core"
+import { type BudgetError, Codex, type OutputError, type RunError } from "@effect-codex/core"
 import { OfflineCodex, OfflineModel, type Reply } from "@effect-codex/node/testing"
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -25,6 +25,26 @@ layer(OfflineCodex.layer({ model: echo }), live)("the budget of a run", (it) => 
       yield* script(thread.id, [command("one"), tokens(40)], [OfflineModel.text("There."), tokens(60)])
       const result = yield* thread.run("Go", { budget: { toolCalls: 1, tokens: 100, wallTime: "1 minute" } })
       assert.strictEqual(result.finalResponse, "There.")
+    }))
+
+  it.effect("has to be one: what is no limit is refused before anything is sent", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const thread = yield* codex.startThread()
+      const output = Schema.Struct({ a: Schema.String })
+      const bad: Record<string, Effect.Effect<unknown, RunError | OutputError | BudgetError>> = {
+        "budget.tokens": thread.run("Go", { budget: { tokens: Number.NaN } }),
+        "budget.toolCalls": thread.run("Go", { budget: { toolCalls: -1 } }),
+        // As from the environment, where nothing has checked it.
+        "budget.wallTime": thread.run("Go", { budget: JSON.parse(`{"wallTime":"soon"}`) }),
+        repairs: thread.run("Go", { output, repairs: Number.NaN })
+      }
+      for (const [path, run] of Object.entries(bad)) {
+        const error = yield* failure(run, "InvalidParams")
+        assert.isFalse(error.sent)
+        assert.deepStrictEqual(error.issues.map((issue) => issue.path), [path])
+      }
+      assert.strictEqual(yield* askedCount(thread.id), 0)
     }))
 
   it.effect("of tool calls ends the turn at the first call too many, with what there was", () =>

@@ -21,6 +21,7 @@ import type {
 } from "./CodexError.ts"
 import type * as Input from "./Input.ts"
 import * as BudgetMeter from "./internal/budget.ts"
+import { unsent } from "./internal/responseError.ts"
 import type { RunResult } from "./RunResult.ts"
 import * as StructuredOutput from "./StructuredOutput.ts"
 import type { TurnOptions } from "./Thread.ts"
@@ -117,14 +118,24 @@ export type BudgetError = BudgetExceeded | TurnLagged
 export interface Run {
   <A, I>(
     input: Input.Input,
-    options: OutputOptions<A, I> & { readonly budget: Budget }
-  ): Effect.Effect<OutputResult<A>, RunError | OutputError | BudgetError>
-  <A, I>(input: Input.Input, options: OutputOptions<A, I>): Effect.Effect<OutputResult<A>, RunError | OutputError>
-  (
+    options: OutputOptions<A, I> & WithoutBudget
+  ): Effect.Effect<OutputResult<A>, RunError | OutputError>
+  <A, I>(
     input: Input.Input,
-    options: RunOptions & { readonly budget: Budget }
-  ): Effect.Effect<RunResult, RunError | BudgetError>
-  (input: Input.Input, options?: TurnOptions): Effect.Effect<RunResult, RunError>
+    options: OutputOptions<A, I>
+  ): Effect.Effect<OutputResult<A>, RunError | OutputError | BudgetError>
+  (input: Input.Input, options?: RunOptions & WithoutBudget): Effect.Effect<RunResult, RunError>
+  (input: Input.Input, options: RunOptions): Effect.Effect<RunResult, RunError | BudgetError>
+}
+
+/**
+ * Options that are known to set no budget.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface WithoutBudget {
+  readonly budget?: undefined
 }
 
 // =============================================================================
@@ -163,8 +174,11 @@ export const make = (
     options: OutputOptions<A, I>,
     enforce: BudgetMeter.Enforce | undefined
   ) {
-    const format = yield* StructuredOutput.make(options.output)
     let repairs = options.repairs ?? 0
+    if (!(repairs >= 0)) {
+      return yield* unsent("turn/start", [{ path: "repairs", expected: "Expected a number that is not below zero" }])
+    }
+    const format = yield* StructuredOutput.make(options.output)
     let next = input
     for (;;) {
       const result = yield* turn(next, options, enforce, format.jsonSchema)
@@ -177,17 +191,14 @@ export const make = (
 
   function run<A, I>(
     input: Input.Input,
-    options: OutputOptions<A, I> & { readonly budget: Budget }
-  ): Effect.Effect<OutputResult<A>, RunError | OutputError | BudgetError>
+    options: OutputOptions<A, I> & WithoutBudget
+  ): Effect.Effect<OutputResult<A>, RunError | OutputError>
   function run<A, I>(
     input: Input.Input,
     options: OutputOptions<A, I>
-  ): Effect.Effect<OutputResult<A>, RunError | OutputError>
-  function run(
-    input: Input.Input,
-    options: RunOptions & { readonly budget: Budget }
-  ): Effect.Effect<RunResult, RunError | BudgetError>
-  function run(input: Input.Input, options?: TurnOptions): Effect.Effect<RunResult, RunError>
+  ): Effect.Effect<OutputResult<A>, RunError | OutputError | BudgetError>
+  function run(input: Input.Input, options?: RunOptions & WithoutBudget): Effect.Effect<RunResult, RunError>
+  function run(input: Input.Input, options: RunOptions): Effect.Effect<RunResult, RunError | BudgetError>
   function run<A, I>(
     input: Input.Input,
     options?: RunOptions | OutputOptions<A, I>

@@ -53,7 +53,7 @@ export const make = Effect.fnUntraced(function*<A, I>(
       description: "the model cannot be held to a value of any shape; give it a Schema of its own"
     })
   }
-  const check = Schema.decodeUnknownExit(codec, { errors: "all" })
+  const check = Schema.decodeUnknownEffect(codec, { errors: "all" })
   return {
     jsonSchema: jsonOf(jsonSchema),
     decode: (result) => {
@@ -70,10 +70,7 @@ export const make = Effect.fnUntraced(function*<A, I>(
       }
       const parsed = parseJson(result.finalResponse)
       if (Exit.isFailure(parsed)) return Effect.fail(failed([{ path: "", expected: "Expected JSON" }]))
-      const decoded = check(parsed.value)
-      return Exit.isSuccess(decoded)
-        ? Effect.succeed(decoded.value)
-        : Effect.fail(failed(Payload.issuesOfCause(decoded.cause)))
+      return Effect.mapError(check(parsed.value), (error) => failed(Payload.issues(error)))
     },
     complaint: (error) =>
       `Your answer does not have the required form: ${formatIssues(error.issues)}. ` +

@@ -83,7 +83,15 @@ export type * as Providers from "./Providers.ts"
 export * as RetryPolicy from "./RetryPolicy.ts"
 export { retryOnOverload } from "./RetryPolicy.ts"
 export type { ReviewHandle, ReviewResult } from "./Review.ts"
-export type { BudgetError, OutputError, OutputOptions, OutputResult, RunError, RunOptions } from "./Run.ts"
+export type {
+  BudgetError,
+  OutputError,
+  OutputOptions,
+  OutputResult,
+  RunError,
+  RunOptions,
+  WithoutBudget
+} from "./Run.ts"
 export type { RunResult } from "./RunResult.ts"
 export type { Sandbox } from "./Sandbox.ts"
 export type * as ServerRequests from "./ServerRequests.ts"

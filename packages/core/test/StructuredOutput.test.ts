@@ -1,8 +1,13 @@
 import type { BudgetExceeded, OutputDecodeError, RunResult, Thread, UnsupportedOutputSchema } from "@effect-codex/core"
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
+import * as SchemaIssue from "effect/SchemaIssue"
+import { TestClock } from "effect/testing"
 import { make } from "../src/StructuredOutput.ts"
 
 const answered = (finalResponse: string | null): RunResult => ({
@@ -141,6 +146,60 @@ describe("the answer", () => {
         assert.notInclude(error.message, "many")
       })
   )
+})
+
+describe("an answer whose Schema takes time to decode", () => {
+  const Slow = (known: string) =>
+    Schema.Struct({
+      city: Schema.String.pipe(
+        Schema.decode({
+          decode: SchemaGetter.transformEffect((city: string) =>
+            Effect.andThen(
+              Effect.sleep("1 second"),
+              city === known
+                ? Effect.succeed(city)
+                : Effect.fail(new SchemaIssue.InvalidValue(undefined, { message: "Expected a city that is known" }))
+            )
+          ),
+          encode: SchemaGetter.passthrough()
+        })
+      )
+    })
+
+  it.effect("is waited for", () =>
+    Effect.gen(function*() {
+      const { decode } = yield* make(Slow("Rome"))
+      const decoding = yield* Effect.forkChild(decode(answered(`{"city":"Rome"}`)), { startImmediately: true })
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* Fiber.join(decoding), { city: "Rome" })
+    }))
+
+  it.effect("tells the model what does not fit", () =>
+    Effect.gen(function*() {
+      const { complaint, decode } = yield* make(Slow("Rome"))
+      const decoding = yield* Effect.forkChild(Effect.flip(decode(answered(`{"city":"Atlantis"}`))), {
+        startImmediately: true
+      })
+      yield* TestClock.adjust("1 second")
+      const error = yield* Fiber.join(decoding)
+      assert.deepStrictEqual(error.issues.map(({ path }) => path), ["city"])
+      assert.include(complaint(error), "city")
+    }))
+
+  it.effect("and that throws is a defect, not an answer to be repaired", () =>
+    Effect.gen(function*() {
+      const broken = Schema.Struct({
+        city: Schema.String.pipe(Schema.decode({
+          decode: SchemaGetter.transform((): string => {
+            throw new Error("broken")
+          }),
+          encode: SchemaGetter.passthrough()
+        }))
+      })
+      const { decode } = yield* make(broken)
+      const exit = yield* Effect.exit(decode(answered(`{"city":"Rome"}`)))
+      assert.isTrue(Exit.hasDies(exit))
+    }))
 })
 
 describe("types", () => {

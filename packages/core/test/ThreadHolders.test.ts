@@ -1,4 +1,4 @@
-import { Approvals, AppServerClient, Codex, type ThreadOptions } from "@effect-codex/core"
+import { Approvals, AppServerClient, type Codex, type ThreadOptions } from "@effect-codex/core"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"

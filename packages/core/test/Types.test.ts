@@ -20,7 +20,7 @@ import type {
   TurnInterrupted,
   TurnLagged
 } from "@effect-codex/core"
-import type { BudgetError, OutputError, RunError } from "@effect-codex/core"
+import type { BudgetError, OutputError, RunError, RunOptions, TurnOptions } from "@effect-codex/core"
 import type { ConfigReadResponse, McpServerToolCallResponse, Thread as ThreadModel } from "@effect-codex/core/types"
 import type { ServerNotificationMethod, ServerNotificationParams } from "@effect-codex/generated"
 import type * as Duration from "effect/Duration"
@@ -160,7 +160,14 @@ describe("turns", () => {
       expectTypeOf(thread.run("Hi", { output })).toEqualTypeOf<
         Effect.Effect<OutputResult<{ readonly city: string; readonly at: number }>, RunError | OutputError>
       >()
-      expectTypeOf<RunError>().toEqualTypeOf<Effect.Error<ReturnType<typeof thread.run>>>()
+      const options: RunOptions = {}
+      expectTypeOf(thread.run("Hi", options)).toEqualTypeOf<Effect.Effect<RunResult, RunError | BudgetError>>()
+      const mayHaveOne: { readonly budget?: typeof budget | undefined } = {}
+      expectTypeOf(thread.run("Hi", mayHaveOne)).toEqualTypeOf<Effect.Effect<RunResult, RunError | BudgetError>>()
+      const withOutput = thread.run("Hi", { output, ...mayHaveOne })
+      expectTypeOf<Effect.Error<typeof withOutput>>().toEqualTypeOf<RunError | OutputError | BudgetError>()
+      const turn: TurnOptions = {}
+      expectTypeOf(thread.run("Hi", turn)).toEqualTypeOf<Effect.Effect<RunResult, RunError>>()
     })
   })
 

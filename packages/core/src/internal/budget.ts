@@ -6,9 +6,16 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { OpenTurn, TurnStartMethod } from "../AppServerClient.ts"
 import type { Budget } from "../Budget.ts"
-import { BudgetExceeded, type RequestError, type TurnLagged } from "../CodexError.ts"
+import {
+  BudgetExceeded,
+  type InvalidParams,
+  type PayloadIssue,
+  type RequestError,
+  type TurnLagged
+} from "../CodexError.ts"
 import type { TurnEvent } from "../Notification.ts"
 import type { RunResult } from "../RunResult.ts"
+import { unsent } from "./responseError.ts"
 import type { TurnFailure } from "./turn.ts"
 
 type Limit = BudgetExceeded["limit"]
@@ -30,10 +37,21 @@ export type Enforce = <M extends TurnStartMethod>(
 ) => Effect.Effect<RunResult, TurnFailure | RequestError | TurnLagged | BudgetExceeded>
 
 /** One budget for all the turns of a run. */
-export const make = Effect.fnUntraced(function*(budget: Budget): Effect.fn.Return<Enforce> {
-  const deadline = budget.wallTime === undefined
-    ? undefined
-    : (yield* Clock.currentTimeMillis) + Duration.toMillis(budget.wallTime)
+export const make = Effect.fnUntraced(function*(budget: Budget): Effect.fn.Return<Enforce, InvalidParams> {
+  const wallTime = budget.wallTime === undefined
+    ? Option.some(Duration.infinity)
+    : Option.filter(Duration.fromInput(budget.wallTime), (wallTime) => !Duration.isNegative(wallTime))
+  const issues = [
+    ...(Option.isSome(wallTime)
+      ? []
+      : [{ path: "budget.wallTime", expected: "Expected a duration that is not below zero" }]),
+    ...issuesOf("tokens", budget),
+    ...issuesOf("toolCalls", budget)
+  ]
+  if (Option.isNone(wallTime) || issues.length > 0) return yield* unsent("turn/start", issues)
+  const deadline = Duration.isFinite(wallTime.value)
+    ? (yield* Clock.currentTimeMillis) + Duration.toMillis(wallTime.value)
+    : undefined
   let toolCalls = 0
   let tokensBefore = 0
 
@@ -80,3 +98,9 @@ export const make = Effect.fnUntraced(function*(budget: Budget): Effect.fn.Retur
     )
   })
 })
+
+/** A limit that is no number would be none. */
+const issuesOf = (limit: "tokens" | "toolCalls", budget: Budget): ReadonlyArray<PayloadIssue> => {
+  const { [limit]: value = 0 } = budget
+  return value >= 0 ? [] : [{ path: `budget.${limit}`, expected: "Expected a number that is not below zero" }]
+}

@@ -12,15 +12,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as Predicate from "effect/Predicate"
 import type * as Tracer from "effect/Tracer"
-import {
-  DecodeError,
-  ExperimentalApiRequired,
-  formatIssues,
-  InvalidParams,
-  type PayloadIssue,
-  type RequestError,
-  ServerOverloaded
-} from "../CodexError.ts"
+import { DecodeError, ExperimentalApiRequired, type RequestError, ServerOverloaded } from "../CodexError.ts"
 import * as CodexMetrics from "../CodexMetrics.ts"
 import type { Transport } from "../Transport.ts"
 import * as Admission from "./admission.ts"
@@ -32,7 +24,7 @@ import * as Metrics from "./metrics.ts"
 import { idAt } from "./notifications.ts"
 import type { Settings } from "./options.ts"
 import * as Payload from "./payload.ts"
-import { INVALID_PARAMS } from "./responseError.ts"
+import { unsent } from "./responseError.ts"
 import { retry } from "./retry.ts"
 import { duringMethod, type Router, type SendError } from "./router.ts"
 import * as Tracing from "./tracing.ts"
@@ -103,7 +95,7 @@ export const make = Effect.fnUntraced(function*(options: {
   ): Effect.Effect<ClientRequestResults[M], RequestError> => {
     if (router.closed !== undefined) return Effect.fail(duringMethod(router.closed, method))
     const checked = checksOf(method).params(params)
-    if (Exit.isFailure(checked)) return Effect.fail(invalidParams(method, Payload.issuesOfCause(checked.cause)))
+    if (Exit.isFailure(checked)) return Effect.fail(unsent(method, Payload.issuesOfCause(checked.cause)))
     const experimental = settings.experimental ? undefined : needsExperimental(method, params)
     if (experimental !== undefined) return Effect.fail(experimental)
     return Exchange.run(line, { method, params: checked.value, span, onResult }, context, repeated)
@@ -171,15 +163,6 @@ const checksOf = <M extends ClientRequestMethod>(method: M): Checks<M> => {
   slot[method] = checks
   return checks
 }
-
-const invalidParams = (method: string, issues: ReadonlyArray<PayloadIssue>): InvalidParams =>
-  new InvalidParams({
-    method,
-    code: INVALID_PARAMS,
-    description: `The params do not match the schema: ${formatIssues(issues)}`,
-    sent: false,
-    issues
-  })
 
 /** What of a request is not part of the stable protocol, if anything is. */
 const needsExperimental = (method: ClientRequestMethod, params: unknown): ExperimentalApiRequired | undefined => {

@@ -1,11 +1,13 @@
 /** The typed error for the `error` member of a response. */
 import * as Predicate from "effect/Predicate"
 import {
+  formatIssues,
   InternalError,
   InvalidParams,
   InvalidRequest,
   MethodNotFound,
   ParseError,
+  type PayloadIssue,
   type ResponseError,
   RpcError,
   ServerOverloaded
@@ -51,6 +53,16 @@ export const fromWireError = (method: string, error: WireError, params?: unknown
       return new RpcError(fields)
   }
 }
+
+/** The same for what is wrong before anything is sent. */
+export const unsent = (method: string, issues: ReadonlyArray<PayloadIssue>): InvalidParams =>
+  new InvalidParams({
+    method,
+    code: INVALID_PARAMS,
+    description: `The params do not match the schema: ${formatIssues(issues)}`,
+    sent: false,
+    issues
+  })
 
 /** Some errors bring the cause of a turn's failure along, in either spelling. */
 const saysOverloaded = (data: unknown): boolean =>
