@@ -118,6 +118,9 @@ layer(OfflineCodex.layer().pipe(Layer.merge(NodeServices.layer)), live)("files",
       yield* files.copy(at("from"), at("to"), { recursive: true })
       assert.strictEqual(yield* files.readText(at("to", "inner", "file")), "two")
       yield* failure(files.copy(at("from"), at("from", "inner"), { recursive: true }), "InvalidRequest")
+      const ontoItself = yield* failure(files.copy(at("copy"), at("copy")), "InvalidParams")
+      assert.deepStrictEqual(ontoItself.issues.map(({ path }) => path), ["destinationPath"])
+      assert.strictEqual(yield* files.readText(at("copy")), "one")
     }))
 
   it.effect("fail in the server's words", () =>

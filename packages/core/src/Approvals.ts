@@ -22,6 +22,7 @@ import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
+import * as Tracer from "effect/Tracer"
 import * as ShellWords from "./internal/shellWords.ts"
 import * as ServerRequests from "./ServerRequests.ts"
 
@@ -456,14 +457,29 @@ export const make = <E = never, R = never>(options: Options<E, R>): Effect.Effec
   Effect.contextWith((context: Context.Context<R>) => {
     const { handlers, policy } = options
     return Effect.succeed<Service>({
-      policy: policy === undefined ? undefined : (request) => Effect.provideContext(policy(request), context),
+      policy: policy === undefined ? undefined : (request) => within(policy(request), context),
       handles: (method) => handlers !== undefined && ServerRequests.get(handlers, method) !== undefined,
       answer: (method, params) => {
         const handler = handlers === undefined ? undefined : ServerRequests.get(handlers, method)
-        return handler === undefined ? undefined : Effect.provideContext(handler(params), context)
+        return handler === undefined ? undefined : within(handler(params), context)
       }
     })
   })
+
+/**
+ * With the services of where the answers were made, but below the span of the request that is answered. As a span of
+ * others: what answers must not write into it, as a `Toolkit` does with the arguments of a tool.
+ */
+const within = <A, E, R>(effect: Effect.Effect<A, E, R>, context: Context.Context<R>): Effect.Effect<A, E> =>
+  Effect.contextWith((current: Context.Context<never>) =>
+    Effect.provideContext(
+      effect,
+      Option.match(Context.getOption(current, Tracer.ParentSpan), {
+        onNone: () => context,
+        onSome: (span) => Context.add(context, Tracer.ParentSpan, Tracer.externalSpan(span))
+      })
+    )
+  )
 
 /**
  * Provides the answers.

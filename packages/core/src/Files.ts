@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 import type { AppServerClient } from "./AppServerClient.ts"
 import type { ConnectionError, RequestError } from "./CodexError.ts"
 import * as Base64 from "./internal/base64.ts"
+import { unsent } from "./internal/responseError.ts"
 import { stoppable } from "./internal/stoppable.ts"
 import { uniqueId } from "./internal/uniqueId.ts"
 import { WatchedPaths } from "./internal/watchedPaths.ts"
@@ -214,6 +215,13 @@ export const make = (client: AppServerClient["Service"]): Files => {
       })
     }),
     copy: Effect.fn("Files.copy")(function*(from: string, to: string, options?: CopyOptions) {
+      // The server would empty it.
+      if (from === to) {
+        return yield* unsent("fs/copy", [{
+          path: "destinationPath",
+          expected: "Expected another path than the source's"
+        }])
+      }
       yield* client.request("fs/copy", {
         sourcePath: from,
         destinationPath: to,

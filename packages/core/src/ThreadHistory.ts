@@ -111,7 +111,7 @@ export interface ItemsOptions {
 export interface SearchOptions {
   /** Only archived threads, instead of only those that are not. */
   readonly archived?: boolean | undefined
-  /** What to sort by. */
+  /** What to sort by. Default: `updated_at`; by `created_at` the server leaves threads out that one second made. */
   readonly sortKey?: ThreadSearchSortKey | undefined
   /** Which way to sort. */
   readonly sortDirection?: SortDirection | undefined
@@ -200,7 +200,7 @@ export const search = (
     client.experimental.request("thread/search", {
       searchTerm: text,
       archived: options.archived,
-      sortKey: options.sortKey,
+      sortKey: options.sortKey ?? "updated_at",
       sortDirection: options.sortDirection,
       limit: options.pageSize,
       cursor

@@ -292,6 +292,25 @@ describe("the span of what the server asks", () => {
       )
     }))
 
+  it.effect("is above what a thread's own answers do, wherever they were made, and is not theirs to write into", () =>
+    Effect.gen(function*() {
+      const { client, server, spans } = yield* connectTraced
+      const answers = yield* Approvals.make({
+        policy: () =>
+          Effect.succeedSome(Approvals.accept).pipe(
+            Effect.withSpan("own policy"),
+            Effect.tap(() => Effect.annotateCurrentSpan({ secret: "hunter2" }))
+          )
+      }).pipe(under(spans, "making"))
+      yield* client.answerThread("B", answers)
+      yield* server.push({ id: 1, method: asking, params: command("B", "other", "call") })
+      while (answersIn(server, 1).length === 0) yield* Effect.yieldNow
+      assert.deepStrictEqual(outline(spans.tree(asking), ["secret", "codex.approval.by"]), [
+        `${asking} codex.approval.by=thread`,
+        "  own policy"
+      ])
+    }))
+
   it.effect("is below the review that runs under another id", () =>
     Effect.gen(function*() {
       const { client, server, spans } = yield* connectTraced

@@ -56,7 +56,7 @@ export const recorder = (): Recorder => {
     kind: span.kind,
     status: statusOf(span.status),
     attributes: Object.fromEntries(span.attributes),
-    children: spans.filter(({ parent }) => Option.exists(parent, (parent) => parent === span)).map(nodeOf)
+    children: spans.filter(({ parent }) => Option.exists(parent, ({ spanId }) => spanId === span.spanId)).map(nodeOf)
   })
   const find = (name: string): Tracer.NativeSpan => {
     const span = spans.find((span) => span.name === name)
