@@ -280,7 +280,10 @@ export const make = Effect.gen(function*() {
       })
     ).pipe(Effect.withSpan("Codex.models"))
 
-  const holders = new ThreadHolders(client)
+  const holders = new ThreadHolders({
+    answerThread: client.answerThread,
+    unsubscribe: (id) => Thread.make(client, id).unsubscribe
+  })
 
   // A program waits for the agent and uses little of it: each part is made when it is asked for.
   return Codex.of({

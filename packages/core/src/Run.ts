@@ -135,6 +135,7 @@ export interface Run {
  * @category models
  */
 export interface WithoutBudget {
+  /** None. */
   readonly budget?: undefined
 }
 

@@ -70,9 +70,11 @@ export interface WebSocketOptions extends Options {
 export interface UnixSocketOptions extends Options {
   /**
    * The path after `unix://`. Default: where a server listens that was given none,
-   * `app-server-control/app-server-control.sock` in `CODEX_HOME` or else in `~/.codex`.
+   * `app-server-control/app-server-control.sock` in the server's home.
    */
   readonly path?: string | undefined
+  /** The server's home, where no `path` is given. Default: `CODEX_HOME`, or else `~/.codex`. */
+  readonly codexHome?: string | undefined
 }
 
 /** A longer message is sent in parts: the server closes the connection at a frame of more than 16 MiB. */
@@ -120,7 +122,7 @@ export const unixSocket = Effect.fn("RemoteAppServer.unixSocket")(function*(opti
   const path = yield* Path.Path
   const given = options.path ??
     path.join(
-      process.env["CODEX_HOME"] ?? path.join(homedir(), ".codex"),
+      options.codexHome ?? process.env["CODEX_HOME"] ?? path.join(homedir(), ".codex"),
       "app-server-control",
       "app-server-control.sock"
     )

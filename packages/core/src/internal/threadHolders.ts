@@ -25,10 +25,15 @@ const unsubscribeGrace = "10 seconds"
 
 export class ThreadHolders {
   private readonly threads = new Map<string, Held>()
-  private readonly client: Pick<AppServerClient["Service"], "answerThread" | "request">
+  private readonly answerThread: AppServerClient["Service"]["answerThread"]
+  private readonly unsubscribeFrom: (threadId: string) => Effect.Effect<unknown, RequestError>
 
-  constructor(client: Pick<AppServerClient["Service"], "answerThread" | "request">) {
-    this.client = client
+  constructor(options: {
+    readonly answerThread: AppServerClient["Service"]["answerThread"]
+    readonly unsubscribe: (threadId: string) => Effect.Effect<unknown, RequestError>
+  }) {
+    this.answerThread = options.answerThread
+    this.unsubscribeFrom = options.unsubscribe
   }
 
   /** Has a thread that is there until the scope closes. */
@@ -81,7 +86,7 @@ export class ThreadHolders {
       const isAnswering = holder.answers !== undefined &&
         holders.slice(at).every(({ answers }) => answers === undefined)
       if (!isAnswering) return Effect.void
-      return this.client.answerThread(threadId, holders.findLast(({ answers }) => answers !== undefined)?.answers)
+      return this.answerThread(threadId, holders.findLast(({ answers }) => answers !== undefined)?.answers)
     })
   }
 
@@ -102,10 +107,10 @@ export class ThreadHolders {
 
   /** Without the connection there is nobody to unsubscribe from. */
   private unsubscribe(threadId: string): Effect.Effect<void> {
-    return this.client.request("thread/unsubscribe", { threadId }).pipe(
+    return this.unsubscribeFrom(threadId).pipe(
       Effect.timeoutOption(unsubscribeGrace),
       Effect.ignore,
-      (unsubscribed) => Effect.andThen(this.client.answerThread(threadId, undefined), unsubscribed)
+      (unsubscribed) => Effect.andThen(this.answerThread(threadId, undefined), unsubscribed)
     )
   }
 }
