@@ -33,9 +33,7 @@ const answer = Effect.fnUntraced(function*(question: string) {
       }
     }),
     Stream.onExit((exit) => Console.log(Exit.hasInterrupts(exit) ? "The client has left" : "The turn has ended")),
-    Stream.catch((error) => Stream.make(event("error", error._tag))),
-    // Nobody asks for it again: the server need not keep it.
-    Stream.ensuring(Effect.ignore(thread.unsubscribe))
+    Stream.catch((error) => Stream.make(event("error", error._tag)))
   )
 })
 
