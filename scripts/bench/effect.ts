@@ -8,8 +8,7 @@ import * as Layer from "effect/Layer"
 import * as ChildProcess from "effect/process/ChildProcess"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
-import { performance } from "node:perf_hooks"
-import { spawns } from "./pipes.ts"
+import { sinceSpawn } from "./pipes.ts"
 import { type Measures, stopwatch, type Target } from "./task.ts"
 
 const layer = Layer.provide(
@@ -20,7 +19,7 @@ const layer = Layer.provide(
 /** From the start of the program to the word that it has shaken hands. */
 export const drive = ({ executable, home }: Target): Promise<Measures> =>
   Effect.runPromise(Effect.suspend(() => {
-    const spawned = spawns()
+    const spawned = sinceSpawn()
     const stop = stopwatch()
     return Effect.gen(function*() {
       const child = yield* ChildProcess.make(executable, ["app-server"], {
@@ -43,6 +42,6 @@ export const drive = ({ executable, home }: Target): Promise<Measures> =>
       yield* Queue.offer(lines, `${JSON.stringify({ id: 1, method: "initialize", params })}\n`)
       yield* Deferred.await(answered)
       yield* Queue.offer(lines, `${JSON.stringify({ method: "initialized" })}\n`)
-      return { ...stop(), sinceSpawn: performance.now() - spawned() }
+      return { ...stop(), sinceSpawn: spawned() }
     }).pipe(Effect.scoped, Effect.provide(layer))
   }))

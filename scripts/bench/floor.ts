@@ -3,8 +3,7 @@
  * It checks nothing and survives nothing.
  */
 import { spawn } from "node:child_process"
-import { performance } from "node:perf_hooks"
-import { serverTimeOf, spawns } from "./pipes.ts"
+import { serverTimeOf, sinceSpawn } from "./pipes.ts"
 import {
   type Measures,
   mediansOf,
@@ -122,7 +121,7 @@ const burst = async ({ request }: Connection, count: number, window: number): Pr
 }
 
 export const drive = async (target: Target, task: Task): Promise<Measures> => {
-  const spawned = spawns()
+  const spawned = sinceSpawn()
   const stop = stopwatch()
   if (task.name === "import") {
     for (const module of task.modules) await import(module)
@@ -130,7 +129,7 @@ export const drive = async (target: Target, task: Task): Promise<Measures> => {
   }
   const serverTime = serverTimeOf(task)
   const connection = await ready(target)
-  const started = { ...stop(), sinceSpawn: performance.now() - spawned() }
+  const started = { ...stop(), sinceSpawn: spawned() }
   try {
     switch (task.name) {
       case "ready":

@@ -8,13 +8,13 @@ import type { Task } from "./task.ts"
 export const serverTimeOf = (task: Task): () => number =>
   task.name === "run" ? between("\"turn/start\"", "\"turn/completed\"") : () => Number.NaN
 
-/** When the last process was started, of those that are from now on. */
-export const spawns = (): () => number => {
+/** How long ago the last process was started, of those that are from now on, in milliseconds. */
+export const sinceSpawn = (): () => number => {
   let spawned = Number.NaN
   subscribe("child_process", () => {
     spawned = performance.now()
   })
-  return () => spawned
+  return () => performance.now() - spawned
 }
 
 /** The time from the last question to the last answer, for the processes that are started from now on. */

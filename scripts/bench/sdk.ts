@@ -5,8 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { performance } from "node:perf_hooks"
-import { serverTimeOf, spawns } from "./pipes.ts"
+import { serverTimeOf, sinceSpawn } from "./pipes.ts"
 import {
   type Measures,
   mediansOf,
@@ -141,10 +140,10 @@ export const drive = ({ executable, home }: Target, task: Task): Promise<Measure
   if (task.name === "import") return Promise.reject(new Error("imports are measured before the SDK is there"))
   const program = task.name === "ready"
     ? Effect.suspend(() => {
-      const spawned = spawns()
+      const spawned = sinceSpawn()
       const stop = stopwatch()
       return Effect.scoped(
-        Effect.map(Layer.build(layer), () => ({ ...stop(), sinceSpawn: performance.now() - spawned() }))
+        Effect.map(Layer.build(layer), () => ({ ...stop(), sinceSpawn: spawned() }))
       )
     })
     : Effect.provide(perform(task, serverTimeOf(task)), layer)

@@ -21,6 +21,7 @@ import type {
 } from "./CodexError.ts"
 import type * as Input from "./Input.ts"
 import * as BudgetMeter from "./internal/budget.ts"
+import { OptionReader } from "./internal/options.ts"
 import { unsent } from "./internal/responseError.ts"
 import type { RunResult } from "./RunResult.ts"
 import * as StructuredOutput from "./StructuredOutput.ts"
@@ -175,10 +176,9 @@ export const make = (
     options: OutputOptions<A, I>,
     enforce: BudgetMeter.Enforce | undefined
   ) {
-    let repairs = options.repairs ?? 0
-    if (!(repairs >= 0)) {
-      return yield* unsent("turn/start", [{ path: "repairs", expected: "Expected a number that is not below zero" }])
-    }
+    const read = new OptionReader()
+    let repairs = read.limit("repairs", options.repairs, 0)
+    if (read.issues.length > 0) return yield* unsent("turn/start", read.issues)
     const format = yield* StructuredOutput.make(options.output)
     let next = input
     for (;;) {

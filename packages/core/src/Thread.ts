@@ -593,7 +593,7 @@ export const scoped = Effect.fn("Thread.scoped")(
   ) {
     const answers = yield* answersOf(options)
     if ("resume" in options && options.resume !== undefined) {
-      return yield* holders.holdWhile(
+      return yield* holders.hold(
         options.resume,
         { answers },
         resumeAnswered(client, options.resume, options, answers)
@@ -601,7 +601,10 @@ export const scoped = Effect.fn("Thread.scoped")(
     }
     // A start that is interrupted is forgotten, as that of `start` is: nobody knows the thread's id.
     return yield* Effect.uninterruptibleMask((restore) =>
-      Effect.tap(restore(startAnswered(client, options, answers)), ({ id }) => holders.hold(id, { answers }))
+      Effect.tap(
+        restore(startAnswered(client, options, answers)),
+        ({ id }) => holders.hold(id, { answers }, Effect.void)
+      )
     )
   }
 )

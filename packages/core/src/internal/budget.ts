@@ -6,15 +6,10 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { OpenTurn, TurnStartMethod } from "../AppServerClient.ts"
 import type { Budget } from "../Budget.ts"
-import {
-  BudgetExceeded,
-  type InvalidParams,
-  type PayloadIssue,
-  type RequestError,
-  type TurnLagged
-} from "../CodexError.ts"
+import { BudgetExceeded, type InvalidParams, type RequestError, type TurnLagged } from "../CodexError.ts"
 import type { TurnEvent } from "../Notification.ts"
 import type { RunResult } from "../RunResult.ts"
+import { OptionReader } from "./options.ts"
 import { unsent } from "./responseError.ts"
 import type { TurnFailure } from "./turn.ts"
 
@@ -38,19 +33,15 @@ export type Enforce = <M extends TurnStartMethod>(
 
 /** One budget for all the turns of a run. */
 export const make = Effect.fnUntraced(function*(budget: Budget): Effect.fn.Return<Enforce, InvalidParams> {
-  const wallTime = budget.wallTime === undefined
-    ? Option.some(Duration.infinity)
-    : Option.filter(Duration.fromInput(budget.wallTime), (wallTime) => !Duration.isNegative(wallTime))
-  const issues = [
-    ...(Option.isSome(wallTime)
-      ? []
-      : [{ path: "budget.wallTime", expected: "Expected a duration that is not below zero" }]),
-    ...issuesOf("tokens", budget),
-    ...issuesOf("toolCalls", budget)
-  ]
-  if (Option.isNone(wallTime) || issues.length > 0) return yield* unsent("turn/start", issues)
-  const deadline = Duration.isFinite(wallTime.value)
-    ? (yield* Clock.currentTimeMillis) + Duration.toMillis(wallTime.value)
+  const read = new OptionReader()
+  const wallTime = read.limitOfTime("budget.wallTime", budget.wallTime)
+  const most = {
+    tokens: read.limit("budget.tokens", budget.tokens, Number.POSITIVE_INFINITY),
+    toolCalls: read.limit("budget.toolCalls", budget.toolCalls, Number.POSITIVE_INFINITY)
+  }
+  if (read.issues.length > 0) return yield* unsent("turn/start", read.issues)
+  const deadline = Duration.isFinite(wallTime)
+    ? (yield* Clock.currentTimeMillis) + Duration.toMillis(wallTime)
     : undefined
   let toolCalls = 0
   let tokensBefore = 0
@@ -62,12 +53,12 @@ export const make = Effect.fnUntraced(function*(budget: Budget): Effect.fn.Retur
       switch (event.method) {
         case "item/started":
           if (tools.has(event.params.item.type)) toolCalls++
-          return budget.toolCalls !== undefined && toolCalls > budget.toolCalls ? "toolCalls" : undefined
+          return toolCalls > most.toolCalls ? "toolCalls" : undefined
         case "thread/tokenUsage/updated": {
           const { last, total } = event.params.tokenUsage
           threadBefore ??= total.totalTokens - last.totalTokens
           tokens = total.totalTokens - threadBefore
-          return budget.tokens !== undefined && tokensBefore + tokens > budget.tokens ? "tokens" : undefined
+          return tokensBefore + tokens > most.tokens ? "tokens" : undefined
         }
         default:
           return undefined
@@ -98,9 +89,3 @@ export const make = Effect.fnUntraced(function*(budget: Budget): Effect.fn.Retur
     )
   })
 })
-
-/** A limit that is no number would be none. */
-const issuesOf = (limit: "tokens" | "toolCalls", budget: Budget): ReadonlyArray<PayloadIssue> => {
-  const { [limit]: value = 0 } = budget
-  return value >= 0 ? [] : [{ path: `budget.${limit}`, expected: "Expected a number that is not below zero" }]
-}

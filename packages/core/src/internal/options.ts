@@ -27,6 +27,22 @@ export class OptionReader {
     return fallback
   }
 
+  /** A limit may be zero, and infinite, but not something that is no number. */
+  limit(path: string, input: number | undefined, fallback: number): number {
+    const read = input ?? fallback
+    if (read >= 0) return read
+    this.issues.push({ path, expected: "Expected a number that is not below zero" })
+    return fallback
+  }
+
+  /** The same of a duration. */
+  limitOfTime(path: string, input: Duration.Input | undefined): Duration.Duration {
+    const read = input === undefined ? Option.some(Duration.infinity) : Duration.fromInput(input)
+    if (Option.isSome(read) && !Duration.isNegative(read.value)) return read.value
+    this.issues.push({ path, expected: "Expected a duration that is not below zero" })
+    return Duration.infinity
+  }
+
   /** Fails when anything was wrong. */
   get check(): Effect.Effect<void, InvalidOptions> {
     return Effect.suspend(() =>

@@ -6,7 +6,7 @@ import type { RequestError } from "../CodexError.ts"
 import { mayBeDone } from "./uncertain.ts"
 
 /** How long an ending scope waits for the server to stop it. */
-const stopGrace = Duration.seconds(10)
+export const stopGrace = Duration.seconds(10)
 
 /**
  * Starts something that the scope stops, unless the start is refused. Stopping what never

@@ -7,6 +7,7 @@ import type * as Scope from "effect/Scope"
 import type * as Approvals from "../Approvals.ts"
 import type { AppServerClient } from "../AppServerClient.ts"
 import type { RequestError } from "../CodexError.ts"
+import { stopGrace, stoppable } from "./stoppable.ts"
 import { mayBeDone } from "./uncertain.ts"
 
 /** One scope that has a thread, with what it answers the server on it. */
@@ -19,9 +20,6 @@ interface Held {
   /** Somebody has left who would have unsubscribed without the others. */
   wasLeft: boolean
 }
-
-/** How long an ending scope waits for the server to unsubscribe. */
-const unsubscribeGrace = "10 seconds"
 
 export class ThreadHolders {
   private readonly threads = new Map<string, Held>()
@@ -36,37 +34,24 @@ export class ThreadHolders {
     this.unsubscribeFrom = options.unsubscribe
   }
 
-  /** Has a thread that is there until the scope closes. */
-  hold(threadId: string, holder: Holder): Effect.Effect<void, never, Scope.Scope> {
-    return Effect.acquireRelease(
-      Effect.sync(() => this.enter(threadId, holder)),
-      () => this.leave(threadId, holder)
-    )
-  }
-
   /**
-   * Has a thread that is being loaded, from before the request: whoever leaves meanwhile does not unsubscribe. A load that
-   * was interrupted, or not answered in time, may have been carried out.
+   * Has a thread until the scope closes, from before the request that loads it: whoever leaves meanwhile does not
+   * unsubscribe.
    */
-  holdWhile<A>(
+  hold<A>(
     threadId: string,
     holder: Holder,
     load: Effect.Effect<A, RequestError>
   ): Effect.Effect<A, RequestError, Scope.Scope> {
-    return Effect.suspend(() => {
-      let refused = false
-      return Effect.andThen(
-        Effect.acquireRelease(
-          Effect.sync(() => this.enter(threadId, holder)),
-          () => refused ? Effect.void : this.leave(threadId, holder)
-        ),
-        Effect.tapError(load, (error) =>
-          Effect.suspend(() => {
-            refused = !mayBeDone(error)
-            return refused ? this.withdraw(threadId, holder) : Effect.void
-          }))
-      )
+    const entered = Effect.suspend(() => {
+      this.enter(threadId, holder)
+      return load
     })
+    return stoppable(
+      Effect.tapError(entered, (error) => mayBeDone(error) ? Effect.void : this.withdraw(threadId, holder)),
+      this.leave(threadId, holder),
+      `the subscription to thread ${threadId}`
+    )
   }
 
   private enter(threadId: string, holder: Holder): void {
@@ -75,10 +60,11 @@ export class ThreadHolders {
     else held.holders.push(holder)
   }
 
-  private leave(threadId: string, holder: Holder): Effect.Effect<void> {
-    return Effect.suspend(() => {
+  private leave(threadId: string, holder: Holder): Effect.Effect<unknown, RequestError> {
+    return Effect.suspend((): Effect.Effect<unknown, RequestError> => {
       const held = this.threads.get(threadId)
-      if (held === undefined) return Effect.void
+      // An interruption may come before the thread is had.
+      if (held?.holders.includes(holder) !== true) return Effect.void
       const at = this.remove(threadId, held, holder)
       const { holders } = held
       if (holders.length === 0) return this.unsubscribe(threadId)
@@ -95,7 +81,8 @@ export class ThreadHolders {
     const held = this.threads.get(threadId)
     if (held === undefined) return Effect.void
     this.remove(threadId, held, holder)
-    return held.holders.length === 0 && held.wasLeft ? this.unsubscribe(threadId) : Effect.void
+    if (held.holders.length > 0 || !held.wasLeft) return Effect.void
+    return Effect.ignore(Effect.timeoutOption(this.unsubscribe(threadId), stopGrace))
   }
 
   private remove(threadId: string, { holders }: Held, holder: Holder): number {
@@ -105,12 +92,7 @@ export class ThreadHolders {
     return at
   }
 
-  /** Without the connection there is nobody to unsubscribe from. */
-  private unsubscribe(threadId: string): Effect.Effect<void> {
-    return this.unsubscribeFrom(threadId).pipe(
-      Effect.timeoutOption(unsubscribeGrace),
-      Effect.ignore,
-      (unsubscribed) => Effect.andThen(this.answerThread(threadId, undefined), unsubscribed)
-    )
+  private unsubscribe(threadId: string): Effect.Effect<unknown, RequestError> {
+    return Effect.andThen(this.answerThread(threadId, undefined), this.unsubscribeFrom(threadId))
   }
 }
