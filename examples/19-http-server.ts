@@ -1,6 +1,7 @@
 /**
  * The agent behind HTTP: `GET /ask?q=...` answers with server-sent events. When the
- * client leaves, the stream is interrupted, and with it the turn.
+ * client leaves, the stream is interrupted, and with it the turn. The request's scope
+ * has the thread, and with its end the app-server unloads it.
  *
  *     npm run example examples/19-http-server.ts
  *     curl -N 'http://127.0.0.1:3000/ask?q=Hello'
@@ -20,7 +21,7 @@ const event = (event: string, data: Schema.Json) =>
 /** A turn as server-sent events: its text as it comes, and how it ended. */
 const answer = Effect.fnUntraced(function*(question: string) {
   const codex = yield* Codex
-  const thread = yield* codex.startThread({ sandbox: "readOnly", approvalMode: "denyAll", ephemeral: true })
+  const thread = yield* codex.thread({ sandbox: "readOnly", approvalMode: "denyAll", ephemeral: true })
   return thread.stream(question).pipe(
     Stream.flatMap((notification) => {
       switch (notification.method) {
@@ -67,6 +68,7 @@ const server = Layer.effectDiscard(
 const endless = Effect.onInterrupt(Effect.never, () => Console.log("The model has stopped"))
 
 runExample(Layer.launch(server), {
+  codex: { config: { thread_unload_delay_secs: 0 } },
   model: {
     respond: ({ text }) =>
       text.includes("long")

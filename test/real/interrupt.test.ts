@@ -157,6 +157,20 @@ layer(OfflineCodex.layer({ model: echo }), live)("interrupting a turn", (it) => 
       yield* leftBehind(thread)
     }))
 
+  it.effect("by the fiber that reads its stream comes before what stands behind the stream", () =>
+    Effect.gen(function*() {
+      const { gate, thread } = yield* halfway
+      const reading = yield* thread.stream("Go").pipe(
+        Stream.map(({ method }) => method),
+        Stream.ensuring(Effect.ignore(thread.unsubscribe)),
+        Stream.runDrain,
+        Effect.forkChild
+      )
+      yield* gate.reached
+      yield* Fiber.interrupt(reading)
+      yield* leftBehind(thread)
+    }))
+
   it.effect("from outside fails the stream after its last event", () =>
     Effect.gen(function*() {
       const client = yield* AppServerClient

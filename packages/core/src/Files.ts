@@ -9,13 +9,14 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type { AppServerClient } from "./AppServerClient.ts"
 import type { ConnectionError, RequestError } from "./CodexError.ts"
 import * as Base64 from "./internal/base64.ts"
 import { unsent } from "./internal/responseError.ts"
 import { stoppable } from "./internal/stoppable.ts"
 import { uniqueId } from "./internal/uniqueId.ts"
+import { unwrapScoped } from "./internal/unwrapScoped.ts"
 import { WatchedPaths } from "./internal/watchedPaths.ts"
 
 // =============================================================================
@@ -228,7 +229,7 @@ export const make = (client: AppServerClient["Service"]): Files => {
         recursive: options?.recursive ?? false
       })
     }),
-    watch: (path) => Stream.unwrap(Effect.map(watcher(path), ({ changes }) => changes)),
+    watch: (path) => unwrapScoped(Effect.map(watcher(path), ({ changes }) => changes)),
     watcher
   }
 }

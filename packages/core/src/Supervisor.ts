@@ -39,6 +39,7 @@ import { OptionReader, resolve } from "./internal/options.ts"
 import { Outlet } from "./internal/outlet.ts"
 import { makeAudit } from "./internal/serverRequestDesk.ts"
 import { ThreadAnswers } from "./internal/threadAnswers.ts"
+import { unwrapScoped } from "./internal/unwrapScoped.ts"
 import type { Restarted } from "./Notification.ts"
 import * as RuntimeVersion from "./RuntimeVersion.ts"
 import * as Thread from "./Thread.ts"
@@ -439,7 +440,7 @@ export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFai
       Effect.flatMap(current("fuzzyFileSearch/sessionStart"), ({ codex }) => codex.fileSearch(roots)),
     files: {
       ...exchanges.files,
-      watch: (path) => Stream.unwrap(Effect.map(current("fs/watch"), ({ codex }) => codex.files.watch(path))),
+      watch: (path) => unwrapScoped(Effect.map(current("fs/watch"), ({ codex }) => codex.files.watch(path))),
       watcher: (path) => Effect.flatMap(current("fs/watch"), ({ codex }) => codex.files.watcher(path))
     },
     events: changes.events,

@@ -30,6 +30,7 @@ import type * as CodexTools from "./CodexTools.ts"
 import * as Goal from "./Goal.ts"
 import * as Input from "./Input.ts"
 import type { ThreadHolders } from "./internal/threadHolders.ts"
+import { unwrapScoped } from "./internal/unwrapScoped.ts"
 import type { ChildEvent, CodexEvent, TurnEvent } from "./Notification.ts"
 import * as Review from "./Review.ts"
 import * as Run from "./Run.ts"
@@ -398,7 +399,7 @@ export const make = (client: AppServerClient["Service"], id: string): Thread => 
     input: Input.Input,
     options?: TurnOptions | FamilyOptions
   ): Stream.Stream<TurnEvent | ChildEvent, RequestError | TurnFailed | TurnInterrupted | TurnStalled | TurnLagged> {
-    return Stream.unwrap(
+    return unwrapScoped(
       Effect.map(
         isFamily(options) ? openFamily(input, options, "once") : open(input, options, "once"),
         ({ family, result }) => {
