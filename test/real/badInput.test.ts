@@ -46,6 +46,56 @@ layer(OfflineCodex.layer({ model: echo }), live)("bad input", (it) => {
       assert.deepStrictEqual(error.issues.map((issue) => issue.path), ["threadId"])
     }))
 
+  it.effect("that names no sandbox or approval mode is refused, and not left out", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const thread = yield* codex.startThread()
+      const options = JSON.parse(JSON.stringify({ sandbox: "read-only", approvalMode: "never" }))
+      const calls = {
+        "thread/start": codex.startThread(options),
+        "thread/resume": codex.resumeThread(thread.id, options),
+        "thread/fork": codex.forkThread(thread.id, options),
+        "turn/start": Effect.asVoid(thread.run("Hello", options))
+      }
+      for (const [method, call] of Object.entries(calls)) {
+        const error = yield* failure(Effect.asVoid(call), "InvalidParams")
+        assert.strictEqual(error.method, method)
+        assert.isFalse(error.sent)
+        assert.deepStrictEqual(error.issues, [
+          { path: "approvalMode", expected: "Expected \"autoReview\" | \"denyAll\" | \"ask\"" },
+          { path: "sandbox", expected: "Expected \"readOnly\" | \"workspaceWrite\" | \"fullAccess\"" }
+        ])
+      }
+      yield* failure(Stream.runDrain(thread.stream("Hello", options)), "InvalidParams")
+      yield* failure(Effect.scoped(codex.thread(options)), "InvalidParams")
+      assert.strictEqual((yield* thread.run("Hello")).finalResponse, "Answer to: Hello")
+    }))
+
+  it.effect("to a command is refused before the command begins", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const refused: ReadonlyArray<readonly [string, object]> = [
+        ["sandbox", { sandbox: "none" }],
+        ["timeout", { timeout: "soon" }],
+        ["timeout", { timeout: "-1 seconds" }],
+        ["outputLimit", { outputLimit: Number.NaN }],
+        ["buffer.bytes", { buffer: { events: 1, bytes: Number.NaN } }],
+        ["buffer.events", { buffer: { events: 0, bytes: 1 } }]
+      ]
+      for (const [path, options] of refused) {
+        const error = yield* failure(Effect.scoped(codex.exec(["true"], options)), "InvalidParams")
+        assert.strictEqual(error.method, "command/exec")
+        assert.isFalse(error.sent)
+        assert.deepStrictEqual(error.issues.map((issue) => issue.path), [path])
+      }
+      const error = yield* failure(
+        Effect.scoped(codex.spawn(["true"], { cwd: "/", ...JSON.parse("{\"timeout\":\"soon\"}") })),
+        "InvalidParams"
+      )
+      assert.strictEqual(error.method, "process/spawn")
+      assert.deepStrictEqual(error.issues.map((issue) => issue.path), ["timeout"])
+    }))
+
   it.effect("to openTurn leaves nothing behind", () =>
     Effect.gen(function*() {
       const client = yield* AppServerClient

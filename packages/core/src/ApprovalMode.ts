@@ -21,21 +21,13 @@ interface ApprovalFields {
 }
 
 /**
- * The protocol's fields for a mode; none when no mode is given, so that what the
- * thread has stored stays.
+ * The protocol's fields for a mode.
  *
  * @since 0.1.0
  * @category conversions
  */
-export const toFields = (mode: ApprovalMode | undefined): ApprovalFields => {
-  switch (mode) {
-    case undefined:
-      return {}
-    case "autoReview":
-      return { approvalPolicy: "on-request", approvalsReviewer: "auto_review" }
-    case "denyAll":
-      return { approvalPolicy: "never" }
-    case "ask":
-      return { approvalPolicy: "on-request", approvalsReviewer: "user" }
-  }
+export const fields: Readonly<Record<ApprovalMode, ApprovalFields>> = {
+  autoReview: { approvalPolicy: "on-request", approvalsReviewer: "auto_review" },
+  denyAll: { approvalPolicy: "never" },
+  ask: { approvalPolicy: "on-request", approvalsReviewer: "user" }
 }

@@ -15,7 +15,8 @@ import * as Scope from "effect/Scope"
 import type * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import type { AppServerClient, BufferLimits } from "./AppServerClient.ts"
-import type { OutputLagged, RequestError } from "./CodexError.ts"
+import type { InvalidParams, OutputLagged, RequestError } from "./CodexError.ts"
+import { type OptionReader, readParams } from "./internal/options.ts"
 import * as Process from "./internal/process.ts"
 import { uniqueId } from "./internal/uniqueId.ts"
 import * as Sandbox from "./Sandbox.ts"
@@ -259,6 +260,7 @@ export const make = (client: AppServerClient["Service"]): Commands => {
     output: { readonly stdout: Process.Output; readonly stderr: Process.Output }
   ): Effect.Effect<Running, RequestError, Scope.Scope> =>
     inScope(Effect.fnUntraced(function*(scope, restore) {
+      const params = yield* execParams(command, options)
       const processId = yield* uniqueId
       const state = new Process.ProcessState(output.stdout, output.stderr)
       const controls: Process.Controls = {
@@ -271,7 +273,7 @@ export const make = (client: AppServerClient["Service"]): Commands => {
         closed: () => {}
       }).pipe(Scope.provide(scope))
       // The answer is the end of the command: it goes on while whoever has started it does something else.
-      yield* client.experimental.request("command/exec", { ...execParams(command, options), processId }).pipe(
+      yield* client.experimental.request("command/exec", { ...params, processId }).pipe(
         Effect.onExit((exit) =>
           Effect.sync(() =>
             Exit.match(exit, {
@@ -291,7 +293,7 @@ export const make = (client: AppServerClient["Service"]): Commands => {
     }))
 
   const exec = Effect.fn("Codex.exec")(function*(command: ReadonlyArray<string>, options: ExecOptions = {}) {
-    const pipes = yield* makePipes("command/exec/outputDelta", options)
+    const pipes = yield* makePipes({ start: "command/exec", output: "command/exec/outputDelta" }, options)
     const running = yield* run(command, options, pipes)
     return handleOf(running, pipes, (size) => client.request("command/exec/resize", { processId: running.id, size }))
   })
@@ -323,8 +325,9 @@ export const make = (client: AppServerClient["Service"]): Commands => {
   )
 
   const spawn = Effect.fn("Codex.spawn")(function*(command: ReadonlyArray<string>, options: SpawnOptions) {
-    const pipes = yield* makePipes("process/outputDelta", options)
+    const pipes = yield* makePipes({ start: "process/spawn", output: "process/outputDelta" }, options)
     const running = yield* inScope(Effect.fnUntraced(function*(scope, restore) {
+      const params = yield* spawnParams(command, options)
       const processHandle = yield* uniqueId
       const state = new Process.ProcessState(pipes.stdout, pipes.stderr)
       const controls: Process.Controls = {
@@ -347,7 +350,7 @@ export const make = (client: AppServerClient["Service"]): Commands => {
       )
       // It goes on when the caller is interrupted: only its answer tells whether there is something to kill.
       const starting = yield* client.experimental.request("process/spawn", {
-        ...spawnParams(command, options),
+        ...params,
         processHandle
       }).pipe(
         Effect.forkIn(scope, { startImmediately: true })
@@ -395,11 +398,19 @@ const inScope = <A, E>(
         )))
   )
 
-const makePipes = (method: string, options: ProcessOptions) =>
-  Effect.all({
-    stdout: Process.makePipe("stdout", method, options.buffer ?? defaultBuffer),
-    stderr: Process.makePipe("stderr", method, options.buffer ?? defaultBuffer)
-  })
+const makePipes = Effect.fnUntraced(function*(
+  methods: { readonly start: string; readonly output: string },
+  { buffer }: ProcessOptions
+) {
+  const limits = yield* readParams(methods.start, (read) => ({
+    events: read.count("buffer.events", buffer?.events, defaultBuffer.events),
+    bytes: read.count("buffer.bytes", buffer?.bytes, defaultBuffer.bytes)
+  }))
+  return {
+    stdout: yield* Process.makePipe("stdout", methods.output, limits),
+    stderr: yield* Process.makePipe("stderr", methods.output, limits)
+  }
+})
 
 const handleOf = (
   { controls, id, state }: Running,
@@ -419,44 +430,51 @@ const handleOf = (
   terminate: Process.terminate(state, controls).pipe(Effect.withSpan("CommandProcess.terminate"))
 })
 
-const execParams = (command: ReadonlyArray<string>, options: ExecOptions): CommandExecParams => {
-  const timeout = timeoutMs(options.timeout)
-  const outputLimit = limit(options.outputLimit)
-  return {
-    command,
-    cwd: options.cwd,
-    env: environment(options.env),
-    sandboxPolicy: Sandbox.toPolicy(options.sandbox),
-    permissionProfile: options.permissionProfile,
-    ...(timeout === null ? { disableTimeout: true } : { timeoutMs: timeout }),
-    ...(outputLimit === null ? { disableOutputCap: true } : { outputBytesCap: outputLimit }),
-    streamStdin: true,
-    streamStdoutStderr: true,
-    ...terminal(options.tty)
-  }
-}
+const execParams = (
+  command: ReadonlyArray<string>,
+  options: ExecOptions
+): Effect.Effect<CommandExecParams, InvalidParams> =>
+  readParams("command/exec", (read) => {
+    const timeout = timeoutMs(read, options)
+    const outputLimit = outputBytes(read, options)
+    return {
+      command,
+      cwd: options.cwd,
+      env: environment(options.env),
+      sandboxPolicy: read.choice("sandbox", options.sandbox, Sandbox.policies),
+      permissionProfile: options.permissionProfile,
+      ...(timeout === null ? { disableTimeout: true } : { timeoutMs: timeout }),
+      ...(outputLimit === null ? { disableOutputCap: true } : { outputBytesCap: outputLimit }),
+      streamStdin: true,
+      streamStdoutStderr: true,
+      ...terminal(options.tty)
+    }
+  })
 
 const spawnParams = (
   command: ReadonlyArray<string>,
   options: SpawnOptions
-): Omit<ProcessSpawnParams, "processHandle"> => ({
-  command,
-  cwd: options.cwd,
-  env: environment(options.env),
-  timeoutMs: timeoutMs(options.timeout),
-  outputBytesCap: limit(options.outputLimit),
-  streamStdin: options.stdin !== "ignore",
-  streamStdoutStderr: true,
-  ...terminal(options.tty)
-})
+): Effect.Effect<Omit<ProcessSpawnParams, "processHandle">, InvalidParams> =>
+  readParams("process/spawn", (read) => ({
+    command,
+    cwd: options.cwd,
+    env: environment(options.env),
+    timeoutMs: timeoutMs(read, options),
+    outputBytesCap: outputBytes(read, options),
+    streamStdin: options.stdin !== "ignore",
+    streamStdoutStderr: true,
+    ...terminal(options.tty)
+  }))
 
-const timeoutMs = (timeout: Duration.Input | undefined): number | null => {
-  if (timeout === undefined) return null
-  const duration = Duration.fromInputUnsafe(timeout)
+const timeoutMs = (read: OptionReader, { timeout }: ProcessOptions): number | null => {
+  const duration = read.limitOfTime("timeout", timeout)
   return Duration.isFinite(duration) ? Math.ceil(Duration.toMillis(duration)) : null
 }
 
-const limit = (bytes: number | undefined): number | null => bytes === undefined || bytes === Infinity ? null : bytes
+const outputBytes = (read: OptionReader, { outputLimit }: ProcessOptions): number | null => {
+  const bytes = read.limit("outputLimit", outputLimit, Number.POSITIVE_INFINITY)
+  return bytes === Number.POSITIVE_INFINITY ? null : bytes
+}
 
 const environment = (env: Environment | undefined) =>
   env === undefined

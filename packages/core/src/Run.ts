@@ -21,8 +21,7 @@ import type {
 } from "./CodexError.ts"
 import type * as Input from "./Input.ts"
 import * as BudgetMeter from "./internal/budget.ts"
-import { OptionReader } from "./internal/options.ts"
-import { unsent } from "./internal/responseError.ts"
+import { readParams } from "./internal/options.ts"
 import type { RunResult } from "./RunResult.ts"
 import * as StructuredOutput from "./StructuredOutput.ts"
 import type { TurnOptions } from "./Thread.ts"
@@ -176,9 +175,7 @@ export const make = (
     options: OutputOptions<A, I>,
     enforce: BudgetMeter.Enforce | undefined
   ) {
-    const read = new OptionReader()
-    let repairs = read.limit("repairs", options.repairs, 0)
-    if (read.issues.length > 0) return yield* unsent("turn/start", read.issues)
+    let repairs = yield* readParams("turn/start", (read) => read.limit("repairs", options.repairs, 0))
     const format = yield* StructuredOutput.make(options.output)
     let next = input
     for (;;) {

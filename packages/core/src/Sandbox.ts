@@ -15,26 +15,17 @@ import type { SandboxModeParam, SandboxPolicyParam } from "@effect-codex/generat
  */
 export type Sandbox = "readOnly" | "workspaceWrite" | "fullAccess"
 
-const modes: Record<Sandbox, SandboxModeParam> = {
-  readOnly: "read-only",
-  workspaceWrite: "workspace-write",
-  fullAccess: "danger-full-access"
-}
-
-const policies: Record<Sandbox, SandboxPolicyParam> = {
-  readOnly: { type: "readOnly" },
-  workspaceWrite: { type: "workspaceWrite" },
-  fullAccess: { type: "dangerFullAccess" }
-}
-
 /**
  * The sandbox as a thread takes it.
  *
  * @since 0.1.0
  * @category conversions
  */
-export const toMode = (sandbox: Sandbox | undefined): SandboxModeParam | undefined =>
-  sandbox === undefined ? undefined : modes[sandbox]
+export const modes: Readonly<Record<Sandbox, SandboxModeParam>> = {
+  readOnly: "read-only",
+  workspaceWrite: "workspace-write",
+  fullAccess: "danger-full-access"
+}
 
 /**
  * The sandbox as a turn takes it.
@@ -42,5 +33,8 @@ export const toMode = (sandbox: Sandbox | undefined): SandboxModeParam | undefin
  * @since 0.1.0
  * @category conversions
  */
-export const toPolicy = (sandbox: Sandbox | undefined): SandboxPolicyParam | undefined =>
-  sandbox === undefined ? undefined : policies[sandbox]
+export const policies: Readonly<Record<Sandbox, SandboxPolicyParam>> = {
+  readOnly: { type: "readOnly" },
+  workspaceWrite: { type: "workspaceWrite" },
+  fullAccess: { type: "dangerFullAccess" }
+}

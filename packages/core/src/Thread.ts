@@ -20,6 +20,7 @@ import * as Approvals from "./Approvals.ts"
 import type { AppServerClient } from "./AppServerClient.ts"
 import type {
   ConnectionError,
+  InvalidParams,
   RequestError,
   TurnFailed,
   TurnInterrupted,
@@ -29,6 +30,7 @@ import type {
 import type * as CodexTools from "./CodexTools.ts"
 import * as Goal from "./Goal.ts"
 import * as Input from "./Input.ts"
+import { type OptionReader, readParams } from "./internal/options.ts"
 import type { ThreadHolders } from "./internal/threadHolders.ts"
 import { unwrapScoped } from "./internal/unwrapScoped.ts"
 import type { ChildEvent, CodexEvent, TurnEvent } from "./Notification.ts"
@@ -363,10 +365,17 @@ export const make = (client: AppServerClient["Service"], id: string): Thread => 
     options: TurnOptions | undefined,
     read: "replay" | "once" | "never",
     outputSchema?: Schema.Json
-  ) => client.openTurn("turn/start", { ...turnStartParams(id, input, options), outputSchema }, { read })
+  ) =>
+    Effect.flatMap(
+      turnStartParams(id, input, options),
+      (params) => client.openTurn("turn/start", { ...params, outputSchema }, { read })
+    )
 
   const openFamily = (input: Input.Input, options: FamilyOptions, read: "replay" | "once") =>
-    client.openTurn("turn/start", turnStartParams(id, input, options), { read, includeChildren: true })
+    Effect.flatMap(
+      turnStartParams(id, input, options),
+      (params) => client.openTurn("turn/start", params, { read, includeChildren: true })
+    )
 
   function turn(
     input: Input.Input,
@@ -506,8 +515,12 @@ const startAnswered = Effect.fn("Thread.start")(
     answers: Approvals.Service | undefined
   ) {
     const asks = client.hasApprovals || options.approvals !== undefined
+    const params = yield* readParams(
+      "thread/start",
+      (read) => threadParams(read, { ...options, approvalMode: options.approvalMode ?? (asks ? "ask" : "autoReview") })
+    )
     const { thread } = yield* client.experimental.request("thread/start", {
-      ...threadParams({ ...options, approvalMode: options.approvalMode ?? (asks ? "ask" : "autoReview") }),
+      ...params,
       ephemeral: options.ephemeral,
       serviceName: options.serviceName,
       threadSource: options.source,
@@ -537,7 +550,8 @@ const resumeAnswered = Effect.fn("Thread.resume")(
     options: ResumeThreadOptions<E, R>,
     answers: Approvals.Service | undefined
   ) {
-    const load = client.request("thread/resume", { ...threadParams(options), threadId: id, excludeTurns: true })
+    const params = yield* readParams("thread/resume", (read) => threadParams(read, options))
+    const load = client.request("thread/resume", { ...params, threadId: id, excludeTurns: true })
     const { thread } = yield* answers === undefined ? load : client.answerThreadIf(id, answers, load)
     return make(client, thread.id)
   }
@@ -566,8 +580,9 @@ export const resume = <E, R>(
 export const fork = Effect.fn("Thread.fork")(
   function*<E, R>(client: AppServerClient["Service"], id: string, options: ForkThreadOptions<E, R> = {}) {
     const answers = yield* answersOf(options)
+    const params = yield* readParams("thread/fork", (read) => threadParams(read, options))
     const { thread } = yield* client.request("thread/fork", {
-      ...threadParams(options),
+      ...params,
       threadId: id,
       lastTurnId: options.lastTurnId,
       ephemeral: options.ephemeral,
@@ -621,13 +636,14 @@ const answersOf = <E, R>(
       handlers: tools === undefined ? approvals?.handlers : { ...approvals?.handlers, "item/tool/call": tools.call }
     })
 
-const threadParams = <E, R>(options: ThreadOptions<E, R>) => ({
+/** Without an approval mode or a sandbox what the thread has stored stays. */
+const threadParams = <E, R>(read: OptionReader, options: ThreadOptions<E, R>) => ({
   model: options.model,
   modelProvider: options.modelProvider,
   serviceTier: options.serviceTier,
   cwd: options.cwd,
-  ...ApprovalMode.toFields(options.approvalMode),
-  sandbox: Sandbox.toMode(options.sandbox),
+  ...read.choice("approvalMode", options.approvalMode, ApprovalMode.fields),
+  sandbox: read.choice("sandbox", options.sandbox, Sandbox.modes),
   baseInstructions: options.baseInstructions,
   developerInstructions: options.developerInstructions,
   config: options.config
@@ -640,16 +656,17 @@ const turnStartParams = (
   threadId: string,
   input: Input.Input,
   options: TurnOptions = {}
-): TurnStartParams => ({
-  threadId,
-  input: Input.toItems(input),
-  model: options.model,
-  effort: options.effort,
-  summary: options.summary,
-  serviceTier: options.serviceTier,
-  serviceTierForTurn: options.turnServiceTier,
-  turnTrigger: options.trigger,
-  cwd: options.cwd,
-  ...ApprovalMode.toFields(options.approvalMode),
-  sandboxPolicy: Sandbox.toPolicy(options.sandbox)
-})
+): Effect.Effect<TurnStartParams, InvalidParams> =>
+  readParams("turn/start", (read) => ({
+    threadId,
+    input: Input.toItems(input),
+    model: options.model,
+    effort: options.effort,
+    summary: options.summary,
+    serviceTier: options.serviceTier,
+    serviceTierForTurn: options.turnServiceTier,
+    turnTrigger: options.trigger,
+    cwd: options.cwd,
+    ...read.choice("approvalMode", options.approvalMode, ApprovalMode.fields),
+    sandboxPolicy: read.choice("sandbox", options.sandbox, Sandbox.policies)
+  }))

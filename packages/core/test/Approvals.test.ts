@@ -183,14 +183,13 @@ describe("policies together", () => {
 })
 
 describe("approval modes", () => {
-  it("are the protocol's fields; none given is none said", () => {
-    assert.deepStrictEqual(ApprovalMode.toFields(undefined), {})
-    assert.deepStrictEqual(ApprovalMode.toFields("autoReview"), {
+  it("are the protocol's fields", () => {
+    assert.deepStrictEqual(ApprovalMode.fields.autoReview, {
       approvalPolicy: "on-request",
       approvalsReviewer: "auto_review"
     })
-    assert.deepStrictEqual(ApprovalMode.toFields("denyAll"), { approvalPolicy: "never" })
-    assert.deepStrictEqual(ApprovalMode.toFields("ask"), { approvalPolicy: "on-request", approvalsReviewer: "user" })
+    assert.deepStrictEqual(ApprovalMode.fields.denyAll, { approvalPolicy: "never" })
+    assert.deepStrictEqual(ApprovalMode.fields.ask, { approvalPolicy: "on-request", approvalsReviewer: "user" })
   })
 })
 

@@ -9,8 +9,7 @@ import type { Budget } from "../Budget.ts"
 import { BudgetExceeded, type InvalidParams, type RequestError, type TurnLagged } from "../CodexError.ts"
 import type { TurnEvent } from "../Notification.ts"
 import type { RunResult } from "../RunResult.ts"
-import { OptionReader } from "./options.ts"
-import { unsent } from "./responseError.ts"
+import { readParams } from "./options.ts"
 import type { TurnFailure } from "./turn.ts"
 
 type Limit = BudgetExceeded["limit"]
@@ -33,13 +32,11 @@ export type Enforce = <M extends TurnStartMethod>(
 
 /** One budget for all the turns of a run. */
 export const make = Effect.fnUntraced(function*(budget: Budget): Effect.fn.Return<Enforce, InvalidParams> {
-  const read = new OptionReader()
-  const wallTime = read.limitOfTime("budget.wallTime", budget.wallTime)
-  const most = {
+  const { wallTime, ...most } = yield* readParams("turn/start", (read) => ({
+    wallTime: read.limitOfTime("budget.wallTime", budget.wallTime),
     tokens: read.limit("budget.tokens", budget.tokens, Number.POSITIVE_INFINITY),
     toolCalls: read.limit("budget.toolCalls", budget.toolCalls, Number.POSITIVE_INFINITY)
-  }
-  if (read.issues.length > 0) return yield* unsent("turn/start", read.issues)
+  }))
   const deadline = Duration.isFinite(wallTime)
     ? (yield* Clock.currentTimeMillis) + Duration.toMillis(wallTime)
     : undefined

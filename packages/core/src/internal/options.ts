@@ -4,8 +4,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Options } from "../AppServerClient.ts"
-import { InvalidOptions, type PayloadIssue } from "../CodexError.ts"
+import { InvalidOptions, type InvalidParams, type PayloadIssue } from "../CodexError.ts"
 import * as RetryPolicy from "../RetryPolicy.ts"
+import { unsent } from "./responseError.ts"
 
 const MEBIBYTE = 1024 * 1024
 
@@ -43,6 +44,19 @@ export class OptionReader {
     return Duration.infinity
   }
 
+  /** What one of some names stands for. */
+  choice<Name extends string, A>(
+    path: string,
+    input: Name | undefined,
+    choices: Readonly<Record<Name, A>>
+  ): A | undefined {
+    if (input === undefined) return undefined
+    if (Object.hasOwn(choices, input)) return choices[input]
+    const names = Object.keys(choices).map((name) => JSON.stringify(name))
+    this.issues.push({ path, expected: `Expected ${names.join(" | ")}` })
+    return undefined
+  }
+
   /** Fails when anything was wrong. */
   get check(): Effect.Effect<void, InvalidOptions> {
     return Effect.suspend(() =>
@@ -50,6 +64,14 @@ export class OptionReader {
     )
   }
 }
+
+/** What a request is made of, read from options: it is not sent when anything is wrong with them. */
+export const readParams = <A>(method: string, from: (read: OptionReader) => A): Effect.Effect<A, InvalidParams> =>
+  Effect.suspend(() => {
+    const read = new OptionReader()
+    const params = from(read)
+    return read.issues.length === 0 ? Effect.succeed(params) : Effect.fail(unsent(method, read.issues))
+  })
 
 export const resolve = Effect.fnUntraced(function*(options: Options) {
   const read = new OptionReader()
