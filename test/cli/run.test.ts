@@ -5,10 +5,12 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
+import { existsSync } from "node:fs"
 import * as Binary from "../../packages/node/src/internal/binary.ts"
 import { recorded } from "../../packages/node/test/support/FakeExecutable.ts"
 import * as FakeAppServer from "../support/FakeAppServer.ts"
-import { Cli, follow, lines, secrets } from "./support.ts"
+import { run } from "../support/program.ts"
+import { argumentsOf, Cli, follow, lines, secrets } from "./support.ts"
 
 const command = (cmd: string, more: { readonly [key: string]: string } = {}) =>
   OfflineModel.functionCall({ name: "exec_command", callId: "call", arguments: { cmd, ...more } })
@@ -181,6 +183,19 @@ layer(environment, { excludeTestServices: true, timeout: "120 seconds" })("effec
       assert.strictEqual((yield* cli.run([...quiet, "Trick"])).stdout, "a\u001b[2Jb\n")
     }), 120_000)
 
+  // Only Linux has a device that is always full.
+  it.effect.runIf(existsSync("/dev/full"))("says that its answer cannot be written", () =>
+    Effect.gen(function*() {
+      const { home } = yield* Cli
+      const { exitCode, stderr } = yield* run(
+        "sh",
+        ["-c", "exec \"$0\" \"$@\" > /dev/full", process.execPath, ...argumentsOf([...quiet, "Hello"])],
+        { env: { CODEX_HOME: home, CODEX_PATH: "" } }
+      )
+      assert.strictEqual(stderr, "effect-codex: stdout cannot be written (ENOSPC)\n")
+      assert.strictEqual(exitCode, 1)
+    }), 120_000)
+
   it.effect("ends with 1 where the turn fails, in a line", () =>
     Effect.gen(function*() {
       const cli = yield* Cli
@@ -289,6 +304,11 @@ layer(environment, { excludeTestServices: true, timeout: "120 seconds" })("effec
       args: [...quiet, "--config", "model_providers=3", "x"],
       exitCode: 1,
       says: /invalid type: integer `3`, expected a map/
+    },
+    {
+      args: [...quiet, "--ephemeral", "--resume", "00000000-0000-7000-8000-000000000000", "x"],
+      exitCode: 2,
+      says: /^effect-codex: --ephemeral is for a new thread: .*\n$/
     },
     {
       args: [...quiet, "--resume", "00000000-0000-7000-8000-000000000000", "x"],

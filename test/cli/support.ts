@@ -27,7 +27,8 @@ export interface Given {
 /** Secrets of the environment, which nothing may show. */
 export const secrets = { OPENAI_API_KEY: "sk-sentinel-0123456789", SOME_TOKEN: "sentinel-token-0123456789" }
 
-const argumentsOf = (args: ReadonlyArray<string>) => ["--conditions=@effect-codex/source", executable, ...args]
+/** The arguments of Node with which it runs. */
+export const argumentsOf = (args: ReadonlyArray<string>) => ["--conditions=@effect-codex/source", executable, ...args]
 
 /** A home on the offline model, and the command line on it. */
 export class Cli extends Context.Service<Cli, {

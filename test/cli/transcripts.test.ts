@@ -59,6 +59,20 @@ layer(environment, { excludeTestServices: true, timeout: "120 seconds" })("effec
       const broken = yield* cli.run(["replay", file])
       assert.match(broken.stderr, /^warning: item\/agentMessage\/delta does not match its schema$/m)
       assert.strictEqual(broken.stdout, "Well then.\n")
+
+      // So is what was cut off, and a turn that failed tells why.
+      const written = text.split("\n")
+      const end = written.findIndex((line) => line.includes("\"turn/completed\""))
+      yield* fs.writeFileString(file, written.slice(0, end).join("\n"))
+      const cut = yield* cli.run(["replay", "--quiet", file])
+      assert.deepStrictEqual([cut.stdout, cut.stderr], ["", "the transcript ends here, and the turn went on\n"])
+      const failing = (written[end] ?? "").replace(
+        /"status":"completed"/,
+        "\"status\":\"failed\",\"error\":{\"message\":\"It broke.\",\"codexErrorInfo\":null,\"additionalDetails\":null}"
+      ).replace("\"error\":null,", "")
+      yield* fs.writeFileString(file, written.with(end, failing).join("\n"))
+      const failed = yield* cli.run(["replay", file])
+      assert.match(failed.stderr, /^failed\n.*\nIt broke\.\n$/m)
     }).pipe(Effect.scoped), 120_000)
 
   it.effect.each([

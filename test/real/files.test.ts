@@ -44,6 +44,8 @@ layer(OfflineCodex.layer().pipe(Layer.merge(NodeServices.layer)), live)("files",
       assert.strictEqual(yield* files.readText(at("text")), "grüße 👋\n")
       yield* files.writeFile(at("text"), Uint8Array.of(0x61, 0xff))
       assert.strictEqual(yield* files.readText(at("text")), "a\uFFFD")
+      yield* files.writeFile(at("text"), "\uFEFFa")
+      assert.strictEqual(yield* files.readText(at("text")), "\uFEFFa")
     }))
 
   it.effect("lie in directories", () =>

@@ -131,7 +131,7 @@ export interface Watcher {
 export interface Files {
   /** The content of a file, as large as one line of the protocol allows (`maxLineBytes`). Mirrors `fs/readFile`. */
   readonly readFile: (path: string) => Effect.Effect<Uint8Array, RequestError>
-  /** The content of a file, read as UTF-8. Mirrors `fs/readFile`. */
+  /** The content of a file, read as UTF-8; a byte order mark is part of it. Mirrors `fs/readFile`. */
   readonly readText: (path: string) => Effect.Effect<string, RequestError>
   /** Writes a file, in the place of the one that is there; text as UTF-8. Mirrors `fs/writeFile`. */
   readonly writeFile: (path: string, content: Uint8Array | string) => Effect.Effect<void, RequestError>
@@ -194,7 +194,8 @@ export const make = (client: AppServerClient["Service"]): Files => {
 
   return {
     readFile,
-    readText: (path) => Effect.map(readFile(path), (bytes) => new TextDecoder().decode(bytes)),
+    readText: (path) =>
+      Effect.map(readFile(path), (bytes) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes)),
     writeFile: Effect.fn("Files.writeFile")(function*(path: string, content: Uint8Array | string) {
       yield* client.request("fs/writeFile", { path, dataBase64: Base64.encode(content) })
     }),

@@ -18,6 +18,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as PlatformError from "effect/PlatformError"
+import * as Predicate from "effect/Predicate"
 import * as ChildProcess from "effect/process/ChildProcess"
 import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Queue from "effect/Queue"
@@ -103,6 +104,7 @@ const EXIT_GRACE = Duration.seconds(4)
 export const make = Effect.fn("AppServerProcess.make")(function*(options: Options = {}) {
   const spawner = yield* ChildProcessSpawner
   const grace = yield* graceOf(options)
+  yield* checkConfig(options)
   const executable = yield* Binary.locate(options.codexPath)
 
   const [child, leaderEnded] = yield* Groups.track(grace, (marks) =>
@@ -208,6 +210,23 @@ const graceOf = (options: Options): Effect.Effect<Duration.Duration, InvalidOpti
     Effect.fromOption(Duration.fromInput(options.shutdownGrace ?? defaultGrace)),
     () => new InvalidOptions({ issues: [{ path: "shutdownGrace", expected: "Expected a duration" }] })
   )
+
+const checkConfig = ({ config = {} }: Options): Effect.Effect<void, InvalidOptions> => {
+  const issues = unwritable(config, "config").map((path) => ({
+    path,
+    expected: "Expected a string, a finite number, a boolean, an array or a record"
+  }))
+  return issues.length === 0 ? Effect.void : Effect.fail(new InvalidOptions({ issues }))
+}
+
+/** Where there are values that the command line has no words for, as null. */
+const unwritable = (value: unknown, path: string): ReadonlyArray<string> => {
+  if (Array.isArray(value)) return value.flatMap((member, index) => unwritable(member, `${path}[${index}]`))
+  if (Predicate.isObject(value)) {
+    return Object.entries(value).flatMap(([key, member]) => unwritable(member, `${path}.${key}`))
+  }
+  return typeof value === "string" || typeof value === "boolean" || Number.isFinite(value) ? [] : [path]
+}
 
 /** The arguments of the process. */
 export const argumentsOf = (options: Options): ReadonlyArray<string> => [

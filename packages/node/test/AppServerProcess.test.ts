@@ -176,6 +176,18 @@ layer(NodeServices.layer, live)("the real executable", (it) => {
       assert.include(error.message, "bogus")
     }))
 
+  it.effect("is not started with a value that no override can have", () =>
+    Effect.gen(function*() {
+      // As from JavaScript, or from a file.
+      const config = { ...JSON.parse("{\"model\":null,\"tools\":{\"view_image\":null}}"), limits: [1, Number.NaN] }
+      const error = yield* Effect.flip(Effect.scoped(AppServerProcess.make({ codexHome: yield* home, config })))
+      assert.strictEqual(error._tag, "InvalidOptions")
+      assert.deepStrictEqual(
+        error._tag === "InvalidOptions" ? error.issues.map((issue) => issue.path) : [],
+        ["config.model", "config.tools.view_image", "config.limits[1]"]
+      )
+    }))
+
   it.effect("tells that its home does not exist", () =>
     Effect.gen(function*() {
       const path = yield* Path.Path

@@ -2,15 +2,23 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type { PlatformError } from "effect/PlatformError"
+import * as Predicate from "effect/Predicate"
 import * as Semaphore from "effect/Semaphore"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as Terminal from "effect/Terminal"
 import { styleText } from "node:util"
 import * as Redact from "../internal/redact.ts"
-import { ended, ExitCode, type Failure } from "./failure.ts"
+import { ended, ExitCode, failed, type Failure } from "./failure.ts"
 
 type Format = Parameters<typeof styleText>[0]
+
+/** Who reads no more knows that; that what was asked for is lost is said. */
+const unwritten = ({ reason }: PlatformError): Failure => {
+  const code = Predicate.hasProperty(reason.cause, "code") ? reason.cause.code : undefined
+  return code === "EPIPE" ? ended(ExitCode.failed) : failed(`stdout cannot be written (${String(code ?? reason._tag)})`)
+}
 
 /** The two outputs of the process, and the terminal behind them. */
 export class Output extends Context.Service<Output, {
@@ -63,7 +71,7 @@ export class Output extends Context.Service<Output, {
         answer: (text) =>
           turns.withPermit(
             Stream.run(Stream.make(text), stdio.stdout({ endOnDone: false })).pipe(
-              Effect.mapError(() => ended(ExitCode.failed)),
+              Effect.mapError(unwritten),
               Effect.andThen(stdoutIsTerminal ? wrote(text) : Effect.void)
             )
           ),

@@ -107,19 +107,22 @@ export const run = Command.make("run", {
     Flag.withDefault(false)
   ),
   ...turnFlags
-}, ({ ephemeral, prompt, resume, ...flags }) => runTurn({ prompt, resume, ephemeral, flags })).pipe(
-  Command.withDescription(
-    "Runs one turn of the agent. The answer goes to stdout; what the agent does, and what it took, to stderr. " +
-      "Exit codes: 0 done, 1 failed, 2 wrong usage, 124 out of time, 130 interrupted."
-  ),
-  Command.withShortDescription("Run one turn of the agent"),
-  Command.withExamples([
-    { command: "effect-codex run \"What does this repository do?\"" },
-    { command: "git diff | effect-codex run --sandbox read-only --quiet", description: "The prompt from stdin" },
-    { command: "effect-codex run --resume ID --approval deny \"And the tests?\"" },
-    { command: "effect-codex run --json \"Say hello\" | jq -r .method" }
-  ])
-)
+}, ({ ephemeral, prompt, resume, ...flags }) =>
+  ephemeral && resume !== undefined
+    ? Effect.fail(misused("--ephemeral is for a new thread: one that is resumed is stored already"))
+    : runTurn({ prompt, resume, ephemeral, flags })).pipe(
+    Command.withDescription(
+      "Runs one turn of the agent. The answer goes to stdout; what the agent does, and what it took, to stderr. " +
+        "Exit codes: 0 done, 1 failed, 2 wrong usage, 124 out of time, 130 interrupted."
+    ),
+    Command.withShortDescription("Run one turn of the agent"),
+    Command.withExamples([
+      { command: "effect-codex run \"What does this repository do?\"" },
+      { command: "git diff | effect-codex run --sandbox read-only --quiet", description: "The prompt from stdin" },
+      { command: "effect-codex run --resume ID --approval deny \"And the tests?\"" },
+      { command: "effect-codex run --json \"Say hello\" | jq -r .method" }
+    ])
+  )
 
 /** Runs the turn that a command line asks for. */
 export const runTurn = Effect.fnUntraced(function*(options: {

@@ -27,6 +27,7 @@ import { Output } from "./output.ts"
 import * as Progress from "./progress.ts"
 import type { Conclusion, Reporter } from "./reporter.ts"
 import { prompt, runTurn, turnFlags } from "./run.ts"
+import * as Text from "./text.ts"
 
 // =============================================================================
 // Record
@@ -98,7 +99,11 @@ export const replay = Command.make("replay", {
     if (!json && !quiet) {
       yield* output.tellLine(output.paint("dim", `recorded with codex ${header.codex}`))
     }
-    const tell = teller(reporter)
+    const teller = makeTeller(
+      reporter,
+      (reason) =>
+        json ? Effect.void : output.tellLine(output.paint("red", Text.line(reason, REASON_WIDTH)))
+    )
     let now = 0
     for (const entry of entries) {
       const at = entry.at ?? now
@@ -107,11 +112,14 @@ export const replay = Command.make("replay", {
       }
       now = at
       if ("message" in entry) {
-        yield* tell(entry.from, entry.message)
+        yield* teller.tell(entry.from, entry.message)
       }
       if ("end" in entry) {
         yield* output.tellLine(output.paint("yellow", "the connection ended here"))
       }
+    }
+    if (teller.isWithinTurn()) {
+      yield* output.tellLine(output.paint("yellow", "the transcript ends here, and the turn went on"))
     }
   })).pipe(
     Command.withDescription(
@@ -124,6 +132,9 @@ export const replay = Command.make("replay", {
 
 type Message = Readonly<Record<string, Schema.Json>>
 
+/** How much is shown of why a turn has failed. */
+const REASON_WIDTH = 1_000
+
 /** A turn that is being told. */
 interface Told {
   readonly items: Array<ThreadItem>
@@ -131,7 +142,7 @@ interface Told {
 }
 
 /** Tells messages one after the other. Turns are known by what the server says of them. */
-const teller = (reporter: Reporter) => {
+const makeTeller = (reporter: Reporter, failed: (reason: string) => Effect.Effect<void>) => {
   const turns = new Map<string, Told>()
   const asked = new Map<Schema.Json, Approvals.ApprovalRequest>()
 
@@ -161,10 +172,11 @@ const teller = (reporter: Reporter) => {
         durationMs: durationMs === undefined || durationMs === 0 ? null : durationMs
       }
       yield* reporter.ended(conclusion, error?.message)
+      if (typeof error?.message === "string") yield* failed(error.message)
     }
   })
 
-  return Effect.fnUntraced(function*(from: "client" | "server", message: Message) {
+  const tell = Effect.fnUntraced(function*(from: "client" | "server", message: Message) {
     const { id, method, params, result } = message
     if (from === "server" && id === undefined && isKnown(method)) {
       const decoded = decodeEvent(method, params)
@@ -195,6 +207,7 @@ const teller = (reporter: Reporter) => {
       }
     }
   })
+  return { tell, isWithinTurn: () => turns.size > 0 }
 }
 
 const isKnown = (method: Schema.Json | undefined): method is ServerNotificationMethod =>
