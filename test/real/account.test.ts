@@ -43,6 +43,20 @@ layer(OfflineCodex.layer(), live)("the account", (it) => {
       const ended = yield* Fiber.join(told)
       assert.deepInclude(ended._tag === "Some" ? ended.value.params : {}, { loginId: login.loginId, success: false })
     }))
+
+  it.effect("gives a login up whose beginning was interrupted", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const client = yield* AppServerClient
+      const told = yield* client.on("account/login/completed").pipe(
+        Stream.runHead,
+        Effect.forkChild({ startImmediately: true })
+      )
+      const begun = yield* Effect.forkChild(Effect.scoped(codex.loginChatgpt), { startImmediately: true })
+      yield* Fiber.interrupt(begun)
+      const ended = yield* Fiber.join(told)
+      assert.deepInclude(ended._tag === "Some" ? ended.value.params : {}, { success: false })
+    }))
 })
 
 // Only a provider that wants a login has the server tell of one.

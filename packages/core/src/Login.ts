@@ -10,11 +10,14 @@ import type {
 } from "@effect-codex/generated"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { AppServerClient } from "./AppServerClient.ts"
 import { type ConnectionError, DecodeError, type RequestError } from "./CodexError.ts"
+import { stopGrace } from "./internal/stoppable.ts"
 
 /**
  * A login that a person has to complete.
@@ -127,27 +130,39 @@ const begin = <A>(
       Effect.catch((error) => Deferred.fail(completed, error)),
       Effect.forkScoped({ startImmediately: true })
     )
-    const response = yield* restore(client.request("account/login/start", params))
-    const begun = read(response)
-    if (begun === undefined) {
-      return yield* new DecodeError({
-        method: "account/login/start",
-        payload: "result",
-        issues: [{ path: "type", expected: `Expected a login of type ${params.type}` }]
-      })
-    }
+    const cancel = (loginId: string) => Effect.asVoid(client.request("account/login/cancel", { loginId }))
+    // It goes on when the caller is interrupted: only its answer names the login to give up.
+    const starting = yield* client.request("account/login/start", params).pipe(
+      Effect.flatMap((response) => {
+        const begun = read(response)
+        return begun === undefined
+          ? Effect.fail(
+            new DecodeError({
+              method: "account/login/start",
+              payload: "result",
+              issues: [{ path: "type", expected: `Expected a login of type ${params.type}` }]
+            })
+          )
+          : Effect.succeed(begun)
+      }),
+      Effect.forkScoped({ startImmediately: true })
+    )
+    yield* Effect.addFinalizer(() =>
+      Fiber.join(starting).pipe(
+        Effect.timeoutOption(stopGrace),
+        Effect.matchEffect({
+          onFailure: () => Effect.void,
+          onSuccess: (begun) =>
+            Option.isNone(begun) || Deferred.isDoneUnsafe(completed) ? Effect.void : Effect.catch(
+              cancel(begun.value.loginId),
+              (error) => Effect.logWarning(`Could not cancel the login: ${error.message}`)
+            )
+        })
+      )
+    )
+    const begun = yield* restore(Fiber.join(starting))
     loginId = begun.loginId
     const early = ended.get(loginId)
     if (early !== undefined) yield* Deferred.succeed(completed, early)
-    const cancel = Effect.asVoid(client.request("account/login/cancel", { loginId: begun.loginId }))
-    yield* Effect.addFinalizer(() =>
-      Effect.flatMap(
-        Deferred.isDone(completed),
-        (done) =>
-          done ?
-            Effect.void :
-            Effect.catch(cancel, (error) => Effect.logWarning(`Could not cancel the login: ${error.message}`))
-      )
-    )
-    return { ...begun.fields, loginId: begun.loginId, wait: Deferred.await(completed), cancel }
+    return { ...begun.fields, loginId, wait: Deferred.await(completed), cancel: cancel(loginId) }
   }))

@@ -182,7 +182,7 @@ export interface FamilyOptions extends TurnOptions {
    * as a `client/childEvent` that says whose it is, until the turn ends: an agent may
    * work on beyond that. Without it they never are.
    */
-  readonly includeChildren: true
+  readonly includeChildren: boolean
 }
 
 /**

@@ -20,7 +20,15 @@ import type {
   TurnInterrupted,
   TurnLagged
 } from "@effect-codex/core"
-import type { BudgetError, OutputError, RunError, RunOptions, TurnOptions } from "@effect-codex/core"
+import type {
+  BudgetError,
+  ChildEvent,
+  OutputError,
+  RunError,
+  RunOptions,
+  TurnEvent,
+  TurnOptions
+} from "@effect-codex/core"
 import type { ConfigReadResponse, McpServerToolCallResponse, Thread as ThreadModel } from "@effect-codex/core/types"
 import type { ServerNotificationMethod, ServerNotificationParams } from "@effect-codex/generated"
 import type * as Duration from "effect/Duration"
@@ -177,6 +185,9 @@ describe("turns", () => {
       expectTypeOf<Stream.Error<TurnHandle["events"]>>().toEqualTypeOf<ConnectionError | TurnLagged>()
       expectTypeOf<Effect.Success<TurnHandle["result"]>>().toEqualTypeOf<RunResult>()
       expectTypeOf<TurnFailed | TurnInterrupted>().toExtend<Effect.Error<TurnHandle["result"]>>()
+      const family = { model: "m", includeChildren: Math.random() > 0.5 }
+      expectTypeOf(thread.turn("Hi", family))
+        .toEqualTypeOf<Effect.Effect<TurnHandle<TurnEvent | ChildEvent>, RequestError, Scope.Scope>>()
       const streamed = thread.stream("Hi")
       expectTypeOf<Stream.Services<typeof streamed>>().toEqualTypeOf<never>()
       expectTypeOf<TurnFailed | TurnInterrupted | TurnLagged>().toExtend<Stream.Error<typeof streamed>>()
