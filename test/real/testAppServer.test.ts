@@ -1,5 +1,6 @@
-import { Approvals, AppServerClient, Codex, CodexTools, type Transport } from "@effect-codex/core"
+import { Approvals, AppServerClient, Codex, CodexTools, Input, type Transport } from "@effect-codex/core"
 import { type Script, TestAppServer, Transcript } from "@effect-codex/core/testing"
+import type { ReviewTarget } from "@effect-codex/generated"
 import { OfflineCodex, OfflineModel, type Reply } from "@effect-codex/node/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Tool, Toolkit } from "effect/ai"
@@ -39,6 +40,21 @@ const toolkit = Toolkit.make(
   Tool.make("weather", { parameters: Schema.Struct({ city: Schema.String }), success: Schema.String })
 )
 
+const finding = (title: string, body: string, line: number) => ({
+  title,
+  body,
+  confidence_score: 0.8,
+  priority: 1,
+  code_location: { absolute_file_path: "/src/a.ts", line_range: { start: line, end: line + 1 } }
+})
+
+const verdict = (findings: ReadonlyArray<ReturnType<typeof finding>>) => ({
+  findings,
+  overall_correctness: "patch is correct",
+  overall_explanation: "That was it",
+  overall_confidence_score: 0.9
+})
+
 const nobody = "019ab3f0-1111-7222-8333-444455556666"
 
 /** What is refused is part of what is compared, and not the end of the program. */
@@ -70,6 +86,7 @@ const scenarios: ReadonlyArray<Scenario> = [
       const thread = yield* start
       yield* thread.run("Hi")
       yield* thread.run("Again")
+      yield* thread.read({ includeTurns: true })
     })
   },
   {
@@ -138,6 +155,65 @@ const scenarios: ReadonlyArray<Scenario> = [
       const thread = yield* codex.startThread({ sandbox: "readOnly", tools: CodexTools.fromToolkit(toolkit) })
       yield* thread.run("Weather?")
     }).pipe(Effect.provide(toolkit.toLayer({ weather: ({ city }) => Effect.succeed(`sunny in ${city}`) })))
+  },
+  {
+    name: "reviews",
+    replies: [
+      [OfflineModel.reasoning("Reading"), OfflineModel.commentary("I look"), OfflineModel.text("It is fine")],
+      OfflineModel.json(verdict([])),
+      OfflineModel.json(verdict([finding("One", "It is\nspelled teh", 1)])),
+      OfflineModel.json(verdict([finding("One", "Here", 1), finding("Two", "There", 7)])),
+      OfflineModel.failed({ code: "invalid_prompt", message: "It broke" }),
+      OfflineModel.text("Welcome")
+    ],
+    scripts: [
+      (turn) =>
+        Effect.andThen(Effect.andThen(turn.reason("Reading"), turn.commentary("I look")), turn.say("It is fine")),
+      (turn) => turn.json(verdict([])),
+      (turn) => turn.json(verdict([finding("One", "It is\nspelled teh", 1)])),
+      (turn) => turn.json(verdict([finding("One", "Here", 1), finding("Two", "There", 7)])),
+      (turn) => turn.fail("It broke", "other"),
+      "Welcome"
+    ],
+    program: Effect.gen(function*() {
+      const thread = yield* start
+      const review = (target: ReviewTarget) =>
+        Effect.scoped(Effect.flatMap(thread.review(target), ({ result }) => Effect.exit(result)))
+      yield* refused(Effect.scoped(thread.review({ type: "custom", instructions: " " })))
+      yield* review({ type: "custom", instructions: " Check the spelling\n" })
+      yield* review({ type: "uncommittedChanges" })
+      yield* review({ type: "commit", sha: "0123456789abcdef0123456789abcdef01234567", title: "A commit" })
+      yield* review({ type: "commit", sha: "0123456789abcdef0123456789abcdef01234567" })
+      yield* review({ type: "custom", instructions: "Break" })
+      yield* thread.run("Thank you")
+      yield* thread.read({ includeTurns: true })
+    })
+  },
+  {
+    name: "reviews that are interrupted, and what they do not let happen",
+    replies: [
+      OfflineModel.text([OfflineModel.hold(Effect.never)]),
+      OfflineModel.text([OfflineModel.hold(Effect.never)])
+    ],
+    scripts: [() => Effect.never, () => Effect.never],
+    program: Effect.scoped(Effect.gen(function*() {
+      const client = yield* AppServerClient
+      const thread = yield* start
+      const turn = yield* thread.turn("Wait")
+      yield* Stream.runHead(Stream.filter(turn.events, ({ method }) => method === "item/completed"))
+      const review = yield* thread.review({ type: "custom", instructions: "Check" })
+      yield* Effect.exit(turn.result)
+      yield* Stream.runHead(Stream.filter(review.events, ({ method }) => method === "turn/started"))
+      yield* Stream.runHead(Stream.filter(
+        review.events,
+        (event) => event.method === "item/completed" && event.params.item.type === "userMessage"
+      ))
+      yield* refused(review.steer("Faster"))
+      yield* refused(client.request("turn/start", { threadId: thread.id, input: [Input.text("Other")] }))
+      yield* refused(client.request("turn/interrupt", { threadId: thread.id, turnId: review.id }))
+      yield* review.interrupt
+      yield* Effect.exit(review.result)
+    }))
   },
   {
     name: "a turn that fails",
@@ -334,10 +410,13 @@ const leftOut = new Set([
 
 const isList = (value: Schema.Json): value is ReadonlyArray<Schema.Json> => Array.isArray(value)
 
+const isRecord = (value: Schema.Json | undefined): value is { readonly [name: string]: Schema.Json } =>
+  typeof value === "object" && value !== null && !isList(value)
+
 /** Without what is null, empty or left out, and with no other ids of items than the server's own. */
 const bare = (value: Schema.Json): Schema.Json => {
   if (isList(value)) return value.map(bare)
-  if (typeof value !== "object" || value === null) return value
+  if (!isRecord(value)) return value
   const isItem = "type" in value && value.type !== "userMessage"
   return Object.fromEntries(
     Object.entries(value)
@@ -352,7 +431,7 @@ const bare = (value: Schema.Json): Schema.Json => {
 /** What counts of a message, if anything does. */
 const counted = (entry: Transcript.Entry): ReadonlyArray<Transcript.Entry> => {
   if (!("message" in entry)) return [entry]
-  const { method, params, result, ...envelope } = entry.message
+  const { error, method, params, result, ...envelope } = entry.message
   if (typeof method === "string" && passedOver.has(method)) return []
   // Whether the thread waits for an approval is told before or behind what it waits for.
   // That a thread is not loaded any more is told or not, as the connection's reading goes.
@@ -363,7 +442,8 @@ const counted = (entry: Transcript.Entry): ReadonlyArray<Transcript.Entry> => {
       ...envelope,
       ...(method === undefined ? {} : { method }),
       ...(params === undefined ? {} : { params: bare(params) }),
-      ...(result === undefined ? {} : { result: bare(result) })
+      ...(result === undefined ? {} : { result: bare(result) }),
+      ...(isRecord(error) ? { error: Object.fromEntries(Object.entries(error).sort()) } : {})
     }
   }]
 }

@@ -13,6 +13,7 @@ import {
   TurnInterrupted
 } from "@effect-codex/core"
 import { type Script, TestAppServer, Transcript } from "@effect-codex/core/testing"
+import type { ReviewTarget } from "@effect-codex/generated"
 import { assert, describe, it } from "@effect/vitest"
 import { Tool, Toolkit } from "effect/ai"
 import * as Deferred from "effect/Deferred"
@@ -74,6 +75,26 @@ describe("the agent of a TestAppServer", () => {
       assert.strictEqual(result.usage?.last.cachedInputTokens, 3)
       yield* thread.run("Again")
       assert.strictEqual((yield* thread.read({ includeTurns: true })).turns.length, 2)
+    }).pipe(Effect.provide(TestAppServer.layer())))
+
+  it.effect("reviews what it is to look at", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      const thread = yield* start
+      const review = (target: ReviewTarget) =>
+        Effect.scoped(Effect.flatMap(thread.review(target), ({ result }) => result))
+      yield* server.respond(({ before, reviewing, say, text }) =>
+        say(`${before} ${reviewing?.type}: ${text.slice(0, 20)}`)
+      )
+      const first = yield* review({ type: "baseBranch", branch: "main" })
+      assert.strictEqual(first.review, "0 baseBranch: Review the code chan")
+      assert.strictEqual(first.finalResponse, first.review)
+      assert.strictEqual((yield* thread.run("Fine?")).finalResponse, "2 undefined: Fine?")
+      yield* server.enqueue(() => Effect.never)
+      const { interrupt, result } = yield* thread.review({ type: "uncommittedChanges" })
+      yield* interrupt
+      const error = yield* Effect.flip(result)
+      assert.strictEqual(error._tag, "TurnInterrupted")
     }).pipe(Effect.provide(TestAppServer.layer())))
 
   it.effect("has its commands and changes approved, and goes by the decision", () =>

@@ -310,8 +310,8 @@ export class TestAppServer extends Context.Service<TestAppServer, Service>()(
   /** The transport to it alone, for what comes between it and the client. */
   static readonly layerTransport = layerTransport
   /** What a handler of `on` refuses a request with: a JSON-RPC error. */
-  static readonly refuse = (code: number, description: string, data?: Schema.Json): FakeConnection.Refusal =>
-    new FakeConnection.Refusal({ code, description, ...(data === undefined ? {} : { data }) })
+  static readonly refuse: (code: number, description: string, data?: Schema.Json) => FakeConnection.Refusal =
+    FakeConnection.refuse
 }
 
 export type { AgentTurn, Script }

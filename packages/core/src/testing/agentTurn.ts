@@ -7,6 +7,7 @@ import {
   CodexErrorInfo,
   type DynamicToolCallResponse,
   type FileUpdateChange,
+  type ReviewTarget,
   type ServerNotificationMethod,
   type ServerNotificationParams,
   type ServerRequestMethod,
@@ -76,6 +77,12 @@ export interface AgentTurn {
   readonly text: string
   /** What the turn was started with: `model`, `outputSchema` and so on. */
   readonly params: TurnStartParams
+  /**
+   * What is reviewed, where the turn is a review; null where it is not. The last thing
+   * that a reviewer says is the review: any text, or as `json` the findings that the
+   * server's reviewer answers with, of which the server makes a text.
+   */
+  readonly reviewing: ReviewTarget | null
   /** How many turns the thread had before. */
   readonly before: number
   /** A message: whole, or in the deltas that are given. Gives its item's id. */

@@ -145,11 +145,13 @@ export interface FakeConnection {
   readonly fork: <A>(effect: Effect.Effect<A>) => Effect.Effect<Fiber.Fiber<A>>
 }
 
-export const refuse = (code: number, description: string): Refusal => new Refusal({ code, description })
+export const refuse = (code: number, description: string, data?: Schema.Json): Refusal =>
+  new Refusal({ code, description, ...(data === undefined ? {} : { data }) })
 
 export const overloaded: Envelope.WireError = { code: SERVER_OVERLOADED, message: "Server overloaded; retry later." }
 
-export const invalidRequest = (description: string): Refusal => refuse(INVALID_REQUEST, description)
+export const invalidRequest = (description: string, data?: Schema.Json): Refusal =>
+  refuse(INVALID_REQUEST, description, data)
 
 export const make: Effect.Effect<FakeConnection, never, Scope.Scope> = Effect.gen(function*() {
   const output = yield* Queue.bounded<Uint8Array, ConnectionError>(UNREAD)

@@ -11,6 +11,7 @@ import {
   type FileChangeApprovalDecision,
   type Model,
   type ReasoningEffort,
+  type ReviewTarget,
   SandboxPolicy,
   type ServerNotificationMethod,
   type ServerNotificationParams,
@@ -34,9 +35,10 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { METHOD_NOT_FOUND } from "../internal/responseError.ts"
+import { INTERNAL_ERROR, METHOD_NOT_FOUND } from "../internal/responseError.ts"
 import { AgentFailure, type AgentTurn, type Script, type Usage } from "./agentTurn.ts"
 import { type FakeConnection, type Handlers, invalidRequest, type Refusal, refuse } from "./fakeConnection.ts"
+import { promptOf, reviewOf, subjectOf, unfinished } from "./fakeReview.ts"
 
 /** What an app-server in memory says of itself. */
 export interface Place {
@@ -49,6 +51,8 @@ type Item<Type extends ThreadItem["type"]> = Extract<ThreadItem, { readonly type
 
 interface StoredTurn {
   readonly id: string
+  /** The turn that it was started as. */
+  readonly rootId: string
   /** What the history keeps: what was said, and not what was done. */
   readonly items: Array<ThreadItem>
   readonly startedAt: number
@@ -60,6 +64,9 @@ interface StoredTurn {
 
 interface Running {
   readonly turn: StoredTurn
+  /** The turn that it runs as, and is interrupted by: another one where it is a review. */
+  readonly run: StoredTurn
+  readonly review: ReviewTarget | null
   readonly params: TurnStartParams
   readonly steered: Array<ReadonlyArray<UserInput>>
   /** Whether `turn/started` was told: before that the server does not interrupt it. */
@@ -108,6 +115,7 @@ const none: TokenUsageBreakdown = {
   reasoningOutputTokens: 0
 }
 
+const NOT_STEERABLE = "cannot steer a review turn"
 const CONTEXT_WINDOW = 258_400
 const PAGE = 25
 
@@ -140,12 +148,20 @@ const quoted = (word: string): string => {
 
 const wordsOf = (text: string): ReadonlyArray<string> => text.match(/\S+\s*|\s+/g) ?? []
 
+/** What a review is of, as an item of its turn. */
+const askedFor = ({ id }: StoredTurn, target: ReviewTarget): Item<"userMessage"> => ({
+  type: "userMessage",
+  id,
+  clientId: null,
+  content: [{ type: "text", text: subjectOf(target) }]
+})
+
 const noRollout = (id: string): Refusal => invalidRequest(`no rollout found for thread id ${id}`)
 const notFound = (id: string): Refusal => invalidRequest(`thread not found: ${id}`)
 
 /** Where the agent has the user asked. */
 const asksUser = (thread: FakeThread): boolean =>
-  thread.approvalPolicy !== "never" && thread.approvalsReviewer === "user"
+  thread.approvalPolicy !== "never" && thread.approvalsReviewer === "user" && thread.running?.review === null
 
 export const make = (
   connection: FakeConnection,
@@ -174,7 +190,7 @@ export const make = (
 
   const turnOf = (turn: StoredTurn, view: "notLoaded" | "summary" | "full"): Turn => ({
     id: turn.id,
-    rootTurnId: turn.id,
+    rootTurnId: turn.rootId,
     items: view === "notLoaded" ? [] : [...turn.items],
     itemsView: view,
     status: turn.status,
@@ -276,9 +292,14 @@ export const make = (
         )
       })
 
-    /** One request to the model has ended. */
+    /** An item that is there at once. */
+    const show = <I extends ThreadItem>(item: I): Effect.Effect<I> =>
+      Effect.flatMap(begin(item), (startedAtMs) => complete(item, startedAtMs))
+
+    /** One request to the model has ended. What a review costs is not told. */
     const spend = Effect.suspend(() => {
       asked = false
+      if (running.review !== null) return Effect.void
       const { cachedInput = 0, input = 0, output = 0, reasoningOutput = 0 } = cost
       const last: TokenUsageBreakdown = {
         ...none,
@@ -303,8 +324,7 @@ export const make = (
 
     const hear = (parts: ReadonlyArray<UserInput>): Effect.Effect<void> =>
       Effect.gen(function*() {
-        const item: Item<"userMessage"> = { type: "userMessage", id: newId(), clientId: null, content: parts }
-        turn.items.push(yield* complete(item, yield* begin(item)))
+        running.run.items.push(yield* show({ type: "userMessage", id: newId(), clientId: null, content: parts }))
         asked = true
       })
 
@@ -321,6 +341,11 @@ export const make = (
         })
         asked = true
         const startedAtMs = yield* begin(item(""))
+        // What a reviewer says is told once it is done, as the review.
+        if (running.review !== null) {
+          running.last = item(parts.join(""))
+          return id
+        }
         for (const delta of parts) yield* tell(thread, "item/agentMessage/delta", { ...at, itemId: id, delta })
         const completed = yield* complete(item(parts.join("")), startedAtMs)
         turn.items.push(completed)
@@ -471,7 +496,8 @@ export const make = (
       ...at,
       text: textOf(input),
       params: running.params,
-      before: thread.turns.indexOf(turn),
+      reviewing: running.review,
+      before: thread.turns.indexOf(running.run),
       say,
       commentary: (text) => say(text, { phase: "commentary" }),
       json: (value) => say([JSON.stringify(value)]),
@@ -490,7 +516,7 @@ export const make = (
             yield* tell(thread, "item/reasoning/summaryPartAdded", { ...at, itemId: id, summaryIndex })
             yield* tell(thread, "item/reasoning/summaryTextDelta", { ...at, itemId: id, summaryIndex, delta })
           }
-          yield* complete(item(summary), startedAtMs)
+          running.run.items.push(yield* complete(item(summary), startedAtMs))
           return id
         }),
       command,
@@ -517,7 +543,7 @@ export const make = (
         }),
       fail: (description, info) => Effect.fail(new AgentFailure({ description, info: info ?? null }))
     }
-    return { self, hear, spend: Effect.suspend(() => asked ? spend : Effect.void) }
+    return { self, hear, show, spend: Effect.suspend(() => asked ? spend : Effect.void) }
   }
 
   const perform = (script: Script, turn: AgentTurn): Effect.Effect<void, AgentFailure> =>
@@ -536,6 +562,25 @@ export const make = (
       }
     })
 
+  /** Where a review is told, and what there is to say instead of one. */
+  const exitReview = (thread: FakeThread, running: Running) =>
+    Effect.gen(function*() {
+      const { last, turn } = running
+      const { show } = agentTurn(thread, running, [])
+      const isDone = turn.status === "completed"
+      const review = isDone ? reviewOf(last?.text) : unfinished.review
+      turn.items.push(yield* show({ type: "exitedReviewMode", id: newId(), review }))
+      const message = yield* show<Item<"agentMessage">>({
+        type: "agentMessage",
+        id: `msg_${++items}`,
+        text: isDone ? review : unfinished.message,
+        phase: null,
+        memoryCitation: null
+      })
+      turn.items.push(message)
+      running.last = message
+    })
+
   const conclude = (thread: FakeThread, running: Running, exit: Exit.Exit<void, AgentFailure>) =>
     Effect.gen(function*() {
       const { turn } = running
@@ -547,11 +592,13 @@ export const make = (
       thread.updatedAt = turn.completedAt
       thread.used = ++uses
       thread.failed = turn.status === "failed"
+      if (running.review !== null && !thread.failed) yield* exitReview(thread, running)
       if (thread.loaded) yield* tellStatus(thread)
       if (Option.isSome(failure)) {
         const { description, info } = failure.value
         turn.error = { message: description, codexErrorInfo: info, additionalDetails: null }
         yield* tell(thread, "error", { threadId: thread.id, turnId: turn.id, willRetry: false, error: turn.error })
+        if (running.review !== null) yield* exitReview(thread, running)
       }
       const said = turn.status === "completed" && running.last !== undefined ? [running.last] : []
       yield* tell(thread, "turn/completed", {
@@ -565,29 +612,62 @@ export const make = (
       yield* connection.resolveAll(thread.id)
     })
 
+  const newTurn = (startedAt: number, rootId?: string): StoredTurn => {
+    const id = newId()
+    return {
+      id,
+      rootId: rootId ?? id,
+      items: [],
+      startedAt,
+      status: "inProgress",
+      error: null,
+      completedAt: null,
+      durationMs: null
+    }
+  }
+
   const begin = (
     thread: FakeThread,
     params: TurnStartParams,
-    respond: (result: { readonly turn: Turn }) => Effect.Effect<void>
+    respond: (result: { readonly turn: Turn }) => Effect.Effect<void>,
+    review: ReviewTarget | null = null
   ) =>
     Effect.gen(function*() {
-      const turn: StoredTurn = {
-        id: newId(),
-        items: [],
-        startedAt: yield* now,
-        status: "inProgress",
-        error: null,
-        completedAt: null,
-        durationMs: null
+      // A review takes the place of what runs.
+      yield* stop(thread)
+      const turn = newTurn(yield* now)
+      // How it runs is stored on its own, as if it had not come to an end.
+      const run: StoredTurn = review === null ? turn : { ...newTurn(turn.startedAt, turn.id), status: "interrupted" }
+      const running: Running = {
+        turn,
+        run,
+        review,
+        params,
+        steered: [],
+        active: false,
+        fiber: undefined,
+        last: undefined
       }
-      const running: Running = { turn, params, steered: [], active: false, fiber: undefined, last: undefined }
       thread.running = running
-      thread.turns.push(turn)
-      yield* respond({ turn: { ...turnOf(turn, "notLoaded"), startedAt: null } })
+      thread.turns.push(...new Set([run, turn]))
+      yield* respond({
+        turn: {
+          ...turnOf(turn, "notLoaded"),
+          startedAt: null,
+          ...(review === null ? {} : { rootTurnId: null, items: [askedFor(turn, review)] })
+        }
+      })
       const work = Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
+          if (review !== null) {
+            const { show } = agentTurn(thread, running, [])
+            turn.items.push(yield* show({ type: "enteredReviewMode", id: newId(), review: subjectOf(review) }))
+          }
           yield* tellStatus(thread)
-          yield* tell(thread, "turn/started", { threadId: thread.id, turn: turnOf(turn, "notLoaded") })
+          yield* tell(thread, "turn/started", {
+            threadId: thread.id,
+            turn: { ...turnOf(run, "notLoaded"), status: "inProgress" }
+          })
           running.active = true
           const exit = yield* Effect.exit(restore(play(thread, running)))
           if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) {
@@ -815,9 +895,27 @@ export const make = (
         thread.subscribed = false
         return respond({ status })
       }),
+    "review/start": ({ target, threadId }, respond) =>
+      Effect.gen(function*() {
+        const thread = yield* loaded(threadId)
+        const prompt = promptOf(target)
+        if (prompt === "") return yield* invalidRequest("instructions must not be empty")
+        yield* begin(
+          thread,
+          { threadId, input: [{ type: "text", text: prompt }] },
+          (result) => respond({ ...result, reviewThreadId: threadId }),
+          target
+        )
+      }),
     "turn/start": (params, respond) =>
       Effect.gen(function*() {
         const thread = yield* loaded(params.threadId)
+        if (thread.running?.review != null) {
+          return yield* refuse(
+            INTERNAL_ERROR,
+            "failed to submit turn input: ActiveTurnNotSteerable { turn_kind: Review }"
+          )
+        }
         if (thread.running !== undefined) {
           thread.running.steered.push(decodeInput(params.input))
           return yield* respond({ turn: { ...turnOf(thread.running.turn, "notLoaded"), startedAt: null } })
@@ -831,6 +929,14 @@ export const make = (
       Effect.gen(function*() {
         const { running } = yield* loaded(params.threadId)
         if (running === undefined) return yield* invalidRequest("no active turn to steer")
+        if (running.review !== null) {
+          return yield* invalidRequest(NOT_STEERABLE, {
+            message: NOT_STEERABLE,
+            codexErrorInfo: { activeTurnNotSteerable: { turnKind: "review" } },
+            additionalDetails: null,
+            misalignment: null
+          })
+        }
         if (running.turn.id !== params.expectedTurnId) {
           return yield* invalidRequest(
             `expected active turn id \`${params.expectedTurnId}\` but found \`${running.turn.id}\``
@@ -845,8 +951,8 @@ export const make = (
         const thread = yield* loaded(params.threadId)
         const { running } = thread
         if (running === undefined || !running.active) return yield* invalidRequest("no active turn to interrupt")
-        if (params.turnId !== "" && running.turn.id !== params.turnId) {
-          return yield* invalidRequest(`expected active turn id ${params.turnId} but found ${running.turn.id}`)
+        if (params.turnId !== "" && running.run.id !== params.turnId) {
+          return yield* invalidRequest(`expected active turn id ${params.turnId} but found ${running.run.id}`)
         }
         yield* respond({})
         yield* stop(thread)
