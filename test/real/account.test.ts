@@ -40,6 +40,7 @@ layer(OfflineCodex.layer(), live)("the account", (it) => {
       const scope = yield* closable
       const login = yield* scope.use(codex.loginChatgpt)
       yield* scope.close
+      assert.isFalse((yield* login.wait).success)
       const ended = yield* Fiber.join(told)
       assert.deepInclude(ended._tag === "Some" ? ended.value.params : {}, { loginId: login.loginId, success: false })
     }))

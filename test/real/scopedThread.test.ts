@@ -3,8 +3,9 @@ import { OfflineCodex, OfflineModel } from "@effect-codex/node/testing"
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
-import { closable, echo, failure, live, prompts } from "./support.ts"
+import { asked, closable, echo, failure, live, prompts } from "./support.ts"
 
 layer(OfflineCodex.layer({ model: echo }), live)("a thread in a scope", (it) => {
   /** What the server says to one who would unsubscribe now. */
@@ -75,6 +76,110 @@ layer(OfflineCodex.layer({ model: echo }), live)("a thread in a scope", (it) => 
         return turn
       }))
       yield* failure(turn.result, "TurnInterrupted")
+    }))
+
+  /** A model that waits in the middle of its answer to the next request. */
+  const halfway = Effect.gen(function*() {
+    const model = yield* OfflineModel
+    const gate = yield* OfflineModel.gate
+    yield* model.enqueue(OfflineModel.text(["So ", OfflineModel.hold(gate), "far"]))
+    return gate
+  })
+
+  /** The end of the subscription, which comes in its own time. */
+  const gone = (threadId: string) =>
+    Effect.gen(function*() {
+      const client = yield* AppServerClient
+      const { data } = yield* client.request("thread/loaded/list", {})
+      if (data.includes(threadId)) return yield* Effect.fail("loaded" as const)
+    }).pipe(Effect.retry({ schedule: Schedule.spaced("20 millis") }))
+
+  const config = { thread_unload_delay_secs: 0 }
+
+  it.effect("is let go of after a turn of an outer scope, which that scope ends", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const gate = yield* halfway
+      const outer = yield* closable
+      const thread = yield* Effect.scoped(Effect.gen(function*() {
+        const thread = yield* codex.thread({ config })
+        yield* outer.use(thread.turn("Go"))
+        yield* gate.reached
+        return thread
+      }))
+      const { outcome } = yield* asked(thread.id)
+      assert.deepStrictEqual((yield* thread.read()).status, { type: "active", activeFlags: [] })
+      yield* outer.close
+      assert.strictEqual(yield* outcome, "disconnected")
+      yield* gone(thread.id)
+    }))
+
+  it.effect("is let go of after the run of a fiber that ends later", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const gate = yield* halfway
+      const id = yield* Effect.scoped(Effect.gen(function*() {
+        const thread = yield* codex.thread({ config })
+        yield* Effect.forkChild(thread.run("Go"))
+        yield* gate.reached
+        return thread.id
+      })).pipe(Effect.forkChild, Effect.flatMap(Fiber.join))
+      const { outcome } = yield* asked(id)
+      assert.strictEqual(yield* outcome, "disconnected")
+      yield* gone(id)
+    }))
+
+  it.effect("does not disturb a run that somebody else has begun, nor is let go of when it is wanted again", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const thread = yield* codex.startThread({ config })
+      yield* thread.run("One")
+      const gate = yield* halfway
+      const running = yield* Effect.forkChild(thread.run("Go"))
+      yield* gate.reached
+      yield* Effect.scoped(codex.thread({ resume: thread.id }))
+      yield* Effect.scoped(codex.thread({ resume: thread.id }))
+      yield* codex.resumeThread(thread.id)
+      yield* gate.open
+      assert.strictEqual((yield* Fiber.join(running)).finalResponse, "So far")
+      assert.strictEqual(yield* subscription(thread.id), "unsubscribed")
+    }))
+
+  it.effect("pauses a goal that a fiber works on which ends later", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const gate = yield* halfway
+      const id = yield* Effect.scoped(Effect.gen(function*() {
+        const thread = yield* codex.thread()
+        yield* Effect.forkChild(thread.runGoal("Go"))
+        yield* gate.reached
+        return thread.id
+      })).pipe(Effect.forkChild, Effect.flatMap(Fiber.join))
+      const { outcome } = yield* asked(id)
+      assert.strictEqual(yield* outcome, "disconnected")
+      const thread = yield* codex.resumeThread(id)
+      assert.strictEqual((yield* thread.goal.get)?.status, "paused")
+    }))
+
+  it.effect("is not left loaded by a start that is interrupted", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const client = yield* AppServerClient
+      const before = (yield* client.request("thread/loaded/list", {})).data
+      const started = yield* Effect.forkChild(
+        codex.events.pipe(
+          Stream.filter((event) => event.method === "thread/started"),
+          Stream.take(2),
+          Stream.runCollect
+        ),
+        { startImmediately: true }
+      )
+      for (const start of [Effect.scoped(codex.thread({ config })), codex.startThread({ config })]) {
+        const starting = yield* Effect.forkChild(start, { startImmediately: true })
+        yield* Fiber.interrupt(starting)
+      }
+      for (const { threadId } of yield* Fiber.join(started)) yield* gone(threadId ?? assert.fail("Whose?"))
+      assert.deepStrictEqual((yield* client.request("thread/loaded/list", {})).data.toSorted(), before.toSorted())
     }))
 })
 

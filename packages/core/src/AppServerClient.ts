@@ -21,6 +21,7 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -312,6 +313,13 @@ export class AppServerClient extends Context.Service<AppServerClient, {
     params: Omit<ThreadGoalSetParams, "status">,
     options?: Pick<OpenTurnOptions, "read">
   ) => Effect.Effect<OpenGoal, RequestError, Scope.Scope>
+  /**
+   * Unsubscribes from a thread as soon as nothing of this client is at work on it. What
+   * is, a turn or a goal that somebody holds, goes on until its own scope ends it, and
+   * is not waited for here. To resume the thread before that takes it back. Mirrors
+   * `thread/unsubscribe`.
+   */
+  readonly leaveThread: (threadId: string) => Effect.Effect<void, RequestError>
   /** Everything the server tells, from the moment the stream runs. A slow reader misses the oldest events and is told so. */
   readonly notifications: Stream.Stream<CodexEvent, ConnectionError>
   /** What the server tells that belongs to no turn of this client. */
@@ -322,10 +330,14 @@ export class AppServerClient extends Context.Service<AppServerClient, {
   readonly hasApprovals: boolean
   /**
    * Gives a thread answers of its own, which go before the connection's, for its agents'
-   * threads too; undefined takes them away. They are let go when the thread is closed,
-   * archived or deleted.
+   * threads too; undefined takes them away. With `insteadOf` those alone give way, where
+   * they still answer on it. They are let go when the thread is closed, archived or deleted.
    */
-  readonly answerThread: (threadId: string, answers: Approvals.Service | undefined) => Effect.Effect<void>
+  readonly answerThread: (
+    threadId: string,
+    answers: Approvals.Service | undefined,
+    options?: { readonly insteadOf?: Approvals.Service | undefined }
+  ) => Effect.Effect<void>
   /**
    * The same from the start of an effect that loads the thread: what waits for an answer
    * on it is asked again at once. When the effect fails or is interrupted, whatever
@@ -462,6 +474,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
           if (idAt(result, ["status"]) !== "notLoaded") router.unsubscribed(threadId)
         }
       case "thread/resume":
+        router.stay(threadId)
         return (result) => {
           router.subscribed(threadId)
           const parentThreadId = idAt(result, ["thread", "parentThreadId"])
@@ -475,8 +488,55 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     }
   }
 
-  const requestAny = <M extends ClientRequestMethod>(method: M, params: unknown) =>
-    call(method, params, hearing(method, params))
+  /** A thread whose start nobody waits for any more would stay loaded as long as the connection lasts: nobody knows its id. */
+  const starting = <M extends ClientRequestMethod>(method: M, params: unknown) =>
+    Effect.suspend(() => {
+      let threadId: string | undefined
+      let isForgotten = false
+      const leave = () => {
+        if (isForgotten && threadId !== undefined) leaveLater(threadId)
+      }
+      return Effect.onExit(
+        call(method, params, (result) => {
+          threadId = idAt(result, ["thread", "id"])
+          leave()
+        }),
+        (exit) =>
+          Effect.sync(() => {
+            isForgotten = Exit.isFailure(exit)
+            leave()
+          })
+      )
+    })
+
+  const requestAny = <M extends ClientRequestMethod>(
+    method: M,
+    params: unknown
+  ): Effect.Effect<ClientRequestResults[M], RequestError> => {
+    switch (method) {
+      case "thread/start":
+      case "thread/fork":
+        return starting(method, params)
+      default:
+        return call(method, params, hearing(method, params))
+    }
+  }
+
+  const unsubscribe = (threadId: string) => Effect.asVoid(requestAny("thread/unsubscribe", { threadId }))
+
+  const departures = yield* FiberSet.makeRuntime<never>()
+  const leaveLater = (threadId: string): void =>
+    void departures(Effect.catch(unsubscribe(threadId), (error) =>
+      router.closed === undefined
+        ? Effect.logWarning(`Could not unsubscribe from thread ${threadId}: ${error.message}`)
+        : Effect.void))
+
+  const leaveThread = (threadId: string): Effect.Effect<void, RequestError> =>
+    Effect.suspend(() => {
+      if (!router.isAtWorkOn(threadId)) return unsubscribe(threadId)
+      router.onceIdle(threadId, () => leaveLater(threadId))
+      return Effect.void
+    })
 
   /** On a thread that the server does not tell about, a turn would never end. */
   const ensureSubscribed = (threadId: string): Effect.Effect<void, RequestError> =>
@@ -531,7 +591,9 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     unownedNotifications: Stream.unwrap(router.hub.subscribeUnowned),
     threadNotifications: (threadId) => Stream.unwrap(router.hub.subscribeThread(threadId)),
     hasApprovals: answers !== undefined,
-    answerThread: (threadId, answers) => Effect.sync(() => desk.answers.assign(threadId, answers)),
+    answerThread: (threadId, answers, options) =>
+      Effect.sync(() => desk.answers.assign(threadId, answers, options?.insteadOf)),
+    leaveThread,
     answerThreadIf: (threadId, answers, load) => desk.answers.assignIf(threadId, answers, load),
     decisions: Stream.unwrap(Effect.map(desk.decisions.subscribe, ({ stream }) => stream)),
     listen: (method, id, listener) => router.hub.listen(method, id, listener),

@@ -144,7 +144,8 @@ export class Codex extends Context.Service<Codex, {
   /**
    * A thread for as long as the scope is open: a new one, or with `resume` a stored
    * one. When the scope closes the server is asked to tell no more of it (see
-   * `thread.unsubscribe`), unless another scope still has it.
+   * `thread.unsubscribe`), unless another scope still has it; where a turn or a goal
+   * of this client is at work on it, as soon as that is over.
    */
   readonly thread: <E = never, R = never>(
     options?: Thread.ScopedThreadOptions<E, R>
@@ -280,10 +281,7 @@ export const make = Effect.gen(function*() {
       })
     ).pipe(Effect.withSpan("Codex.models"))
 
-  const holders = new ThreadHolders({
-    answerThread: client.answerThread,
-    unsubscribe: (id) => Thread.make(client, id).unsubscribe
-  })
+  const holders = new ThreadHolders(client)
 
   // A program waits for the agent and uses little of it: each part is made when it is asked for.
   return Codex.of({

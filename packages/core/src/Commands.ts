@@ -16,6 +16,7 @@ import type * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import type { AppServerClient, BufferLimits } from "./AppServerClient.ts"
 import type { InvalidParams, OutputLagged, RequestError } from "./CodexError.ts"
+import { scopeClosed } from "./internal/closed.ts"
 import { type OptionReader, readParams } from "./internal/options.ts"
 import * as Process from "./internal/process.ts"
 import { uniqueId } from "./internal/uniqueId.ts"
@@ -346,7 +347,7 @@ export const make = (client: AppServerClient["Service"]): Commands => {
       }).pipe(Scope.provide(scope))
       yield* Scope.addFinalizer(
         scope,
-        Effect.sync(() => state.failed(Process.scopeClosed("process/spawn")))
+        Effect.sync(() => state.failed(scopeClosed("process", "process/spawn")))
       )
       // It goes on when the caller is interrupted: only its answer tells whether there is something to kill.
       const starting = yield* client.experimental.request("process/spawn", {

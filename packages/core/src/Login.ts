@@ -17,6 +17,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { AppServerClient } from "./AppServerClient.ts"
 import { type ConnectionError, DecodeError, type RequestError } from "./CodexError.ts"
+import { scopeClosed } from "./internal/closed.ts"
 import { stopGrace } from "./internal/stoppable.ts"
 
 /**
@@ -154,10 +155,15 @@ const begin = <A>(
           onFailure: () => Effect.void,
           onSuccess: (begun) =>
             Option.isNone(begun) || Deferred.isDoneUnsafe(completed) ? Effect.void : Effect.catch(
-              cancel(begun.value.loginId),
+              // The server tells the end of the login to whoever waits for it.
+              Effect.andThen(
+                cancel(begun.value.loginId),
+                Effect.timeoutOption(Effect.exit(Deferred.await(completed)), stopGrace)
+              ),
               (error) => Effect.logWarning(`Could not cancel the login: ${error.message}`)
             )
-        })
+        }),
+        Effect.andThen(Deferred.fail(completed, scopeClosed("login", "account/login/start")))
       )
     )
     const begun = yield* restore(Fiber.join(starting))

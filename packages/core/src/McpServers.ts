@@ -21,6 +21,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { AppServerClient } from "./AppServerClient.ts"
 import { type ConnectionError, DecodeError, type RequestError } from "./CodexError.ts"
+import { scopeClosed } from "./internal/closed.ts"
 import * as Pages from "./internal/pages.ts"
 import { wholeSeconds } from "./internal/units.ts"
 
@@ -194,6 +195,7 @@ const login = Effect.fn("McpServers.login")(
       Effect.catch((error) => Deferred.fail(completed, error)),
       Effect.forkScoped({ startImmediately: true })
     )
+    yield* Effect.addFinalizer(() => Deferred.fail(completed, scopeClosed("login", "mcpServer/oauth/login")))
     const response = yield* client.request("mcpServer/oauth/login", {
       name: server,
       scopes: options?.scopes,

@@ -368,7 +368,10 @@ export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFai
       openGoal: (params, options) =>
         Effect.flatMap(current("thread/goal/set"), ({ client }) => client.openGoal(params, options)),
       hasApprovals: latest.client.hasApprovals,
-      answerThread: (threadId, service) => Effect.sync(() => answers.assign(threadId, service)),
+      answerThread: (threadId, service, options) =>
+        Effect.sync(() => answers.assign(threadId, service, options?.insteadOf)),
+      leaveThread: (threadId) =>
+        Effect.flatMap(current("thread/unsubscribe"), ({ client }) => client.leaveThread(threadId)),
       answerThreadIf: (threadId, service, load) => answers.assignIf(threadId, service, load),
       listen: (method, id, listener) =>
         Effect.matchEffect(connected, {

@@ -18,6 +18,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -181,6 +182,31 @@ describe("a supervised connection", () => {
       yield* second.respond(yield* second.request("fs/unwatch"), {})
       yield* Fiber.join(closing)
       assert.deepStrictEqual(second.methods(), ["fs/watch", "fs/unwatch"])
+    }))
+
+  it.effect("keeps what answers on a thread when one leaves who had it before", () =>
+    Effect.gen(function*() {
+      const { codex, first, next } = yield* supervised()
+      const asked: Array<string> = []
+      const held = (server: ScriptedServer, name: string) =>
+        Effect.gen(function*() {
+          const scope = yield* Scope.make()
+          const policy = () => Effect.as(Effect.sync(() => asked.push(name)), Option.some(Approvals.accept))
+          const starting = yield* fork(Scope.provide(codex.thread({ resume: "A", approvals: { policy } }), scope))
+          yield* TestClock.adjust("1 second")
+          yield* server.respond(yield* server.request("thread/resume"), threadResponse("A"))
+          yield* Fiber.join(starting)
+          return scope
+        })
+      const before = yield* held(first, "before")
+      yield* ends(first, killed)
+      const second = yield* next
+      yield* held(second, "after")
+      yield* Scope.close(before, Exit.void)
+      const params = ServerRequests.command("A", "T", "call")
+      yield* second.push({ id: 1, method: "item/commandExecution/requestApproval", params })
+      yield* second.next
+      assert.deepStrictEqual(asked, ["after"])
     }))
 
   it.effect("lets calls wait for the next one, no longer than their deadline", () =>

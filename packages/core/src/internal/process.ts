@@ -14,14 +14,9 @@ import * as Pull from "effect/Pull"
 import * as Queue from "effect/Queue"
 import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
-import {
-  type DecodeError,
-  type InvalidRequest,
-  OutputLagged,
-  type RequestError,
-  TransportError
-} from "../CodexError.ts"
+import { type DecodeError, type InvalidRequest, OutputLagged, type RequestError } from "../CodexError.ts"
 import * as Base64 from "./base64.ts"
+import { scopeClosed } from "./closed.ts"
 import { hasRoom, type Limits } from "./subscription.ts"
 import { mayBeDone } from "./uncertain.ts"
 
@@ -191,13 +186,9 @@ export class ProcessState {
   }
 }
 
-/** What those who wait are told when the scope of a process is gone before its end is known. */
-export const scopeClosed = (method: string): TransportError =>
-  new TransportError({ operation: "close", description: "The scope of the process was closed before its end", method })
-
 /** Why the request that stands for the process has failed. */
 export const errorOf = (cause: Cause.Cause<RequestError>, method: string): RequestError =>
-  Option.getOrElse(Cause.findErrorOption(cause), () => scopeClosed(method))
+  Option.getOrElse(Cause.findErrorOption(cause), () => scopeClosed("process", method))
 
 // =============================================================================
 // Control

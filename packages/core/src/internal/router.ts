@@ -86,6 +86,8 @@ export class Router {
   private readonly followers = new Set<Follower>()
   /** Threads whose events this connection has asked not to get any more. */
   private readonly unheard = new Set<string>()
+  /** What is to be done once nothing is at work on a thread. */
+  private readonly departures = new Map<string, () => void>()
   private closedWith: ConnectionError | undefined
   private readonly end = Deferred.makeUnsafe<ConnectionError>()
 
@@ -167,6 +169,7 @@ export class Router {
     if (--starting.count > 0) return
     this.starting.delete(threadId)
     this.disown(starting)
+    this.depart(threadId)
   }
 
   /** What was kept of turns that nobody has claimed is nobody's, and what could not be kept is told. */
@@ -204,6 +207,7 @@ export class Router {
     if (turn.owners > 0 || this.turns.get(turn.turnId) !== turn) return
     this.turns.delete(turn.turnId)
     this.latest = undefined
+    this.depart(turn.threadId)
   }
 
   /** Ends a turn that its own events do not end. */
@@ -224,7 +228,7 @@ export class Router {
   }
 
   unfollow(follower: Follower): void {
-    this.followers.delete(follower)
+    if (this.followers.delete(follower)) this.depart(follower.threadId)
   }
 
   /** What is at work for somebody here. */
@@ -239,7 +243,7 @@ export class Router {
     let followed = false
     for (const follower of this.followers) {
       if (follower.accept(event, bytes, turn)) followed = true
-      if (follower.isDone) this.followers.delete(follower)
+      if (follower.isDone) this.unfollow(follower)
     }
     return followed
   }
@@ -248,8 +252,32 @@ export class Router {
   // Subscriptions
   // ---------------------------------------------------------------------------
 
+  /** Whether something of this client is at work on the thread. */
+  isAtWorkOn(threadId: string): boolean {
+    return this.starting.has(threadId) || isOneOn(threadId, this.turns.values()) || isOneOn(threadId, this.followers)
+  }
+
+  /** Does it as soon as nothing is at work on the thread, unless the thread is wanted again before. */
+  onceIdle(threadId: string, depart: () => void): void {
+    this.departures.set(threadId, depart)
+    this.depart(threadId)
+  }
+
+  /** The thread is wanted again. */
+  stay(threadId: string): void {
+    this.departures.delete(threadId)
+  }
+
+  private depart(threadId: string): void {
+    const depart = this.departures.get(threadId)
+    if (depart === undefined || this.isAtWorkOn(threadId)) return
+    this.departures.delete(threadId)
+    depart()
+  }
+
   /** The server tells no more of the thread: what waits for it here would wait for ever. */
   unsubscribed(threadId: string): void {
+    this.departures.delete(threadId)
     this.unheard.add(threadId)
     // Those of long ago are no longer loaded: a turn on one is refused, and not unheard.
     for (const oldest of this.unheard) {
@@ -359,6 +387,7 @@ export class Router {
     for (const follower of this.followers) follower.disconnect(error)
     this.followers.clear()
     this.unheard.clear()
+    this.departures.clear()
     for (const starting of this.starting.values()) {
       for (const { turn } of starting.expectations) Deferred.doneUnsafe(turn, Exit.fail(error))
       this.disown(starting)
@@ -410,6 +439,7 @@ export class Router {
   private retire(turn: TurnState): void {
     this.latest = undefined
     if (this.turns.delete(turn.turnId)) this.starting.get(turn.threadId)?.finished.set(turn.turnId, turn)
+    this.depart(turn.threadId)
   }
 
   private meet(turn: TurnState, event: TurnEvent): void {
@@ -457,6 +487,14 @@ export class Router {
     this.hub.publishUnowned(event, 0)
     if (this.strict) this.insist(event)
   }
+}
+
+const isOneOn = (
+  threadId: string,
+  workers: Iterable<{ readonly threadId: string; readonly isDone: boolean }>
+): boolean => {
+  for (const worker of workers) if (worker.threadId === threadId && !worker.isDone) return true
+  return false
 }
 
 /** The connection's cause as the request that met it tells it. */

@@ -11,9 +11,13 @@ export class ThreadAnswers {
     return this.given.get(threadId)?.at(-1)
   }
 
-  /** Undefined takes them away. */
-  assign(threadId: string, answers: Approvals.Service | undefined): void {
-    this.put(threadId, answers === undefined ? [] : [answers])
+  /** Undefined takes them away; `insteadOf` those alone give way, if they are there. */
+  assign(threadId: string, answers: Approvals.Service | undefined, insteadOf?: Approvals.Service): void {
+    const given = answers === undefined ? [] : [answers]
+    if (insteadOf === undefined) return this.put(threadId, given)
+    const all = this.all(threadId)
+    const at = all.lastIndexOf(insteadOf)
+    if (at !== -1) this.put(threadId, all.toSpliced(at, 1, ...given))
   }
 
   /** From the start of the effect; when it fails, whatever answered before does so again. */

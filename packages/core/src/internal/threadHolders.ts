@@ -21,17 +21,14 @@ interface Held {
   wasLeft: boolean
 }
 
+type Client = Pick<AppServerClient["Service"], "answerThread" | "leaveThread">
+
 export class ThreadHolders {
   private readonly threads = new Map<string, Held>()
-  private readonly answerThread: AppServerClient["Service"]["answerThread"]
-  private readonly unsubscribeFrom: (threadId: string) => Effect.Effect<unknown, RequestError>
+  private readonly client: Client
 
-  constructor(options: {
-    readonly answerThread: AppServerClient["Service"]["answerThread"]
-    readonly unsubscribe: (threadId: string) => Effect.Effect<unknown, RequestError>
-  }) {
-    this.answerThread = options.answerThread
-    this.unsubscribeFrom = options.unsubscribe
+  constructor(client: Client) {
+    this.client = client
   }
 
   /**
@@ -67,12 +64,14 @@ export class ThreadHolders {
       if (held?.holders.includes(holder) !== true) return Effect.void
       const at = this.remove(threadId, held, holder)
       const { holders } = held
-      if (holders.length === 0) return this.unsubscribe(threadId)
       held.wasLeft = true
-      const isAnswering = holder.answers !== undefined &&
-        holders.slice(at).every(({ answers }) => answers === undefined)
-      if (!isAnswering) return Effect.void
-      return this.answerThread(threadId, holders.findLast(({ answers }) => answers !== undefined)?.answers)
+      const before = holders.slice(0, at).findLast(({ answers }) => answers !== undefined)
+      return Effect.andThen(
+        holder.answers === undefined
+          ? Effect.void
+          : this.client.answerThread(threadId, before?.answers, { insteadOf: holder.answers }),
+        holders.length === 0 ? this.client.leaveThread(threadId) : Effect.void
+      )
     })
   }
 
@@ -82,7 +81,7 @@ export class ThreadHolders {
     if (held === undefined) return Effect.void
     this.remove(threadId, held, holder)
     if (held.holders.length > 0 || !held.wasLeft) return Effect.void
-    return Effect.ignore(Effect.timeoutOption(this.unsubscribe(threadId), stopGrace))
+    return Effect.ignore(Effect.timeoutOption(this.client.leaveThread(threadId), stopGrace))
   }
 
   private remove(threadId: string, { holders }: Held, holder: Holder): number {
@@ -90,9 +89,5 @@ export class ThreadHolders {
     holders.splice(at, 1)
     if (holders.length === 0) this.threads.delete(threadId)
     return at
-  }
-
-  private unsubscribe(threadId: string): Effect.Effect<unknown, RequestError> {
-    return Effect.andThen(this.answerThread(threadId, undefined), this.unsubscribeFrom(threadId))
   }
 }
