@@ -156,9 +156,9 @@ const begin = <A>(
           onSuccess: (begun) =>
             Option.isNone(begun) || Deferred.isDoneUnsafe(completed) ? Effect.void : Effect.catch(
               // The server tells the end of the login to whoever waits for it.
-              Effect.andThen(
-                cancel(begun.value.loginId),
-                Effect.timeoutOption(Effect.exit(Deferred.await(completed)), stopGrace)
+              Effect.timeoutOption(
+                Effect.andThen(cancel(begun.value.loginId), Effect.exit(Deferred.await(completed))),
+                stopGrace
               ),
               (error) => Effect.logWarning(`Could not cancel the login: ${error.message}`)
             )

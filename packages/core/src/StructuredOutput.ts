@@ -89,7 +89,7 @@ const findShapeless = (
   const { $ref, additionalProperties, anyOf, const: constant, enum: members, items, properties, type } = fields(schema)
   if (typeof $ref === "string") {
     if (visited.has($ref)) return undefined
-    return findShapeless(definitions[$ref.replace("#/$defs/", "")], path, definitions, visited.add($ref))
+    return findShapeless(definitions[definitionOf($ref)], path, definitions, visited.add($ref))
   }
   const shaped = type !== undefined || anyOf !== undefined || members !== undefined || constant !== undefined
   if (!shaped || (type === "object" && additionalProperties !== false)) return path
@@ -105,6 +105,10 @@ const findShapeless = (
   }
   return undefined
 }
+
+/** The name of what is referred to, of which a reference has an encoding of its own. */
+const definitionOf = ($ref: string): string =>
+  decodeURIComponent($ref.replace("#/$defs/", "")).replaceAll("~1", "/").replaceAll("~0", "~")
 
 const fields = (schema: object): Record<string, unknown> => ({ ...schema })
 

@@ -247,6 +247,73 @@ describe("a goal", () => {
       }
     }))
 
+  it.effect("that is paused has the turn interrupted that the server tells of only then", () =>
+    Effect.gen(function*() {
+      const { answer, fiber, server } = yield* opening
+      yield* answer
+      const run = yield* Fiber.join(fiber)
+      yield* server.push(goalUpdated("A", "active"))
+      const pausing = yield* fork(run.interrupt)
+      yield* server.respond(yield* server.request("thread/goal/set"), { goal: goal("A", "paused") })
+      yield* server.push(goalUpdated("A", "paused"))
+      const { thread } = threadResponse("A")
+      yield* server.respond(yield* server.request("thread/read"), {
+        thread: { ...thread, status: { type: "active", activeFlags: [] } }
+      })
+      yield* server.push(Wire.turnStarted("A", "T"))
+      const interrupt = yield* server.request("turn/interrupt")
+      assert.deepStrictEqual(interrupt.params, { threadId: "A", turnId: "T" })
+      yield* server.respond(interrupt, {})
+      yield* server.push(Wire.turnCompleted("A", "T", { status: "interrupted" }))
+      yield* Fiber.join(pausing)
+    }))
+
+  it.effect("can be given up while it is not answered", () =>
+    Effect.gen(function*() {
+      const { fiber, server } = yield* opening
+      const leaving = yield* fork(Fiber.interrupt(fiber))
+      yield* server.barrier
+      yield* TestClock.adjust("10 seconds")
+      // The server may have it all the same.
+      const pause = yield* server.request("thread/goal/set")
+      assert.deepStrictEqual(pause.params, { threadId: "A", status: "paused" })
+      yield* TestClock.adjust("10 seconds")
+      yield* Fiber.join(leaving)
+    }))
+
+  it.effect("that is let go of while it is being answered is paused", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const fiber = yield* fork(Effect.scoped(client.openGoal({ threadId: "A", objective: "Go" })))
+      const request = yield* server.request("thread/goal/set")
+      const leaving = yield* fork(Fiber.interrupt(fiber))
+      yield* server.respond(request, { goal: goal("A", "active") })
+      yield* server.push(goalUpdated("A", "active"))
+      yield* server.respond(yield* server.request("thread/goal/set"), { goal: goal("A", "paused") })
+      yield* server.push(goalUpdated("A", "paused"))
+      yield* server.respond(yield* server.request("thread/read"), threadResponse("A"))
+      yield* Fiber.join(leaving)
+    }))
+
+  it.effect("that is set anew by who waits for its end does not take that end for its own", () =>
+    Effect.gen(function*() {
+      const { answer, client, fiber, server } = yield* opening
+      yield* answer
+      const run = yield* Fiber.join(fiber)
+      const again = yield* fork(
+        Effect.flatMap(
+          Effect.flip(run.result),
+          () => Effect.flatMap(client.openGoal({ threadId: "A" }), (run) => run.result)
+        )
+      )
+      yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T1"))
+      yield* server.push(Wire.turnCompleted("A", "T1", { status: "interrupted" }))
+      yield* server.respond(yield* server.request("thread/goal/set"), { goal: goal("A", "active") })
+      yield* server.push(goalUpdated("A", "active"), ...Wire.textTurn("A", "T2", ["Two"]), goalUpdated("A", "complete"))
+      const end = yield* Fiber.join(again)
+      assert.deepStrictEqual([end.outcome, end.turns.length], ["complete", 1])
+    }))
+
   it.effect("that was refused is left as it is", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connect()

@@ -51,6 +51,16 @@ describe("Router", () => {
     }
   })
 
+  it("gives a turn nothing of another thread whose history has a turn of that id", () => {
+    const router = make()
+    const turn = router.claim("A", "T")
+    receive(router, Wire.turnStarted("A", "T"), Wire.delta("B", "T", "i", "b"), Wire.turnCompleted("B", "T"))
+    assert.isFalse(turn.isDone)
+    assert.deepStrictEqual(turn.unread.map(({ event }) => event.method), ["turn/started"])
+    receive(router, Wire.turnCompleted("A", "T"))
+    assert.isTrue(turn.isDone)
+  })
+
   it("holds nothing of a turn that ended before its request was answered", () => {
     const router = make()
     router.startPending("A")

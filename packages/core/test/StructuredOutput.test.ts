@@ -33,7 +33,10 @@ const Tree: Schema.Codec<Tree> = Schema.Struct({
 
 class Point extends Schema.Class<Point>("Point")({ x: Schema.Finite, y: Schema.optional(Schema.Finite) }) {}
 
+class Named extends Schema.Class<Named>("my app/~Item%")({ a: Schema.String }) {}
+
 const supported = {
+  named: Schema.Struct({ a: Schema.Array(Named), b: Named }),
   optional: Schema.Struct({ a: Schema.optionalKey(Schema.String), b: Schema.optional(Schema.NullOr(Schema.Int)) }),
   nested: Schema.Struct({ a: Schema.Struct({ b: Schema.Array(Schema.Struct({ c: Schema.Boolean })) }) }),
   union: Schema.Struct({

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { Pace } from "../src/internal/pace.ts"
 import * as Subscription from "../src/internal/subscription.ts"
 
 const limits = { events: 3, bytes: 100 }
@@ -10,6 +11,27 @@ const limits = { events: 3, bytes: 100 }
 const make = (custom: Subscription.Limits = limits) => Subscription.make<string, "broken">(custom)
 
 describe("Subscription", () => {
+  it.effect("does not let a reader sleep on who would lose something", () =>
+    Effect.sync(() => {
+      for (const put of ["offer", "slide"] as const) {
+        let hurried = 0
+        class Hurried extends Pace {
+          override hurry(): void {
+            hurried++
+          }
+        }
+        const pace = new Hurried({ scheduleTask: () => {}, flush: () => {} })
+        const subscription = new Subscription.Subscription<string, never>({ events: 4, bytes: 100 }, pace, () =>
+          undefined)
+        for (const name of ["a", "b"]) {
+          subscription[put](name, 1)
+        }
+        assert.strictEqual(hurried, 0)
+        subscription[put]("c", 1)
+        assert.strictEqual(hurried, 1)
+      }
+    }))
+
   it.effect("gives everything in order, then ends", () =>
     Effect.gen(function*() {
       const subscription = yield* make()

@@ -191,12 +191,14 @@ describe("the end of a turn's scope", () => {
       const connection = yield* connect()
       const { server } = connection
       const unowned = yield* collect(connection.client.unownedNotifications)
-      const { close } = yield* begin(connection)
+      const { close, turn } = yield* begin(connection)
       const closing = yield* fork(close)
       yield* server.respond(yield* server.request("turn/interrupt"), {})
       yield* server.barrier
       yield* TestClock.adjust("10 seconds")
       yield* Fiber.join(closing)
+      assert.strictEqual((yield* errorOf(turn.result))._tag, "TransportError")
+      assert.strictEqual((yield* errorOf(Stream.runDrain(turn.events)))._tag, "TransportError")
       // What still comes of it is nobody's.
       yield* server.push(interrupted)
       assert.deepStrictEqual((yield* unowned.atLeast(1)).map((event) => event.turnId), ["T"])
@@ -208,7 +210,10 @@ describe("the end of a turn's scope", () => {
       const { close } = yield* begin(connection, { started: false })
       const closing = yield* fork(close)
       yield* connection.server.barrier
-      yield* TestClock.adjust("10 seconds")
+      yield* TestClock.adjust("5 seconds")
+      // It is interrupted all the same.
+      yield* connection.server.request("turn/interrupt")
+      yield* TestClock.adjust("5 seconds")
       yield* Fiber.join(closing)
     }))
 

@@ -17,6 +17,7 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import type * as PlatformError from "effect/PlatformError"
 import * as Predicate from "effect/Predicate"
 import * as ChildProcess from "effect/process/ChildProcess"
@@ -207,8 +208,16 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
 
 const graceOf = (options: Options): Effect.Effect<Duration.Duration, InvalidOptions> =>
   Effect.mapError(
-    Effect.fromOption(Duration.fromInput(options.shutdownGrace ?? defaultGrace)),
-    () => new InvalidOptions({ issues: [{ path: "shutdownGrace", expected: "Expected a duration" }] })
+    Effect.fromOption(
+      Option.filter(
+        Duration.fromInput(options.shutdownGrace ?? defaultGrace),
+        (grace) => !Duration.isNegative(grace)
+      )
+    ),
+    () =>
+      new InvalidOptions({
+        issues: [{ path: "shutdownGrace", expected: "Expected a duration that is not below zero" }]
+      })
   )
 
 const checkConfig = ({ config = {} }: Options): Effect.Effect<void, InvalidOptions> => {

@@ -347,6 +347,7 @@ layer(NodeServices.layer, live)("what the process writes to stderr", (it) => {
         say("x".repeat(100000))
         say("key sk-abcdefghijklmnop, Authorization: Bearer abc.def")
         say("by name " + process.env.MY_API_KEY + ", by type " + process.env.PLAIN)
+        say("of lines " + process.env.PEM)
         say(JSON.stringify({ level: "ERROR", fields: { message: "quoted " + process.env.QUOTED_TOKEN } }))
         process.exit(1)`)
       const error = yield* spawnError({
@@ -354,6 +355,7 @@ layer(NodeServices.layer, live)("what the process writes to stderr", (it) => {
         env: {
           MY_API_KEY: "by-its-name",
           PLAIN: Redacted.make("by-its-type"),
+          PEM: Redacted.make("-----BEGIN KEY-----\nMIIEvQIBADAN\nBgkqhkiG9w0B\n"),
           QUOTED_TOKEN: "with\"quotes\"\\inside"
         }
       })
@@ -363,13 +365,16 @@ layer(NodeServices.layer, live)("what the process writes to stderr", (it) => {
       assert.isAtMost(tail.length, 40 * 2001)
       assert.notInclude(tail, "line 100\n")
       assert.include(tail, "line 499")
-      for (const secret of ["sk-abc", "abc.def", "by-its-name", "by-its-type", "with\"quotes", "inside"]) {
+      for (const secret of ["sk-abc", "abc.def", "by-its-name", "by-its-type", "with\"quotes", "inside", "MIIE", "Bgkq"]) {
         assert.notInclude(tail, secret)
         assert.notInclude(error.message, secret)
       }
-      assert.deepStrictEqual(lines.slice(-3), [
+      assert.deepStrictEqual(lines.slice(-6), [
         "key <redacted>, Authorization: Bearer <redacted>",
         "by name <redacted>, by type <redacted>",
+        "of lines <redacted>",
+        "<redacted>",
+        "<redacted>",
         "quoted <redacted>"
       ])
     }))

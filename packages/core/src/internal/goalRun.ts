@@ -39,6 +39,9 @@ export class GoalRun implements Follower {
   /** Whether the server leaves the goal active and does nothing for it. */
   private isStopped = false
   private readonly onTurn: (turn: TurnState) => void
+  /** How many want it to go on although it is not active any more, so that they see what else comes of it. */
+  private holds = 0
+  private turnAwaited = Deferred.makeUnsafe<TurnState>()
 
   /** `onTurn` is told of each turn that the server runs for the goal, as it starts. */
   constructor(threadId: string, limits: Limits, onTurn: (turn: TurnState) => void = () => {}) {
@@ -60,6 +63,21 @@ export class GoalRun implements Follower {
   /** The turn that the server runs for the goal now, if any. */
   get running(): TurnState | undefined {
     return this.current
+  }
+
+  /** Waits for the next turn that the server runs for it. */
+  get nextTurn(): Effect.Effect<TurnState> {
+    return Deferred.await(this.turnAwaited)
+  }
+
+  /** Does not end on its own until it is released. */
+  hold(): void {
+    this.holds++
+  }
+
+  release(): void {
+    this.holds--
+    this.settle()
   }
 
   /** The server has the goal. */
@@ -147,6 +165,8 @@ export class GoalRun implements Follower {
     turn.forgetHistory()
     turn.accompany({ offer: (event, bytes) => this.log.offer(event, bytes), end: () => {} })
     this.onTurn(turn)
+    Deferred.doneUnsafe(this.turnAwaited, Exit.succeed(turn))
+    this.turnAwaited = Deferred.makeUnsafe()
     return turn
   }
 
@@ -176,7 +196,7 @@ export class GoalRun implements Follower {
 
   /** The goal is over once it is not active any more and no turn of it runs. */
   private settle(): void {
-    if (this.current !== undefined || this.goal === undefined) return
+    if (this.holds > 0 || this.current !== undefined || this.goal === undefined) return
     const outcome = this.outcome(this.goal)
     if (outcome === undefined) return
     this.end(Exit.succeed({ outcome, goal: this.goal, turns: this.turns }), Exit.void)

@@ -4,9 +4,12 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
+import * as Option from "effect/Option"
 import type { AppServerClient } from "../AppServerClient.ts"
 import type { RequestError } from "../CodexError.ts"
+import { scopeClosed } from "./closed.ts"
 import { readerOf } from "./eventLog.ts"
 import { GoalRun } from "./goalRun.ts"
 import { interruptGrace } from "./openTurn.ts"
@@ -22,6 +25,9 @@ import type { TurnsTelemetry } from "./turnTelemetry.ts"
 import { mayBeDone } from "./uncertain.ts"
 import * as Watchdog from "./watchdog.ts"
 
+/** How far word of a turn may be behind the word that its thread is at work. */
+const startGrace = Duration.seconds(2)
+
 export const make = Effect.fnUntraced(function*(options: {
   readonly call: Call
   readonly interruptTurn: (turn: TurnState) => Effect.Effect<void, RequestError>
@@ -34,15 +40,35 @@ export const make = Effect.fnUntraced(function*(options: {
   const { call, desk, interruptTurn, router, turnLimits, turns } = options
   const { turnIdleTimeout } = options.settings
   const run = yield* FiberSet.makeRuntime<never>()
+  /** The requests that set goals. */
+  const starts = yield* FiberSet.make()
+
+  /** The server may have begun a turn when it answers that the goal is paused, and tell of it only then. */
+  const lastTurn = Effect.fnUntraced(function*({ nextTurn, running, threadId }: GoalRun) {
+    if (running !== undefined) return running
+    const { thread } = yield* call("thread/read", { threadId, includeTurns: false })
+    if (thread.status.type !== "active" || router.isRunningOn(threadId)) return undefined
+    return Option.getOrUndefined(yield* Effect.timeoutOption(nextTurn, startGrace))
+  })
+
+  /** Pauses the goal, and ends what the server has begun for it. */
+  const pause = (goal: GoalRun): Effect.Effect<void, RequestError> =>
+    Effect.acquireUseRelease(
+      Effect.sync(() => goal.hold()),
+      () =>
+        call("thread/goal/set", { threadId: goal.threadId, status: "paused" }).pipe(
+          Effect.andThen(lastTurn(goal)),
+          Effect.flatMap((turn) => turn === undefined ? Effect.void : interruptTurn(turn))
+        ),
+      () => Effect.sync(() => goal.release())
+    )
 
   const pauseGoal = (goal: GoalRun): Effect.Effect<void, RequestError> =>
     Effect.suspend(() => {
       if (goal.isDone) return Effect.void
-      return call("thread/goal/set", { threadId: goal.threadId, status: "paused" }).pipe(
+      return pause(goal).pipe(
         // It has been cleared meanwhile.
         Effect.catchTag("InvalidRequest", (refusal) => goal.isDone ? Effect.void : Effect.fail(refusal)),
-        // Whatever turn is there now is the last one.
-        Effect.andThen(Effect.suspend(() => goal.running === undefined ? Effect.void : interruptTurn(goal.running))),
         Effect.andThen(Effect.exit(Deferred.await(goal.done))),
         Effect.asVoid
       )
@@ -57,19 +83,33 @@ export const make = Effect.fnUntraced(function*(options: {
     pauseGoal(goal).pipe(
       Effect.timeoutOption(interruptGrace),
       Effect.catch(goalWarning(goal)),
-      Effect.andThen(Effect.sync(() => router.unfollow(goal)))
+      Effect.andThen(Effect.sync(() => {
+        // Who still waits for its end waits no more.
+        goal.disconnect(scopeClosed("goal", "thread/goal/set"))
+        router.unfollow(goal)
+      }))
     )
 
   /** Pauses a goal of which nobody knows whether the server has it, and ends what it may have begun. */
   const abandonGoal = (goal: GoalRun): Effect.Effect<void> =>
-    call("thread/goal/set", { threadId: goal.threadId, status: "paused" }).pipe(
-      // The server tells of a turn that it has begun before it answers.
-      Effect.andThen(Effect.suspend(() => goal.running === undefined ? Effect.void : interruptTurn(goal.running))),
+    pause(goal).pipe(
       // There is none.
       Effect.catchTag("InvalidRequest", () => Effect.void),
       Effect.timeoutOption(interruptGrace),
       Effect.catch(goalWarning(goal)),
       Effect.asVoid
+    )
+
+  /** Nobody waits any more for the goal that is being set. */
+  const giveUp = (goal: GoalRun, setting: Fiber.Fiber<unknown, RequestError>): Effect.Effect<void> =>
+    Fiber.await(setting).pipe(
+      Effect.timeoutOption(interruptGrace),
+      Effect.flatMap((answer) => {
+        if (Option.isNone(answer)) return Effect.andThen(Fiber.interrupt(setting), abandonGoal(goal))
+        if (Exit.isSuccess(answer.value)) return letGoalGo(goal)
+        return Option.exists(Exit.findErrorOption(answer.value), mayBeDone) ? abandonGoal(goal) : Effect.void
+      }),
+      Effect.ensuring(Effect.sync(() => router.unfollow(goal)))
     )
 
   /** Asks what became of a silent goal, for as long as somebody holds it. */
@@ -116,19 +156,23 @@ export const make = Effect.fnUntraced(function*(options: {
       turnLimits,
       (turn) => turns.record(turn, caller, { method: "thread/goal/set" })
     )
-    const { goal } = yield* Effect.acquireRelease(
-      Effect.suspend(() => {
-        router.follow(run)
-        return call("thread/goal/set", { ...params, status: "active" }, (result) => {
+    const { goal } = yield* Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
+      router.follow(run)
+      // The request goes on when the caller is interrupted: its answer may be that there is a goal to pause.
+      const setting = yield* FiberSet.run(
+        starts,
+        call("thread/goal/set", { ...params, status: "active" }, (result) => {
           const answer = Payload.incoming(ClientRequests["thread/goal/set"].result)(result)
           if (Exit.isSuccess(answer)) run.begin(answer.value.goal)
-        })
-      }).pipe(
-        Effect.tapError((error) => mayBeDone(error) ? abandonGoal(run) : Effect.void),
-        Effect.onError(() => Effect.sync(() => router.unfollow(run)))
-      ),
-      () => letGoalGo(run)
-    )
+        }),
+        { startImmediately: true }
+      )
+      const answer = yield* restore(Fiber.join(setting)).pipe(
+        Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : giveUp(run, setting))
+      )
+      yield* Effect.addFinalizer(() => letGoalGo(run))
+      return answer
+    }))
     if (Duration.isFinite(turnIdleTimeout)) yield* Effect.forkScoped(watchGoal(run))
     const read = options?.read ?? "replay"
     const events = yield* readerOf(run, read)

@@ -31,6 +31,9 @@ import * as Watchdog from "./watchdog.ts"
 /** How long an ending scope waits for the end of the turn that it interrupts. */
 export const interruptGrace = Duration.seconds(10)
 
+/** How much of that it waits for the start, without which the server refuses: it is asked all the same then. */
+const startGrace = Duration.seconds(5)
+
 /** How far the end of a turn may be behind the server's word that it has ended. */
 const refusalGrace = Duration.seconds(2)
 
@@ -48,10 +51,13 @@ export const make = Effect.fnUntraced(function*(options: {
   const starts = yield* FiberSet.make()
   const run = yield* FiberSet.makeRuntime<never>()
 
-  const interruptTurn = (turn: TurnState): Effect.Effect<void, RequestError> =>
+  const interruptTurn = (
+    turn: TurnState,
+    startGrace: Duration.Duration = requestTimeout
+  ): Effect.Effect<void, RequestError> =>
     // Between its start and `turn/started` the server refuses to interrupt a turn and runs it.
     Deferred.await(turn.started).pipe(
-      Effect.timeoutOption(requestTimeout),
+      Effect.timeoutOption(startGrace),
       Effect.andThen(Effect.suspend(() =>
         turn.isDone
           ? Effect.void
@@ -66,8 +72,14 @@ export const make = Effect.fnUntraced(function*(options: {
   const letGo = (turn: TurnState): Effect.Effect<void> =>
     Effect.suspend(() => {
       if (!router.release(turn)) return Effect.void
-      return interruptTurn(turn).pipe(
-        Effect.timeoutOption(interruptGrace),
+      return interruptTurn(turn, startGrace).pipe(
+        Effect.timeoutOrElse({
+          duration: interruptGrace,
+          orElse: () =>
+            Effect.logWarning(
+              `Turn ${turn.turnId} did not end within ${Duration.format(interruptGrace)} of its interruption`
+            )
+        }),
         Effect.catch((error) =>
           router.closed === undefined
             ? Effect.logWarning(`Could not interrupt turn ${turn.turnId}: ${error.message}`)

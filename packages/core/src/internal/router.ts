@@ -17,6 +17,7 @@ import * as Exit from "effect/Exit"
 import type { RequestTimeout, ResponseError } from "../CodexError.ts"
 import { AppServerExited, type ConnectionError, DecodeError, TransportError } from "../CodexError.ts"
 import type { CodexEvent, TurnEvent, UnknownNotification } from "../Notification.ts"
+import { scopeClosed } from "./closed.ts"
 import * as Envelope from "./envelope.ts"
 import type { EventHub } from "./eventHub.ts"
 import type { Follower } from "./follower.ts"
@@ -202,9 +203,10 @@ export class Router {
     return turn.owners === 0 && !turn.isDone
   }
 
-  /** Events of the turn are nobody's from now on. */
+  /** Events of the turn are nobody's from now on, and who still waits for its end waits no more. */
   abandon(turn: TurnState): void {
     if (turn.owners > 0 || this.turns.get(turn.turnId) !== turn) return
+    turn.disconnect(scopeClosed("turn", "turn/start"))
     this.turns.delete(turn.turnId)
     this.latest = undefined
     this.depart(turn.threadId)
@@ -241,7 +243,8 @@ export class Router {
 
   private tell(event: TurnEvent, bytes: number, turn: TurnState | undefined): boolean {
     let followed = false
-    for (const follower of this.followers) {
+    // Whoever waits for the end of one goes on at once, and may follow something else: not this event.
+    for (const follower of [...this.followers]) {
       if (follower.accept(event, bytes, turn)) followed = true
       if (follower.isDone) this.unfollow(follower)
     }
@@ -254,7 +257,12 @@ export class Router {
 
   /** Whether something of this client is at work on the thread. */
   isAtWorkOn(threadId: string): boolean {
-    return this.starting.has(threadId) || isOneOn(threadId, this.turns.values()) || isOneOn(threadId, this.followers)
+    return this.starting.has(threadId) || this.isRunningOn(threadId) || isOneOn(threadId, this.followers)
+  }
+
+  /** Whether a turn of this client runs on the thread. */
+  isRunningOn(threadId: string): boolean {
+    return isOneOn(threadId, this.turns.values())
   }
 
   /** Does it as soon as nothing is at work on the thread, unless the thread is wanted again before. */
@@ -293,7 +301,7 @@ export class Router {
       turn.disconnect(error)
       this.retire(turn)
     }
-    for (const follower of this.followers) {
+    for (const follower of [...this.followers]) {
       if (follower.threadId !== threadId) continue
       follower.disconnect(error)
       this.followers.delete(follower)
@@ -411,8 +419,10 @@ export class Router {
     const { threadId, turnId } = event
     if (turnId === undefined) return undefined
     // Most events are of the same turn as the one before, and to compare costs less than to hash.
-    if (this.latest?.turnId === turnId) return this.latest
-    const turn = this.turns.get(turnId) ?? reviewOf(event, this.turns)
+    if (this.latest?.turnId === turnId && isOf(this.latest, threadId)) return this.latest
+    const known = this.turns.get(turnId) ?? reviewOf(event, this.turns)
+    // The history of a fork has the turns of its parent.
+    const turn = known !== undefined && isOf(known, threadId) ? known : undefined
     this.latest = turn
     if (turn !== undefined || threadId === undefined || this.starting.size === 0) return turn
     const starting = this.starting.get(threadId)
@@ -488,6 +498,9 @@ export class Router {
     if (this.strict) this.insist(event)
   }
 }
+
+const isOf = (turn: TurnState, threadId: string | undefined): boolean =>
+  threadId === undefined || turn.threadId === threadId
 
 const isOneOn = (
   threadId: string,

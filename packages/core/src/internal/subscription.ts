@@ -68,16 +68,18 @@ export class Subscription<A, E> {
    */
   offer(event: A, bytes: number): boolean {
     if (this.ended !== undefined) return false
-    const { limits } = this
-    const { length } = this.events
-    if (length === PLENTY) this.pace.hurry()
-    if (length > 0 && (length * 2 >= limits.events || this.bytes * 2 >= limits.bytes)) {
-      this.pace.hurry()
-      if (this.joinLast(event)) return true
-    }
-    if (!hasRoom(limits, length, this.bytes, bytes)) return false
+    if (this.isHalfFull() && this.joinLast(event)) return true
+    if (!hasRoom(this.limits, this.events.length, this.bytes, bytes)) return false
     this.add(event, bytes)
     return true
+  }
+
+  /** A reader with plenty to read, or with half a buffer, should not sleep on. */
+  private isHalfFull(): boolean {
+    const { length } = this.events
+    const isHalfFull = length > 0 && (length * 2 >= this.limits.events || this.bytes * 2 >= this.limits.bytes)
+    if (isHalfFull || length === PLENTY) this.pace.hurry()
+    return isHalfFull
   }
 
   private add(event: A, bytes: number): void {
@@ -104,6 +106,7 @@ export class Subscription<A, E> {
   /** Adds the event; the oldest ones give way, and the reader is told how many. */
   slide(event: A, bytes: number): void {
     if (this.ended !== undefined) return
+    this.isHalfFull()
     while (!hasRoom(this.limits, this.events.length, this.bytes, bytes)) this.giveWay()
     this.sizes.push(bytes)
     this.add(event, bytes)

@@ -996,5 +996,5 @@ const listed = (
   )
   const ascending = params.sortDirection === "asc"
   found.sort((a, b) => ascending ? a.used - b.used : b.used - a.used)
-  return page(found.map(model), params)
+  return page(found.map((thread) => model(thread)), params)
 }

@@ -20,7 +20,9 @@ export const secretsOf = (
   Object.entries(env).flatMap(([name, value]) => {
     if (value === undefined) return []
     const secret = Redacted.isRedacted(value) ? Redacted.value(value) : secretName.test(name) ? value : ""
-    return secret.length < MIN_SECRET_LENGTH ? [] : [secret]
+    // Text is shown line by line, and a key may have many.
+    return [secret, ...(secret.includes("\n") ? secret.split(/\r?\n/) : [])]
+      .filter((part) => part.length >= MIN_SECRET_LENGTH)
   })
 
 /** A function that takes these secrets, and whatever looks like one, out of a text. */
