@@ -110,17 +110,23 @@ const callTool = <Tools extends Record<string, Tool.Any>, Name extends Extract<k
   if (needsApproval !== undefined && needsApproval !== false) {
     return Effect.succeed(failure(`${name} needs an approval that cannot be asked for here.`))
   }
-  if (!takes(toolkit, name, args)) return Effect.succeed(failure(misfit(toolkit.tools[name], name, args)))
+  const tool = toolkit.tools[name]
+  const read = jsonForm(tool?.parametersSchema)?.decode(args) ?? Exit.succeed(args)
+  if (Exit.isFailure(read) || !takes(toolkit, name, read.value)) {
+    const issues = Exit.isFailure(read) ? `: ${formatIssues(Payload.issuesOfCause(read.cause))}` : "."
+    return Effect.succeed(failure(`The arguments of ${name} do not match its schema${issues}`))
+  }
+  const parameters = read.value
   return Effect.gen(function*() {
     const { handle } = yield* toolkit
-    const results = yield* handle(name, args, callId)
+    const results = yield* handle(name, parameters, callId)
     const last = yield* Stream.runLast(Stream.filter(results, (result) => !result.preliminary))
     return Option.match(last, {
       onNone: () => failure(`${name} gave no result.`),
       onSome: (result): DynamicToolCallResponse => ({
         success: !result.isFailure,
         contentItems: result.modelOutput === undefined
-          ? [text(toText(result.encodedResult))]
+          ? [text(toText(toJson(tool, result.isFailure, result.encodedResult)))]
           : result.modelOutput.map(contentItem)
       })
     })
@@ -141,6 +147,22 @@ const isToolOf = <Tools extends Record<string, Tool.Any>>(
   name: string
 ): name is Extract<keyof Tools, string> => Object.hasOwn(toolkit.tools, name)
 
+/** What a Schema encodes to, as JSON and back: that is what the model is told of, and it need not be JSON itself. */
+const jsonForm = (schema: unknown) => {
+  if (!Schema.isSchema(schema)) return undefined
+  const codec = Schema.toCodecJson(Schema.toEncoded(schema))
+  return {
+    decode: Schema.decodeUnknownExit(codec, { errors: "all" }),
+    encode: Schema.encodeUnknownSync(codec)
+  }
+}
+
+/** The result that a tool has encoded, as JSON. */
+const toJson = (tool: Tool.Any | undefined, isFailure: boolean, result: unknown): unknown => {
+  const schema = tool === undefined ? undefined : isFailure ? Tool.failureResultSchema(tool) : tool.successSchema
+  return jsonForm(schema)?.encode(result) ?? result
+}
+
 /** Whether the arguments have the shape that the tool's parameters are decoded from. */
 const takes = <Tools extends Record<string, Tool.Any>, Name extends keyof Tools>(
   toolkit: Toolkit.Toolkit<Tools>,
@@ -149,15 +171,6 @@ const takes = <Tools extends Record<string, Tool.Any>, Name extends keyof Tools>
 ): args is Tool.ParametersEncoded<Tools[Name]> => {
   const schema = toolkit.tools[name]?.parametersSchema
   return !Schema.isSchema(schema) || Schema.is(Schema.toEncoded(schema))(args)
-}
-
-/** Where the arguments do not fit: the model wrote them, so it may be told. */
-const misfit = (tool: Tool.Any | undefined, name: string, args: unknown): string => {
-  const schema = tool?.parametersSchema
-  if (!Schema.isSchema(schema)) return `The arguments of ${name} do not match its schema.`
-  const exit = Schema.decodeUnknownExit(Schema.toEncoded(schema), { errors: "all" })(args)
-  const issues = Exit.isFailure(exit) ? formatIssues(Payload.issuesOfCause(exit.cause)) : ""
-  return `The arguments of ${name} do not match its schema: ${issues}`
 }
 
 const text = (text: string): DynamicToolCallOutputContentItemParam => ({ type: "inputText", text })

@@ -4,6 +4,7 @@ import { Prompt, Tool, Toolkit } from "effect/ai"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { TestClock } from "effect/testing"
 import { fork } from "./support/observe.ts"
@@ -67,6 +68,42 @@ describe("fromToolkit", () => {
         contentItems: said(`{"found":"1970-01-01T00:00:00.000Z"}`)
       })
       assert.deepStrictEqual(seen, [{ name: "a", at: new Date("2026-01-02T00:00:00.000Z") }])
+    }))
+
+  it.effect("takes and gives what is no JSON in the form that the model is told of", () =>
+    Effect.gen(function*() {
+      const Value = Schema.Struct({
+        date: Schema.Date,
+        big: Schema.BigInt,
+        url: Schema.URL,
+        option: Schema.Option(Schema.Finite),
+        none: Schema.UndefinedOr(Schema.String),
+        map: Schema.ReadonlyMap(Schema.String, Schema.Finite)
+      })
+      const kit = Toolkit.make(Tool.make("echo", { parameters: Value, success: Value }))
+      const seen: Array<typeof Value.Type> = []
+      const tools = CodexTools.fromToolkit(kit)
+      const given = {
+        date: "2026-01-02T00:00:00.000Z",
+        big: "12345678901234567890",
+        url: "http://localhost/",
+        option: yield* Schema.encodeEffect(Schema.toCodecJson(Schema.Option(Schema.Finite)))(Option.some(1)),
+        none: null,
+        map: [["a", 1]]
+      }
+      const { contentItems, success } = yield* tools.call(call("echo", given)).pipe(
+        Effect.provide(kit.toLayer({ echo: (value) => Effect.sync(() => (seen.push(value), value)) }))
+      )
+      assert.isTrue(success)
+      assert.deepStrictEqual(seen, [{
+        date: new Date("2026-01-02T00:00:00.000Z"),
+        big: 12345678901234567890n,
+        url: new URL("http://localhost/"),
+        option: Option.some(1),
+        none: undefined,
+        map: new Map([["a", 1]])
+      }])
+      assert.deepStrictEqual(contentItems, said(JSON.stringify(given)))
     }))
 
   it.effect("tells the model of a typed failure by its message, or by what it holds", () =>

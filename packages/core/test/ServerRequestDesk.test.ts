@@ -258,6 +258,15 @@ describe("while a request waits", () => {
       assert.deepStrictEqual(handler.begun, items.slice(0, 65))
     }))
 
+  it.effect("what asks nobody does not wait for those who think", () =>
+    Effect.gen(function*() {
+      const handler = yield* gated
+      const { server } = yield* connectWith({ policy: Approvals.ask(handler.decide) })
+      yield* server.push(...Array.from({ length: 65 }, (_, id) => ask(id, approval, { itemId: `item-${id}` })))
+      yield* server.push({ id: "now", method: "currentTime/read", params: { threadId: "A" } })
+      assert.strictEqual((yield* server.next).id, "now")
+    }))
+
   it.effect("one that waits for a place is answered when its turn ends", () =>
     Effect.gen(function*() {
       const handler = yield* gated
@@ -698,6 +707,30 @@ describe("the files of a change", () => {
 })
 
 describe("the audit", () => {
+  it.effect("has no decision where there is none that fits, and none of a handler that throws", () =>
+    Effect.gen(function*() {
+      for (
+        const options of [
+          { policy: () => Effect.succeedSome(JSON.parse("{\"_tag\":\"Maybe\"}")) },
+          { handlers: { [approval]: () => Effect.succeed(JSON.parse("{\"decision\":\"maybe\"}")) } },
+          {
+            handlers: {
+              [approval]: () => {
+                throw new Error(SECRET)
+              }
+            }
+          }
+        ]
+      ) {
+        const { client, server } = yield* connectWith(options)
+        const audit = yield* collect(client.decisions)
+        yield* server.push(ask(0, approval))
+        assert.strictEqual((yield* server.next).error?.code, -32603)
+        yield* audit.atLeast(1)
+        assert.deepStrictEqual(audit.seen.map(({ by, decision }) => [by, decision]), [["failure", null]])
+      }
+    }))
+
   it.effect("has every decision with who made it, and what was withdrawn", () =>
     Effect.gen(function*() {
       const handler = yield* gated

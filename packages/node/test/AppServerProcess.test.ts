@@ -365,7 +365,9 @@ layer(NodeServices.layer, live)("what the process writes to stderr", (it) => {
       assert.isAtMost(tail.length, 40 * 2001)
       assert.notInclude(tail, "line 100\n")
       assert.include(tail, "line 499")
-      for (const secret of ["sk-abc", "abc.def", "by-its-name", "by-its-type", "with\"quotes", "inside", "MIIE", "Bgkq"]) {
+      for (
+        const secret of ["sk-abc", "abc.def", "by-its-name", "by-its-type", "with\"quotes", "inside", "MIIE", "Bgkq"]
+      ) {
         assert.notInclude(tail, secret)
         assert.notInclude(error.message, secret)
       }

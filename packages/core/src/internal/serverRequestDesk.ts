@@ -36,7 +36,7 @@ import type { TurnsTelemetry } from "./turnTelemetry.ts"
 
 type ServerRequestEnvelope = Extract<Envelope.Envelope, { readonly _tag: "ServerRequest" }>
 
-/** How many handlers run at once; further requests wait for a place. */
+/** How many handlers run at once, and how many of those that ask people; further requests wait for a place. */
 const MAX_RUNNING = 64
 /** How many requests wait or run; further ones are refused as overload. */
 const MAX_OPEN = 1_024
@@ -66,6 +66,13 @@ const approvals: ReadonlySet<ServerRequestMethod> = new Set([
   "item/permissions/requestApproval",
   "applyPatchApproval",
   "execCommandApproval"
+])
+
+/** The methods that a person may take an hour to answer, while everything else flows: they take no place of the others. */
+const asksPeople: ReadonlySet<ServerRequestMethod> = new Set([
+  ...approvals,
+  "item/tool/requestUserInput",
+  "mcpServer/elicitation/request"
 ])
 
 /** Somebody who answers, as the audit names them. */
@@ -115,6 +122,7 @@ export const make = Effect.fnUntraced(function*(options: {
   const origin = yield* Tracing.origin
   const run = yield* FiberSet.makeRuntime<never>()
   const places = yield* Semaphore.make(MAX_RUNNING)
+  const seats = yield* Semaphore.make(MAX_RUNNING)
   const decisions = makeAudit()
   const audits = options.outlet === undefined ? [decisions] : [decisions, options.outlet.decisions]
   const open = new Map<Envelope.RequestId, OpenRequest>()
@@ -146,12 +154,18 @@ export const make = Effect.fnUntraced(function*(options: {
         }).pipe(Effect.andThen(Effect.annotateCurrentSpan(decided(decision, by))))
       /** What is recorded is what the answer says, which may be less than what was decided. */
       const settle = (result: ServerRequestResults[M], by: Approvals.DecisionRecord["by"]) =>
-        Effect.as(record(translation.decision(result), by), result)
+        Effect.as(
+          // What does not fit is refused, and was no answer.
+          Exit.isSuccess(Payload.outgoing(ServerRequests[method].result)(result))
+            ? record(translation.decision(result), by)
+            : record(null, "failure"),
+          result
+        )
       for (const { answers, by } of sourcesOf(request.threadId)) {
         const withdrawn = Effect.onInterrupt(() => record(null, by))
-        const handler = answers.answer(method, params)
-        if (handler !== undefined) {
-          const result = yield* handler.pipe(
+        if (answers.handles(method)) {
+          const answer = Effect.suspend(() => answers.answer(method, params) ?? unanswerable(method)())
+          const result = yield* answer.pipe(
             Effect.tapCause((cause) => Cause.hasInterruptsOnly(cause) ? Effect.void : record(null, "failure")),
             withdrawn
           )
@@ -299,7 +313,7 @@ export const make = Effect.fnUntraced(function*(options: {
           ),
           Effect.flatMap(send),
           Effect.tap(() => Effect.sync(() => entry.settled = true)),
-          Semaphore.withPermit(places)
+          Semaphore.withPermit(asksPeople.has(method) ? seats : places)
         )).pipe(
           Effect.onInterrupt(() =>
             entry.settled
