@@ -192,8 +192,8 @@ const scenarios: ReadonlyArray<Scenario> = [
   {
     name: "reviews that are interrupted, and what they do not let happen",
     replies: [
-      OfflineModel.text([OfflineModel.hold(Effect.never)]),
-      OfflineModel.text([OfflineModel.hold(Effect.never)])
+      [OfflineModel.hold(Effect.never), OfflineModel.text("Never")],
+      [OfflineModel.hold(Effect.never), OfflineModel.text("Never")]
     ],
     scripts: [() => Effect.never, () => Effect.never],
     program: Effect.scoped(Effect.gen(function*() {
@@ -214,6 +214,20 @@ const scenarios: ReadonlyArray<Scenario> = [
       yield* review.interrupt
       yield* Effect.exit(review.result)
     }))
+  },
+  {
+    name: "a thread that is loaded and resumed with other settings",
+    replies: [OfflineModel.text("One"), OfflineModel.text("Two"), OfflineModel.text("Three")],
+    scripts: ["One", "Two", "Three"],
+    program: Effect.gen(function*() {
+      const codex = yield* Codex
+      const thread = yield* start
+      yield* thread.run("One")
+      yield* codex.resumeThread(thread.id, { sandbox: "readOnly", approvalMode: "ask" })
+      const resumed = yield* codex.resumeThread(thread.id, { sandbox: "fullAccess", approvalMode: "denyAll" })
+      yield* resumed.run("Two")
+      yield* resumed.run("Three")
+    })
   },
   {
     name: "a turn that fails",

@@ -52,6 +52,38 @@ layer(OfflineCodex.layer({ model: echo }), live)("a thread", (it) => {
       assert.include(JSON.stringify((yield* asked(thread.id, 2)).input), "Remember me")
     }))
 
+  it.effect("that is loaded already has the settings it is resumed with, from its next turn on", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const model = yield* OfflineModel
+      const thread = yield* codex.startThread({ sandbox: "fullAccess", approvalMode: "denyAll" })
+      yield* thread.run("One")
+      const resumed = yield* codex.resumeThread(thread.id, { sandbox: "readOnly", model: "gpt-5.4-mini" })
+      const run = Effect.gen(function*() {
+        yield* model.enqueue(
+          OfflineModel.functionCall({
+            name: "exec_command",
+            callId: "touch",
+            arguments: { cmd: "touch /tmp/of-a-thread-that-only-reads" }
+          }),
+          OfflineModel.text("Done")
+        )
+        const { items } = yield* resumed.run("Touch it")
+        return items.flatMap((item) => item.type === "commandExecution" ? [item.exitCode] : [])
+      })
+      assert.notDeepEqual(yield* run, [0])
+      assert.notDeepEqual(yield* run, [0])
+      assert.deepStrictEqual((yield* model.requests).slice(-4).map(({ model }) => model), [
+        "gpt-5.4-mini",
+        "gpt-5.4-mini",
+        "gpt-5.4-mini",
+        "gpt-5.4-mini"
+      ])
+      // What a turn is given goes before it, and stays.
+      yield* resumed.run("Again", { model: "gpt-5.4" })
+      assert.strictEqual((yield* resumed.read()).model, "gpt-5.4")
+    }))
+
   it.effect("is forked with its history, and both go their own ways", () =>
     Effect.gen(function*() {
       const codex = yield* Codex

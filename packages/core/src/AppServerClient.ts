@@ -598,7 +598,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     decisions: Stream.unwrap(Effect.map(desk.decisions.subscribe, ({ stream }) => stream)),
     listen: (method, id, listener) => router.hub.listen(method, id, listener),
     on: <M extends ServerNotificationMethod>(method: M) =>
-      Stream.unwrap(router.hub.subscribe).pipe(Stream.filter(isOf(method)))
+      Stream.unwrap(router.hub.subscribeMethod(method)).pipe(Stream.filter(isOf(method)))
   })
 })
 

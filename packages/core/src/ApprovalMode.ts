@@ -15,7 +15,13 @@ import type { ApprovalsReviewerParam, AskForApprovalParam } from "@effect-codex/
  */
 export type ApprovalMode = "autoReview" | "denyAll" | "ask"
 
-interface ApprovalFields {
+/**
+ * The fields of the protocol that say it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ApprovalFields {
   readonly approvalPolicy?: AskForApprovalParam
   readonly approvalsReviewer?: ApprovalsReviewerParam
 }

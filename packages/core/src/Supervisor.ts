@@ -402,7 +402,7 @@ export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFai
     unownedNotifications: Stream.unwrap(hub.subscribeUnowned),
     threadNotifications: (threadId) => Stream.unwrap(hub.subscribeThread(threadId)),
     on: <M extends ServerNotificationMethod>(method: M) =>
-      Stream.unwrap(hub.subscribe).pipe(Stream.filter(isOf(method)))
+      Stream.unwrap(hub.subscribeMethod(method)).pipe(Stream.filter(isOf(method)))
   })
 
   const exchanges = yield* Effect.provideService(Agent.make, AppServerClient, exchanging)

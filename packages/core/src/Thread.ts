@@ -8,6 +8,7 @@ import type {
   ReasoningSummaryParam,
   ReviewTarget,
   Thread as ThreadModel,
+  ThreadResumeResponse,
   ThreadUnsubscribeStatus,
   TurnStartParams
 } from "@effect-codex/generated"
@@ -17,7 +18,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ApprovalMode from "./ApprovalMode.ts"
 import * as Approvals from "./Approvals.ts"
-import type { AppServerClient } from "./AppServerClient.ts"
+import type { AppServerClient, OpenTurnOptions } from "./AppServerClient.ts"
 import type {
   ConnectionError,
   InvalidParams,
@@ -104,6 +105,12 @@ export interface StartThreadOptions<E = never, R = never> extends ThreadOptions<
  * Options of `codex.resumeThread`. What is left out is as the server has stored it;
  * what it does not store (the sandbox, once its process has ended) is as its
  * configuration says.
+ *
+ * The server keeps the settings of a thread that it has loaded already. What is given
+ * here of `model`, `serviceTier`, `cwd`, `approvalMode` and `sandbox` holds all the same:
+ * from the first turn on that is started here, and with `experimental: true` on the
+ * layer at once, for what the server runs by itself too (goals, reviews). The other
+ * options are for a thread that is not loaded.
  *
  * @since 0.1.0
  * @category models
@@ -359,23 +366,39 @@ export interface Thread {
  * @since 0.1.0
  * @category constructors
  */
-export const make = (client: AppServerClient["Service"], id: string): Thread => {
+export const make = (client: AppServerClient["Service"], id: string): Thread => withSettings(client, id, {})
+
+/** Settings of a thread that a turn may change. */
+type Settings = Pick<TurnOptions, "approvalMode" | "cwd" | "model" | "sandbox" | "serviceTier">
+
+/** With settings that the server has not taken over yet: the next turn brings them. */
+const withSettings = (client: AppServerClient["Service"], id: string, settings: Settings): Thread => {
+  let unsettled = settings
+
+  const openWith = (
+    input: Input.Input,
+    options: TurnOptions | undefined,
+    outputSchema: Schema.Json | undefined,
+    how: OpenTurnOptions
+  ) =>
+    Effect.suspend(() => turnStartParams(id, input, options, unsettled)).pipe(
+      Effect.flatMap((params) => client.openTurn("turn/start", { ...params, outputSchema }, how)),
+      Effect.tap(() =>
+        Effect.sync(() => {
+          unsettled = {}
+        })
+      )
+    )
+
   const open = (
     input: Input.Input,
     options: TurnOptions | undefined,
     read: "replay" | "once" | "never",
     outputSchema?: Schema.Json
-  ) =>
-    Effect.flatMap(
-      turnStartParams(id, input, options),
-      (params) => client.openTurn("turn/start", { ...params, outputSchema }, { read })
-    )
+  ) => openWith(input, options, outputSchema, { read })
 
   const openFamily = (input: Input.Input, options: FamilyOptions, read: "replay" | "once") =>
-    Effect.flatMap(
-      turnStartParams(id, input, options),
-      (params) => client.openTurn("turn/start", params, { read, includeChildren: true })
-    )
+    openWith(input, options, undefined, { read, includeChildren: true })
 
   function turn(
     input: Input.Input,
@@ -552,10 +575,41 @@ const resumeAnswered = Effect.fn("Thread.resume")(
   ) {
     const params = yield* readParams("thread/resume", (read) => threadParams(read, options))
     const load = client.request("thread/resume", { ...params, threadId: id, excludeTurns: true })
-    const { thread } = yield* answers === undefined ? load : client.answerThreadIf(id, answers, load)
-    return make(client, thread.id)
+    const answer = yield* answers === undefined ? load : client.answerThreadIf(id, answers, load)
+    const unsettled = unsettledOf(options, answer)
+    if (Object.keys(unsettled).length === 0) return make(client, answer.thread.id)
+    const { approvalMode, sandbox, ...others } = unsettled
+    return yield* client.experimental.request("thread/settings/update", {
+      ...others,
+      ...(approvalMode === undefined ? {} : ApprovalMode.fields[approvalMode]),
+      sandboxPolicy: sandbox === undefined ? undefined : Sandbox.policies[sandbox],
+      threadId: answer.thread.id
+    }).pipe(
+      Effect.as(make(client, answer.thread.id)),
+      Effect.catchTag(
+        "ExperimentalApiRequired",
+        () => Effect.succeed(withSettings(client, answer.thread.id, unsettled))
+      )
+    )
   }
 )
+
+/** What of the options does not hold on the thread as it is loaded. */
+const unsettledOf = <E, R>(options: ResumeThreadOptions<E, R>, loaded: ThreadResumeResponse): Settings => {
+  const { approvalMode, cwd, model, sandbox, serviceTier } = options
+  const { approvalPolicy, approvalsReviewer }: ApprovalMode.ApprovalFields = approvalMode === undefined
+    ? {}
+    : ApprovalMode.fields[approvalMode]
+  const isAsked = (approvalPolicy === undefined || approvalPolicy === loaded.approvalPolicy) &&
+    (approvalsReviewer === undefined || approvalsReviewer === loaded.approvalsReviewer)
+  return {
+    ...(isAsked ? {} : { approvalMode }),
+    ...(cwd === undefined || cwd === loaded.cwd ? {} : { cwd }),
+    ...(model === undefined || model === loaded.model ? {} : { model }),
+    ...(sandbox === undefined || Sandbox.policies[sandbox].type === loaded.sandbox.type ? {} : { sandbox }),
+    ...(serviceTier === undefined || serviceTier === loaded.serviceTier ? {} : { serviceTier })
+  }
+}
 
 /**
  * Loads a stored thread so that it can go on. Its turns are not loaded with it:
@@ -655,18 +709,19 @@ const isFamily = (options: TurnOptions | FamilyOptions | undefined): options is 
 const turnStartParams = (
   threadId: string,
   input: Input.Input,
-  options: TurnOptions = {}
+  options: TurnOptions = {},
+  settings: Settings = {}
 ): Effect.Effect<TurnStartParams, InvalidParams> =>
   readParams("turn/start", (read) => ({
     threadId,
     input: Input.toItems(input),
-    model: options.model,
+    model: options.model ?? settings.model,
     effort: options.effort,
     summary: options.summary,
-    serviceTier: options.serviceTier,
+    serviceTier: options.serviceTier ?? settings.serviceTier,
     serviceTierForTurn: options.turnServiceTier,
     turnTrigger: options.trigger,
-    cwd: options.cwd,
-    ...read.choice("approvalMode", options.approvalMode, ApprovalMode.fields),
-    sandboxPolicy: read.choice("sandbox", options.sandbox, Sandbox.policies)
+    cwd: options.cwd ?? settings.cwd,
+    ...read.choice("approvalMode", options.approvalMode ?? settings.approvalMode, ApprovalMode.fields),
+    sandboxPolicy: read.choice("sandbox", options.sandbox ?? settings.sandbox, Sandbox.policies)
   }))

@@ -7,6 +7,7 @@ import {
   TurnInterrupted
 } from "@effect-codex/core"
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -18,7 +19,7 @@ import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import { make } from "../src/AppServerClient.ts"
 import { responsesDropped } from "../src/internal/metrics.ts"
-import { collect, fork } from "./support/observe.ts"
+import { collect, fork, until } from "./support/observe.ts"
 import { connect, encode, initializeResult, type ScriptedServer, start } from "./support/ScriptedServer.ts"
 import * as Wire from "./support/wire.ts"
 
@@ -432,6 +433,30 @@ describe("notifications", () => {
       assert.deepStrictEqual(methods(yield* thread.atLeast(2)), ["thread/status/changed", "turn/started"])
       assert.deepStrictEqual((yield* method.atLeast(2)).map((event) => event.threadId), ["A", "B"])
       assert.deepInclude({ ...events[2] }, { threadId: "A", turnId: "foreign", emittedAtMs: 17 })
+    }))
+
+  it.effect("of one method do not give way to others", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const gate = yield* Deferred.make<void>()
+      const seen: Array<string | undefined> = []
+      const reading = yield* fork(
+        client.on("thread/closed").pipe(
+          Stream.take(2),
+          Stream.runForEach(({ threadId }) =>
+            Effect.andThen(Effect.sync(() => seen.push(threadId)), Deferred.await(gate))
+          )
+        )
+      )
+      const closed = (threadId: string) => ({ method: "thread/closed", params: { threadId } })
+      yield* server.push(closed("A"))
+      yield* until(() => seen.length === 1)
+      yield* server.push(closed("B"))
+      yield* server.push(...Array.from({ length: 5_000 }, () => Wire.threadStatus("C", "idle")))
+      yield* server.barrier
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(reading)
+      assert.deepStrictEqual(seen, ["A", "B"])
     }))
 
   it.effect("of a newer server come as they are, on the streams of everything", () =>

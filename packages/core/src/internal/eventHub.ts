@@ -35,6 +35,7 @@ export class EventHub {
   private readonly everything: Feed<CodexEvent>
   private readonly unowned: Feed<CodexEvent>
   private readonly threads = new Map<string, Feed<CodexEvent>>()
+  private readonly methods = new Map<string, Feed<CodexEvent>>()
   private readonly limits: Limits
   private readonly outlet: EventHub | undefined
   private closedWith: ConnectionError | undefined
@@ -53,11 +54,12 @@ export class EventHub {
     this.onDrop = onDrop
   }
 
-  /** To those who want everything, those who listen to what it is about, and those who want its thread. */
+  /** To those who want everything, those who listen to what it is about, and those who want its method or thread. */
   publish(event: CodexEvent, bytes: number): void {
     this.outlet?.publish(event, bytes)
     this.everything.publish(event, bytes)
     this.address(event, bytes)
+    if (this.methods.size > 0) this.methods.get(event.method)?.publish(event, bytes)
     if (event.threadId === undefined || this.threads.size === 0) return
     this.threads.get(event.threadId)?.publish(event, bytes)
   }
@@ -102,7 +104,9 @@ export class EventHub {
       listeners.clear()
       for (const set of sets) for (const listener of set) listener.closed(error)
     }
-    for (const feed of [this.everything, this.unowned, ...this.threads.values()]) feed.close(error)
+    for (const feed of [this.everything, this.unowned, ...this.threads.values(), ...this.methods.values()]) {
+      feed.close(error)
+    }
   }
 
   /** Listens to what is told about one thing, from now on until the scope closes. */
@@ -140,16 +144,28 @@ export class EventHub {
 
   /** What belongs to one thread. */
   subscribeThread(threadId: string): Effect.Effect<Stream.Stream<CodexEvent, ConnectionError>, never, Scope.Scope> {
+    return Effect.map(this.subscribeKeyed(this.threads, threadId), withLag)
+  }
+
+  /** What is told by one method: nothing else takes the room of it. */
+  subscribeMethod(method: string): Effect.Effect<Stream.Stream<CodexEvent, ConnectionError>, never, Scope.Scope> {
+    return Effect.map(this.subscribeKeyed(this.methods, method), ({ stream }) => stream)
+  }
+
+  private subscribeKeyed(
+    feeds: Map<string, Feed<CodexEvent>>,
+    key: string
+  ): Effect.Effect<Subscription<CodexEvent, ConnectionError>, never, Scope.Scope> {
     return Effect.suspend(() => {
-      const feed = this.threads.get(threadId) ?? new Feed<CodexEvent>(this.limits, this.onDrop)
-      if (this.closedWith === undefined) this.threads.set(threadId, feed)
+      const feed = feeds.get(key) ?? new Feed<CodexEvent>(this.limits, this.onDrop)
+      if (this.closedWith === undefined) feeds.set(key, feed)
       else feed.close(this.closedWith)
       // Added first, so that it runs when the reader has left.
       return Effect.addFinalizer(() =>
         Effect.sync(() => {
-          if (feed.isUnread && this.threads.get(threadId) === feed) this.threads.delete(threadId)
+          if (feed.isUnread && feeds.get(key) === feed) feeds.delete(key)
         })
-      ).pipe(Effect.andThen(feed.subscribe), Effect.map(withLag))
+      ).pipe(Effect.andThen(feed.subscribe))
     })
   }
 }

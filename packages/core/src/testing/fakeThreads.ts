@@ -702,6 +702,19 @@ export const make = (
     if (settings.sandbox != null) thread.sandbox = sandboxOf(settings.sandbox)
   }
 
+  /** What a turn may change of a thread. */
+  const adjust = (
+    thread: FakeThread,
+    { approvalPolicy, approvalsReviewer, cwd, effort, model, sandboxPolicy }: Pick<
+      TurnStartParams,
+      "approvalPolicy" | "approvalsReviewer" | "cwd" | "effort" | "model" | "sandboxPolicy"
+    >
+  ): void => {
+    configure(thread, { approvalPolicy, approvalsReviewer, cwd, model })
+    if (sandboxPolicy != null) thread.sandbox = decodeSandbox(sandboxPolicy)
+    thread.effort = effort ?? thread.effort
+  }
+
   const create = (settings: Settings, fields: Partial<FakeThread>): Effect.Effect<FakeThread> =>
     Effect.map(now, (createdAt) => {
       const thread: FakeThread = {
@@ -776,8 +789,11 @@ export const make = (
         const wasLoaded = thread.loaded
         thread.loaded = true
         thread.subscribed = true
-        configure(thread, params)
-        if (!wasLoaded) yield* tellStatus(thread)
+        // One that is loaded keeps its settings.
+        if (!wasLoaded) {
+          configure(thread, params)
+          yield* tellStatus(thread)
+        }
         yield* respond(loadedOf(thread, params.excludeTurns !== true))
         const last = thread.turns.at(-1)
         if (!wasLoaded && last !== undefined) yield* tellUsage(thread, last.id, thread.last)
@@ -887,6 +903,30 @@ export const make = (
         yield* respond({})
         yield* tell(thread, "thread/deleted", { threadId: thread.id })
       }),
+    "thread/settings/update": (params, respond) =>
+      Effect.gen(function*() {
+        const thread = yield* loaded(params.threadId)
+        adjust(thread, params)
+        yield* respond({})
+        yield* tell(thread, "thread/settings/updated", {
+          threadId: thread.id,
+          threadSettings: {
+            activePermissionProfile: null,
+            approvalPolicy: thread.approvalPolicy,
+            approvalsReviewer: thread.approvalsReviewer,
+            collaborationMode: {
+              mode: "default",
+              settings: { model: thread.model, reasoning_effort: thread.effort, developer_instructions: null }
+            },
+            cwd: thread.cwd,
+            effort: thread.effort,
+            model: thread.model,
+            modelProvider: "openai",
+            sandboxPolicy: thread.sandbox,
+            serviceTier: null
+          }
+        })
+      }),
     "thread/unsubscribe": (params, respond) =>
       Effect.suspend(() => {
         const thread = threads.get(params.threadId)
@@ -920,9 +960,7 @@ export const make = (
           thread.running.steered.push(decodeInput(params.input))
           return yield* respond({ turn: { ...turnOf(thread.running.turn, "notLoaded"), startedAt: null } })
         }
-        configure(thread, { ...params, sandbox: undefined })
-        if (params.sandboxPolicy != null) thread.sandbox = decodeSandbox(params.sandboxPolicy)
-        thread.effort = params.effort ?? thread.effort
+        adjust(thread, params)
         yield* begin(thread, params, respond)
       }),
     "turn/steer": (params, respond) =>
