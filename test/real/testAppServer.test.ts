@@ -117,6 +117,38 @@ const scenarios: ReadonlyArray<Scenario> = [
       yield* thread.run("One")
       yield* thread.run("Two")
       yield* thread.run("Three")
+      yield* thread.read({ includeTurns: true })
+    })
+  },
+  {
+    name: "what needs approval where nobody may be asked",
+    replies: [
+      run("echo hi", "a"),
+      OfflineModel.text("Not done"),
+      OfflineModel.functionCall({
+        name: "exec_command",
+        callId: "p",
+        arguments: { cmd: `apply_patch <<'EOF'\n${patch}\nEOF\n` }
+      }),
+      OfflineModel.text("Not done")
+    ],
+    scripts: [
+      (turn) => Effect.andThen(turn.command({ command: "echo hi", approval: "It has to be" }), turn.say("Not done")),
+      (turn) =>
+        Effect.andThen(
+          turn.changeFiles({
+            changes: [{ path: "/workspace/x", kind: { type: "add" }, diff: "hello\n" }],
+            approval: true
+          }),
+          turn.say("Not done")
+        )
+    ],
+    program: Effect.gen(function*() {
+      const codex = yield* Codex
+      const thread = yield* codex.startThread({ sandbox: "readOnly", approvalMode: "denyAll" })
+      yield* thread.run("One")
+      yield* thread.run("Two")
+      yield* thread.read({ includeTurns: true })
     })
   },
   {
@@ -139,7 +171,10 @@ const scenarios: ReadonlyArray<Scenario> = [
           turn.say("Not done")
         )
     ],
-    program: Effect.flatMap(start, (thread) => thread.run("Change"))
+    program: Effect.flatMap(
+      start,
+      (thread) => Effect.andThen(thread.run("Change"), thread.read({ includeTurns: true }))
+    )
   },
   {
     name: "a tool of the program's",
@@ -154,6 +189,7 @@ const scenarios: ReadonlyArray<Scenario> = [
       const codex = yield* Codex
       const thread = yield* codex.startThread({ sandbox: "readOnly", tools: CodexTools.fromToolkit(toolkit) })
       yield* thread.run("Weather?")
+      yield* thread.read({ includeTurns: true })
     }).pipe(Effect.provide(toolkit.toLayer({ weather: ({ city }) => Effect.succeed(`sunny in ${city}`) })))
   },
   {

@@ -99,8 +99,9 @@ export interface AgentTurn {
   /**
    * Runs a command, as it were. With `approval` it is asked about first where the
    * thread has the user asked, and only an accepted one is carried out; one that is
-   * cancelled ends the turn as interrupted. Gives the decision, which is `"accept"` where
-   * nobody was asked.
+   * cancelled ends the turn as interrupted. Where nobody may be asked (`denyAll`, a
+   * review) it is refused and leaves no item. Gives the decision, which is `"accept"`
+   * where it needed none, or the server's reviewer decides.
    */
   readonly command: (options: {
     readonly command: string

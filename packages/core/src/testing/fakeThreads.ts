@@ -53,7 +53,7 @@ interface StoredTurn {
   readonly id: string
   /** The turn that it was started as. */
   readonly rootId: string
-  /** What the history keeps: what was said, and not what was done. */
+  /** What the history keeps. */
   readonly items: Array<ThreadItem>
   readonly startedAt: number
   status: TurnStatus
@@ -159,9 +159,11 @@ const askedFor = ({ id }: StoredTurn, target: ReviewTarget): Item<"userMessage">
 const noRollout = (id: string): Refusal => invalidRequest(`no rollout found for thread id ${id}`)
 const notFound = (id: string): Refusal => invalidRequest(`thread not found: ${id}`)
 
+/** Where nobody may be asked: what needs approval is refused without a word. */
+const mayNotAsk = (thread: FakeThread): boolean => thread.approvalPolicy === "never" || thread.running?.review !== null
+
 /** Where the agent has the user asked. */
-const asksUser = (thread: FakeThread): boolean =>
-  thread.approvalPolicy !== "never" && thread.approvalsReviewer === "user" && thread.running?.review === null
+const asksUser = (thread: FakeThread): boolean => !mayNotAsk(thread) && thread.approvalsReviewer === "user"
 
 export const make = (
   connection: FakeConnection,
@@ -292,6 +294,12 @@ export const make = (
         )
       })
 
+    /** An item that is done, and that the history has. */
+    const keep = <I extends ThreadItem>(item: I, startedAtMs: number): Effect.Effect<void> =>
+      Effect.map(complete(item, startedAtMs), (completed) => {
+        running.run.items.push(completed)
+      })
+
     /** An item that is there at once. */
     const show = <I extends ThreadItem>(item: I): Effect.Effect<I> =>
       Effect.flatMap(begin(item), (startedAtMs) => complete(item, startedAtMs))
@@ -368,6 +376,7 @@ export const make = (
 
     const command: AgentTurn["command"] = ({ approval, command, exitCode = 0, output = "" }) =>
       Effect.gen(function*() {
+        if (approval !== undefined && mayNotAsk(thread)) return "decline"
         const itemId = `call_${++items}`
         const shown = `/bin/bash -lc ${quoted(command)}`
         const about = {
@@ -408,6 +417,7 @@ export const make = (
         }
         if (decision === "acceptForSession") thread.acceptedCommands.add(command)
         if (decision === undefined || decision === "decline" || decision === "cancel") {
+          // The history has only those that ran.
           yield* complete({ ...started, status: decision === undefined ? "failed" : "declined" }, startedAtMs)
           if (decision === "cancel") return yield* Effect.interrupt
         } else {
@@ -415,7 +425,7 @@ export const make = (
           for (const delta of parts) {
             yield* tell(thread, "item/commandExecution/outputDelta", { ...at, itemId, delta })
           }
-          yield* complete({
+          yield* keep({
             ...started,
             processId: started.processId ?? String(items),
             source: "unifiedExecStartup",
@@ -432,6 +442,7 @@ export const make = (
 
     const changeFiles: AgentTurn["changeFiles"] = ({ approval, changes }) =>
       Effect.gen(function*() {
+        if (approval !== undefined && mayNotAsk(thread)) return "decline"
         const itemId = `call_${++items}`
         const started: Item<"fileChange"> = { type: "fileChange", id: itemId, changes, status: "inProgress" }
         const startedAtMs = yield* begin(started)
@@ -447,7 +458,7 @@ export const make = (
         }
         if (decision === "acceptForSession") thread.acceptsChanges = true
         const accepted = decision === "accept" || decision === "acceptForSession"
-        yield* complete(
+        yield* keep(
           { ...started, status: accepted ? "completed" : decision === undefined ? "failed" : "declined" },
           startedAtMs
         )
@@ -482,7 +493,7 @@ export const make = (
             contentItems: [{ type: "inputText", text: "dynamic tool request failed" }]
           }))
         )
-        yield* complete({
+        yield* keep({
           ...started,
           status: answer.success ? "completed" : "failed",
           contentItems: answer.contentItems.map((part) => ({ ...part })),
@@ -516,7 +527,7 @@ export const make = (
             yield* tell(thread, "item/reasoning/summaryPartAdded", { ...at, itemId: id, summaryIndex })
             yield* tell(thread, "item/reasoning/summaryTextDelta", { ...at, itemId: id, summaryIndex, delta })
           }
-          running.run.items.push(yield* complete(item(summary), startedAtMs))
+          yield* keep(item(summary), startedAtMs)
           return id
         }),
       command,
