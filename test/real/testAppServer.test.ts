@@ -266,6 +266,30 @@ const scenarios: ReadonlyArray<Scenario> = [
     })
   },
   {
+    name: "odd wishes",
+    replies: [OfflineModel.text("One"), OfflineModel.text("Two"), OfflineModel.text("Three")],
+    scripts: ["One", "Two", "Three"],
+    program: Effect.gen(function*() {
+      const client = yield* AppServerClient
+      const thread = yield* start
+      yield* thread.run("Hello there")
+      yield* refused(thread.fork({ lastTurnId: nobody }))
+      yield* refused(thread.setName(""))
+      yield* refused(thread.setName("  "))
+      yield* thread.setName("  A name ")
+      yield* thread.read()
+      yield* refused(client.request("thread/list", { cursor: "nonsense" }))
+      yield* refused(client.request("thread/turns/list", { threadId: thread.id, cursor: "nonsense" }))
+      yield* client.request("thread/list", { searchTerm: "HELLO" })
+      yield* client.request("thread/list", { searchTerm: "Hello" })
+      yield* thread.run([])
+      yield* thread.archive
+      yield* refused(thread.archive)
+      yield* refused(thread.fork())
+      yield* refused(thread.setName("Other"))
+    })
+  },
+  {
     name: "a turn that fails",
     replies: [OfflineModel.failed({ code: "rate_limit_exceeded", message: "Slow down" }), OfflineModel.text("Better")],
     scripts: [

@@ -284,7 +284,7 @@ describe("the threads of a TestAppServer", () => {
       yield* fork.run("Two")
       assert.deepStrictEqual((yield* Stream.runCollect(codex.threads())).map(({ id }) => id), [fork.id, thread.id])
       assert.deepStrictEqual(
-        (yield* Stream.runCollect(codex.threads({ searchTerm: "a THREAD" }))).map(({ name }) => name),
+        (yield* Stream.runCollect(codex.threads({ searchTerm: "A thr" }))).map(({ name }) => name),
         ["A thread"]
       )
       assert.strictEqual((yield* codex.listThreads({ pageSize: 1 })).nextCursor, "1")

@@ -566,7 +566,7 @@ export const make = (
       let input: ReadonlyArray<UserInput> | undefined = decodeInput(running.params.input)
       while (input !== undefined) {
         const { hear, self, spend } = agentTurn(thread, running, input)
-        yield* hear(input)
+        if (input.length > 0) yield* hear(input)
         yield* perform(yield* next(self), self)
         yield* spend
         input = running.steered.shift()
@@ -814,9 +814,15 @@ export const make = (
     "thread/fork": (params, respond) =>
       Effect.gen(function*() {
         const source = yield* stored(params.threadId)
+        if (source.archived) {
+          return yield* invalidRequest(
+            `session ${source.id} is archived. Run \`codex unarchive ${source.id}\` to unarchive it first.`
+          )
+        }
         const end = params.lastTurnId == null
           ? source.turns.length
           : source.turns.findIndex(({ id }) => id === params.lastTurnId) + 1
+        if (end === 0) return yield* invalidRequest(`turn not found: ${params.lastTurnId}`)
         const thread = yield* create(params, {
           ephemeral: params.ephemeral === true,
           forkedFromId: source.id,
@@ -832,7 +838,8 @@ export const make = (
         yield* respond(loadedOf(thread, params.excludeTurns !== true))
         yield* tell(thread, "thread/started", { thread: threadOf(thread) })
       }),
-    "thread/list": (params, respond) => Effect.suspend(() => respond(listed([...threads.values()], params, threadOf))),
+    "thread/list": (params, respond) =>
+      Effect.flatMap(Effect.suspend(() => listed([...threads.values()], params, threadOf)), respond),
     "thread/loaded/list": (_, respond) =>
       respond({ data: [...threads.values()].filter(({ loaded }) => loaded).map(({ id }) => id), nextCursor: null }),
     "thread/read": (params, respond) =>
@@ -851,7 +858,7 @@ export const make = (
           return yield* refuse(METHOD_NOT_FOUND, "list_turns is not supported yet")
         }
         const turns = thread.turns.map((turn) => turnOf(turn, params.itemsView ?? "summary"))
-        yield* respond(page(params.sortDirection === "asc" ? turns : turns.toReversed(), params))
+        yield* respond(yield* page(params.sortDirection === "asc" ? turns : turns.toReversed(), params))
       }),
     "thread/items/list": (params, respond) =>
       Effect.gen(function*() {
@@ -871,7 +878,7 @@ export const make = (
         )
         const { cursor, limit } = params
         yield* respond(
-          page(params.sortDirection === "desc" ? all.toReversed() : all, {
+          yield* page(params.sortDirection === "desc" ? all.toReversed() : all, {
             limit,
             cursor: typeof cursor === "string" ? cursor : null
           })
@@ -880,13 +887,17 @@ export const make = (
     "thread/name/set": (params, respond) =>
       Effect.gen(function*() {
         const thread = yield* known(params.threadId)
-        thread.name = params.name
+        const name = params.name.trim()
+        if (name === "") return yield* invalidRequest("thread name must not be empty")
+        if (thread.archived) return yield* noRollout(thread.id)
+        thread.name = name
         yield* respond({})
-        yield* tell(thread, "thread/name/updated", { threadId: thread.id, threadName: params.name })
+        yield* tell(thread, "thread/name/updated", { threadId: thread.id, threadName: name })
       }),
     "thread/archive": (params, respond) =>
       Effect.gen(function*() {
         const thread = yield* stored(params.threadId)
+        if (thread.archived) return yield* noRollout(thread.id)
         yield* unload(thread)
         thread.archived = true
         yield* respond({})
@@ -1022,13 +1033,14 @@ const page = <A>(
   params: { readonly cursor?: string | null | undefined; readonly limit?: number | null | undefined }
 ) => {
   const start = Number(params.cursor ?? 0)
+  if (!Number.isSafeInteger(start) || start < 0) return Effect.fail(invalidRequest(`invalid cursor: ${params.cursor}`))
   // A limit of 0 is 1.
   const end = start + Math.max(1, params.limit ?? PAGE)
-  return {
+  return Effect.succeed({
     data: all.slice(start, end),
     nextCursor: end < all.length ? String(end) : null,
     backwardsCursor: null
-  }
+  })
 }
 
 const listed = (
@@ -1037,11 +1049,11 @@ const listed = (
   model: (thread: FakeThread) => Thread
 ) => {
   const folders = params.cwd == null ? undefined : typeof params.cwd === "string" ? [params.cwd] : params.cwd
-  const term = params.searchTerm?.toLowerCase()
+  const term = params.searchTerm
   const found = threads.filter((thread) =>
     !thread.ephemeral && thread.turns.length > 0 && thread.archived === (params.archived ?? false) &&
     (folders === undefined || folders.includes(thread.cwd)) &&
-    (term === undefined || `${thread.name ?? ""}\n${model(thread).preview}`.toLowerCase().includes(term))
+    (term == null || `${thread.name ?? ""}\n${model(thread).preview}`.includes(term))
   )
   const ascending = params.sortDirection === "asc"
   found.sort((a, b) => ascending ? a.used - b.used : b.used - a.used)
