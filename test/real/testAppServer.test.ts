@@ -266,6 +266,25 @@ const scenarios: ReadonlyArray<Scenario> = [
     })
   },
   {
+    name: "input that is steered in",
+    replies: [
+      [OfflineModel.commentary("On it"), OfflineModel.hold(Effect.never), OfflineModel.text("Never")],
+      OfflineModel.text("Blue")
+    ],
+    scripts: [(turn) => Effect.andThen(turn.commentary("On it"), Effect.never), "Blue"],
+    program: Effect.scoped(Effect.gen(function*() {
+      const thread = yield* start
+      const turn = yield* thread.turn("Red")
+      yield* Stream.runHead(Stream.filter(
+        turn.events,
+        (event) => event.method === "item/completed" && event.params.item.type === "agentMessage"
+      ))
+      yield* turn.steer("No, blue")
+      yield* turn.result
+      yield* thread.read({ includeTurns: true })
+    }))
+  },
+  {
     name: "odd wishes",
     replies: [OfflineModel.text("One"), OfflineModel.text("Two"), OfflineModel.text("Three")],
     scripts: ["One", "Two", "Three"],

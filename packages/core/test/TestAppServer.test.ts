@@ -259,6 +259,51 @@ describe("the agent of a TestAppServer", () => {
       assert.strictEqual(result.items.filter(({ type }) => type === "userMessage").length, 2)
     }).pipe(Effect.provide(TestAppServer.layer())))
 
+  it.effect("is cut off by what it is steered to, but for what is under way", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      const asked = yield* Deferred.make<void>()
+      const allowed = yield* Deferred.make<void>()
+      yield* server.enqueue(
+        (turn) =>
+          Effect.gen(function*() {
+            yield* turn.command({ command: "make", approval: true })
+            yield* turn.say("Never said")
+          }),
+        () => Effect.never,
+        (turn) => turn.say(turn.text)
+      )
+      const codex = yield* Codex
+      const thread = yield* codex.startThread({
+        approvals: {
+          policy: Approvals.ask(() =>
+            Deferred.succeed(asked, undefined).pipe(
+              Effect.andThen(Deferred.await(allowed)),
+              Effect.as(Approvals.accept)
+            )
+          )
+        }
+      })
+      const result = yield* Effect.scoped(Effect.gen(function*() {
+        const turn = yield* thread.turn("One")
+        yield* Deferred.await(asked)
+        yield* turn.steer("Two")
+        yield* turn.steer("Three")
+        yield* Deferred.succeed(allowed, undefined)
+        yield* Stream.runHead(Stream.filter(
+          turn.events,
+          (event) => event.method === "item/completed" && JSON.stringify(event.params.item).includes("Three")
+        ))
+        yield* turn.steer("Four")
+        return yield* turn.result
+      }))
+      assert.deepStrictEqual(
+        result.items.map(({ type }) => type),
+        ["userMessage", "commandExecution", "userMessage", "userMessage", "userMessage", "agentMessage"]
+      )
+      assert.strictEqual(result.finalResponse, "Four")
+    }).pipe(Effect.provide(TestAppServer.layer())))
+
   it.effect("with a mistake in its script ends the connection, and says what it was", () =>
     Effect.gen(function*() {
       const server = yield* TestAppServer

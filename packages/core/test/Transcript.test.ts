@@ -228,6 +228,22 @@ describe("a replay", () => {
       assert.instanceOf(yield* Effect.flip(transport.send(JSON.stringify(other))), TransportError)
     }))
 
+  it.effect("takes this run's directory from within a text, too", () =>
+    Effect.gen(function*() {
+      const recording = yield* recordingOf([
+        client({ id: 1, method: "turn/start", params: { text: "Is /directory-1/a.ts as /directory-1/b.ts?" } }),
+        server({ id: 1, result: { echo: "in /directory-1" } })
+      ])
+      const transport = Context.get(yield* Layer.build(Transcript.replayRecording(recording)), Transport)
+      const seen = yield* collect(Stream.decodeText(transport.incoming))
+      const ask = (text: string) => transport.send(JSON.stringify({ id: 7, method: "turn/start", params: { text } }))
+      yield* ask("Is /my project/a.ts as /my project/b.ts?")
+      assert.deepStrictEqual(yield* seen.atLeast(1), [`{"id":7,"result":{"echo":"in /my project"}}\n`])
+      const other = Context.get(yield* Layer.build(Transcript.replayRecording(recording)), Transport)
+      const mixed = { id: 7, method: "turn/start", params: { text: "Is /my/a.ts as /your/b.ts?" } }
+      assert.instanceOf(yield* Effect.flip(other.send(JSON.stringify(mixed))), TransportError)
+    }))
+
   it.effect("refuses a text that is no transcript, by its line", () =>
     Effect.gen(function*() {
       const recording = Transcript.format(yield* hello)

@@ -30,6 +30,7 @@ import {
 } from "@effect-codex/generated"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -69,6 +70,10 @@ interface Running {
   readonly review: ReviewTarget | null
   readonly params: TurnStartParams
   readonly steered: Array<ReadonlyArray<UserInput>>
+  /** Completed when what was steered in is to be taken up. */
+  takeUp: Deferred.Deferred<void>
+  /** What the model has under way, and is not cut off from: commands, changes, calls, questions. */
+  underWay: number
   /** Whether `turn/started` was told: before that the server does not interrupt it. */
   active: boolean
   fiber: Fiber.Fiber<void> | undefined
@@ -371,8 +376,20 @@ export const make = (
         return answer._tag === "Success" ? answer.success.decision : undefined
       })
 
+    /** What is steered in meanwhile waits for the end of it. */
+    const whole = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+      Effect.acquireUseRelease(
+        Effect.sync(() => running.underWay++),
+        () => effect,
+        () =>
+          Effect.suspend(() => {
+            running.underWay--
+            return takeUp(running)
+          })
+      )
+
     /** What the model has asked for has been paid for, also when the turn ends in the middle of it. */
-    const paid = <A>(effect: Effect.Effect<A>): Effect.Effect<A> => Effect.ensuring(effect, spend)
+    const paid = <A>(effect: Effect.Effect<A>): Effect.Effect<A> => whole(Effect.ensuring(effect, spend))
 
     const command: AgentTurn["command"] = ({ approval, command, exitCode = 0, output = "" }) =>
       Effect.gen(function*() {
@@ -533,7 +550,7 @@ export const make = (
       command,
       changeFiles,
       callTool,
-      ask: (method, params) => connection.ask(method, params, thread.id),
+      ask: (method, params) => whole(connection.ask(method, params, thread.id)),
       notify: (method, params) => tell(thread, method, params),
       usage: (usage) =>
         Effect.sync(() => {
@@ -560,16 +577,36 @@ export const make = (
   const perform = (script: Script, turn: AgentTurn): Effect.Effect<void, AgentFailure> =>
     typeof script === "string" ? Effect.asVoid(turn.say(script)) : Effect.asVoid(script(turn))
 
-  /** From the first script to the last: what is steered in while one runs is answered by a further one. */
+  const steer = (running: Running, input: ReadonlyArray<UserInput>): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      running.steered.push(input)
+      return takeUp(running)
+    })
+
+  const takeUp = ({ steered, takeUp, underWay }: Running): Effect.Effect<void> =>
+    steered.length > 0 && underWay === 0 ? Effect.asVoid(Deferred.succeed(takeUp, undefined)) : Effect.void
+
+  /** From the first script to the last: what is steered in cuts one off, and is answered by a further one. */
   const play = (thread: FakeThread, running: Running): Effect.Effect<void, AgentFailure> =>
     Effect.gen(function*() {
-      let input: ReadonlyArray<UserInput> | undefined = decodeInput(running.params.input)
-      while (input !== undefined) {
-        const { hear, self, spend } = agentTurn(thread, running, input)
-        if (input.length > 0) yield* hear(input)
-        yield* perform(yield* next(self), self)
-        yield* spend
-        input = running.steered.shift()
+      let inputs: ReadonlyArray<ReadonlyArray<UserInput>> = [decodeInput(running.params.input)]
+      while (inputs.length > 0) {
+        const heard: Array<UserInput> = []
+        const { hear } = agentTurn(thread, running, heard)
+        for (; inputs.length > 0; inputs = running.steered.splice(0)) {
+          for (const input of inputs) {
+            if (input.length > 0) yield* hear(input)
+            heard.push(...input)
+          }
+        }
+        const { self, spend } = agentTurn(thread, running, heard)
+        running.takeUp = Deferred.makeUnsafe()
+        const isCut = yield* Effect.raceFirst(
+          Effect.as(Effect.flatMap(next(self), (script) => perform(script, self)), false),
+          Effect.as(Deferred.await(running.takeUp), true)
+        )
+        if (!isCut) yield* spend
+        inputs = running.steered.splice(0)
       }
     })
 
@@ -655,6 +692,8 @@ export const make = (
         review,
         params,
         steered: [],
+        takeUp: Deferred.makeUnsafe(),
+        underWay: 0,
         active: false,
         fiber: undefined,
         last: undefined
@@ -979,7 +1018,7 @@ export const make = (
           )
         }
         if (thread.running !== undefined) {
-          thread.running.steered.push(decodeInput(params.input))
+          yield* steer(thread.running, decodeInput(params.input))
           return yield* respond({ turn: { ...turnOf(thread.running.turn, "notLoaded"), startedAt: null } })
         }
         adjust(thread, params)
@@ -1003,7 +1042,7 @@ export const make = (
           )
         }
         if (params.input.length === 0) return yield* invalidRequest("input must not be empty")
-        running.steered.push(decodeInput(params.input))
+        yield* steer(running, decodeInput(params.input))
         yield* respond({ turnId: running.turn.id })
       }),
     "turn/interrupt": (params, respond) =>

@@ -73,6 +73,9 @@ const randomOf = (side: Side, kind: string, n: number): string =>
 /** The placeholders of ids that the client has made, alone or within a text. */
 const clientIds = /00000000-0000-4000-8000-\d{12}|(?<![0-9A-Za-z_-])[a-z]{2,8}_c\d{15}(?![0-9A-Za-z_-])/g
 
+/** What may stand for something that this run has not told yet. */
+const unbound = new RegExp(`${clientIds.source}|(?<![\\w.-])/directory-\\d+(?![\\w-]|\\.\\w)`, "g")
+
 const CODEX_HOME = "/codex-home"
 const directory = (n: number): string => `/directory-${n}`
 const directoryPlaceholder = /^\/directory-\d+$/
@@ -310,14 +313,14 @@ export class Bindings {
       if (name.startsWith("/")) expected = expected.replace(occurrences(name), () => value)
     }
     const names: Array<string> = []
-    const pattern = expected.split(clientIds)
-    const placeholders = expected.match(clientIds) ?? []
+    const pattern = expected.split(unbound)
+    const placeholders = expected.match(unbound) ?? []
     let source = escape(pattern[0] ?? "")
     for (const [index, name] of placeholders.entries()) {
       const value = valueOf(name)
       if (value === undefined) {
         names.push(name)
-        source += "([0-9A-Za-z_-]+)"
+        source += name.startsWith("/") ? "((?:/|[A-Za-z]:[\\\\/]).*?)" : "([0-9A-Za-z_-]+)"
       } else {
         source += escape(value)
       }
