@@ -105,3 +105,16 @@ layer(OfflineCodex.layer({ model: echo }), live)("compacting a thread", (it) => 
       assert.include(error.message, "thread not found")
     }))
 })
+
+layer(OfflineCodex.layer({ model: echo }), live)("compacting a thread twice", (it) => {
+  it.effect("is interrupted by another one that comes at once", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const thread = yield* codex.startThread()
+      yield* thread.run("A long story")
+      const ends = yield* Effect.all([Effect.result(thread.compact), Effect.result(thread.compact)], { concurrency: 2 })
+      // Where the first one is through before the second one comes, both are.
+      const failures = ends.flatMap((end) => end._tag === "Failure" ? [end.failure._tag] : [])
+      assert.isTrue(failures.length < 2 && failures.every((tag) => tag === "TurnInterrupted"), failures.join())
+    }))
+})

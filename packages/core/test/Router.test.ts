@@ -1,4 +1,4 @@
-import { AppServerExited } from "@effect-codex/core"
+import { AppServerExited, type TurnEvent } from "@effect-codex/core"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -59,6 +59,25 @@ describe("Router", () => {
     assert.deepStrictEqual(turn.unread.map(({ event }) => event.method), ["turn/started"])
     receive(router, Wire.turnCompleted("A", "T"))
     assert.isTrue(turn.isDone)
+  })
+
+  it("takes a turn that is over before anything came of it for the oldest that is expected, if all are", () => {
+    const compacts = (event: TurnEvent) => event.method === "item/started"
+    const [started, over] = [Wire.turnStarted("A", "T"), Wire.turnCompleted("A", "T", { status: "interrupted" })]
+    const router = make()
+    const expectations = [1, 2].map(() => {
+      router.startPending("A")
+      return router.expect("A", compacts)
+    })
+    receive(router, started, over)
+    assert.deepStrictEqual(expectations.map(({ turn }) => Deferred.isDoneUnsafe(turn)), [true, false])
+    // Where something else is being started it may be that.
+    const other = make()
+    other.startPending("A")
+    const expectation = other.expect("A", compacts)
+    other.startPending("A")
+    receive(other, started, over)
+    assert.isFalse(Deferred.isDoneUnsafe(expectation.turn))
   })
 
   it("holds nothing of a turn that ended before its request was answered", () => {

@@ -128,7 +128,7 @@ class Exchange<Q extends Question, A> implements Router.Waiter {
 
   private wrote(exit: Exit.Exit<void, Router.SendError>): void {
     this.writing = undefined
-    this.isWritten = true
+    this.isWritten = Exit.isSuccess(exit)
     if (Exit.isFailure(exit)) this.settle(exit)
   }
 

@@ -244,7 +244,7 @@ export class Router {
   private tell(event: TurnEvent, bytes: number, turn: TurnState | undefined): boolean {
     let followed = false
     // Whoever waits for the end of one goes on at once, and may follow something else: not this event.
-    for (const follower of [...this.followers]) {
+    for (const follower of Array.from(this.followers)) {
       if (follower.accept(event, bytes, turn)) followed = true
       if (follower.isDone) this.unfollow(follower)
     }
@@ -301,7 +301,7 @@ export class Router {
       turn.disconnect(error)
       this.retire(turn)
     }
-    for (const follower of [...this.followers]) {
+    for (const follower of Array.from(this.followers)) {
       if (follower.threadId !== threadId) continue
       follower.disconnect(error)
       this.followers.delete(follower)
@@ -455,10 +455,13 @@ export class Router {
   private meet(turn: TurnState, event: TurnEvent): void {
     // A turn of somebody's may have such an event too, as when it sums up its own history.
     if (this.starting.size === 0 || turn.owners > 0) return
-    const expectations = this.starting.get(turn.threadId)?.expectations
-    if (expectations === undefined) return
+    const starting = this.starting.get(turn.threadId)
+    if (starting === undefined) return
+    const { count, expectations, held } = starting
+    // A turn that was over before anything came of it is the oldest that is expected, unless it may be another one's.
+    const isItself = count === expectations.size && held.get(turn.turnId) === turn && endsEmpty(turn, event)
     for (const expectation of expectations) {
-      if (!expectation.matches(event)) continue
+      if (!isItself && !expectation.matches(event)) continue
       expectations.delete(expectation)
       Deferred.doneUnsafe(expectation.turn, Exit.succeed(this.claim(turn.threadId, turn.turnId)))
       return
@@ -498,6 +501,9 @@ export class Router {
     if (this.strict) this.insist(event)
   }
 }
+
+const endsEmpty = (turn: TurnState, { method }: TurnEvent): boolean =>
+  method === "turn/completed" && turn.unread.every(({ event }) => !event.method.startsWith("item/"))
 
 const isOf = (turn: TurnState, threadId: string | undefined): boolean =>
   threadId === undefined || turn.threadId === threadId
