@@ -323,6 +323,8 @@ export class Router {
 
   /** Takes a line in. Whatever is wrong with it, the next one is looked at. */
   receive(frame: Frame, bytes: number): void {
+    // A strict connection is over with a message that does not fit, whatever comes with it.
+    if (this.closedWith !== undefined) return
     try {
       this.route(frame, bytes)
     } catch {
