@@ -36,6 +36,22 @@ const run = (command: string, callId: string) =>
 
 const patch = "*** Begin Patch\n*** Add File: x\n+hello\n*** End Patch"
 
+/** A change of files that needs approval: as the model asks for it, and as a script. */
+const addFile = OfflineModel.functionCall({
+  name: "exec_command",
+  callId: "p",
+  arguments: { cmd: `apply_patch <<'EOF'\n${patch}\nEOF\n` }
+})
+
+const addsFile: Script = (turn) =>
+  Effect.andThen(
+    turn.changeFiles({
+      changes: [{ path: "/workspace/x", kind: { type: "add" }, diff: "hello\n" }],
+      approval: true
+    }),
+    turn.say("Not done")
+  )
+
 const toolkit = Toolkit.make(
   Tool.make("weather", { parameters: Schema.Struct({ city: Schema.String }), success: Schema.String })
 )
@@ -125,23 +141,12 @@ const scenarios: ReadonlyArray<Scenario> = [
     replies: [
       run("echo hi", "a"),
       OfflineModel.text("Not done"),
-      OfflineModel.functionCall({
-        name: "exec_command",
-        callId: "p",
-        arguments: { cmd: `apply_patch <<'EOF'\n${patch}\nEOF\n` }
-      }),
+      addFile,
       OfflineModel.text("Not done")
     ],
     scripts: [
       (turn) => Effect.andThen(turn.command({ command: "echo hi", approval: "It has to be" }), turn.say("Not done")),
-      (turn) =>
-        Effect.andThen(
-          turn.changeFiles({
-            changes: [{ path: "/workspace/x", kind: { type: "add" }, diff: "hello\n" }],
-            approval: true
-          }),
-          turn.say("Not done")
-        )
+      addsFile
     ],
     program: Effect.gen(function*() {
       const codex = yield* Codex
@@ -154,22 +159,11 @@ const scenarios: ReadonlyArray<Scenario> = [
   {
     name: "a change of files",
     replies: [
-      OfflineModel.functionCall({
-        name: "exec_command",
-        callId: "p",
-        arguments: { cmd: `apply_patch <<'EOF'\n${patch}\nEOF\n` }
-      }),
+      addFile,
       OfflineModel.text("Not done")
     ],
     scripts: [
-      (turn) =>
-        Effect.andThen(
-          turn.changeFiles({
-            changes: [{ path: "/workspace/x", kind: { type: "add" }, diff: "hello\n" }],
-            approval: true
-          }),
-          turn.say("Not done")
-        )
+      addsFile
     ],
     program: Effect.flatMap(
       start,
