@@ -111,7 +111,8 @@ const callTool = <Tools extends Record<string, Tool.Any>, Name extends Extract<k
     return Effect.succeed(failure(`${name} needs an approval that cannot be asked for here.`))
   }
   const tool = toolkit.tools[name]
-  const read = jsonForm(tool?.parametersSchema)?.decode(args) ?? Exit.succeed(args)
+  const form = jsonForm(tool?.parametersSchema)
+  const read = form === undefined ? Exit.succeed(args) : Schema.decodeUnknownExit(form, { errors: "all" })(args)
   if (Exit.isFailure(read) || !takes(toolkit, name, read.value)) {
     const issues = Exit.isFailure(read) ? `: ${formatIssues(Payload.issuesOfCause(read.cause))}` : "."
     return Effect.succeed(failure(`The arguments of ${name} do not match its schema${issues}`))
@@ -148,19 +149,13 @@ const isToolOf = <Tools extends Record<string, Tool.Any>>(
 ): name is Extract<keyof Tools, string> => Object.hasOwn(toolkit.tools, name)
 
 /** What a Schema encodes to, as JSON and back: that is what the model is told of, and it need not be JSON itself. */
-const jsonForm = (schema: unknown) => {
-  if (!Schema.isSchema(schema)) return undefined
-  const codec = Schema.toCodecJson(Schema.toEncoded(schema))
-  return {
-    decode: Schema.decodeUnknownExit(codec, { errors: "all" }),
-    encode: Schema.encodeUnknownSync(codec)
-  }
-}
+const jsonForm = (schema: unknown) => Schema.isSchema(schema) ? Schema.toCodecJson(Schema.toEncoded(schema)) : undefined
 
-/** The result that a tool has encoded, as JSON. */
+/** The result that a tool has encoded, as JSON; without a result there is none. */
 const toJson = (tool: Tool.Any | undefined, isFailure: boolean, result: unknown): unknown => {
   const schema = tool === undefined ? undefined : isFailure ? Tool.failureResultSchema(tool) : tool.successSchema
-  return jsonForm(schema)?.encode(result) ?? result
+  const form = jsonForm(schema)
+  return form === undefined || result === undefined ? result : Schema.encodeUnknownSync(form)(result)
 }
 
 /** Whether the arguments have the shape that the tool's parameters are decoded from. */

@@ -576,23 +576,19 @@ const resumeAnswered = Effect.fn("Thread.resume")(
     const params = yield* readParams("thread/resume", (read) => threadParams(read, options))
     const load = client.request("thread/resume", { ...params, threadId: id, excludeTurns: true })
     const answer = yield* answers === undefined ? load : client.answerThreadIf(id, answers, load)
-    const unsettled = unsettledOf(options, answer)
-    if (Object.keys(unsettled).length === 0) return make(client, answer.thread.id)
-    const { approvalMode, sandbox, ...others } = unsettled
-    return yield* client.experimental.request("thread/settings/update", {
-      ...others,
-      ...(approvalMode === undefined ? {} : ApprovalMode.fields[approvalMode]),
-      sandboxPolicy: sandbox === undefined ? undefined : Sandbox.policies[sandbox],
-      threadId: answer.thread.id
-    }).pipe(
-      Effect.as(make(client, answer.thread.id)),
-      Effect.catchTag(
-        "ExperimentalApiRequired",
-        () => Effect.succeed(withSettings(client, answer.thread.id, unsettled))
-      )
-    )
+    return yield* settle(client, answer.thread.id, unsettledOf(options, answer))
   }
 )
+
+/** The thread with these settings, which the server takes over at once where it can. */
+const settle = Effect.fnUntraced(function*(client: AppServerClient["Service"], threadId: string, settings: Settings) {
+  if (Object.keys(settings).length === 0) return make(client, threadId)
+  const params = yield* readParams("thread/settings/update", (read) => settingParams(read, settings))
+  return yield* client.experimental.request("thread/settings/update", { ...params, threadId }).pipe(
+    Effect.as(make(client, threadId)),
+    Effect.catchTag("ExperimentalApiRequired", () => Effect.succeed(withSettings(client, threadId, settings)))
+  )
+})
 
 /** What of the options does not hold on the thread as it is loaded. */
 const unsettledOf = <E, R>(options: ResumeThreadOptions<E, R>, loaded: ThreadResumeResponse): Settings => {
@@ -669,7 +665,7 @@ export const scoped = Effect.fn("Thread.scoped")(
         resumeAnswered(client, options.resume, options, answers)
       )
     }
-    // A start that is interrupted is forgotten, as that of `start` is: nobody knows the thread's id.
+    // A start that nobody waits for any more is the client's to undo, as that of `start` is: nobody here knows its id.
     return yield* Effect.uninterruptibleMask((restore) =>
       Effect.tap(
         restore(startAnswered(client, options, answers)),
@@ -715,13 +711,24 @@ const turnStartParams = (
   readParams("turn/start", (read) => ({
     threadId,
     input: Input.toItems(input),
-    model: options.model ?? settings.model,
     effort: options.effort,
     summary: options.summary,
-    serviceTier: options.serviceTier ?? settings.serviceTier,
     serviceTierForTurn: options.turnServiceTier,
     turnTrigger: options.trigger,
-    cwd: options.cwd ?? settings.cwd,
-    ...read.choice("approvalMode", options.approvalMode ?? settings.approvalMode, ApprovalMode.fields),
-    sandboxPolicy: read.choice("sandbox", options.sandbox ?? settings.sandbox, Sandbox.policies)
+    ...settingParams(read, {
+      model: options.model ?? settings.model,
+      serviceTier: options.serviceTier ?? settings.serviceTier,
+      cwd: options.cwd ?? settings.cwd,
+      approvalMode: options.approvalMode ?? settings.approvalMode,
+      sandbox: options.sandbox ?? settings.sandbox
+    })
   }))
+
+/** The settings as a turn takes them. */
+const settingParams = (read: OptionReader, { approvalMode, cwd, model, sandbox, serviceTier }: Settings) => ({
+  model,
+  serviceTier,
+  cwd,
+  ...read.choice("approvalMode", approvalMode, ApprovalMode.fields),
+  sandboxPolicy: read.choice("sandbox", sandbox, Sandbox.policies)
+})

@@ -53,11 +53,11 @@ export const make = Effect.fnUntraced(function*(options: {
 
   const interruptTurn = (
     turn: TurnState,
-    startGrace: Duration.Duration = requestTimeout
+    untilStarted: Duration.Duration = requestTimeout
   ): Effect.Effect<void, RequestError> =>
     // Between its start and `turn/started` the server refuses to interrupt a turn and runs it.
     Deferred.await(turn.started).pipe(
-      Effect.timeoutOption(startGrace),
+      Effect.timeoutOption(untilStarted),
       Effect.andThen(Effect.suspend(() =>
         turn.isDone
           ? Effect.void

@@ -148,7 +148,8 @@ export interface AgentTurn {
  * What the agent does in a turn: an answer, or an effect. What it waits for (a sleep, a
  * `Deferred`, `Effect.never`) holds the turn up, and an interruption of the turn
  * interrupts it. What is steered in interrupts it too, but for a command, a change, a
- * call or a question that is under way, and is answered by the next script. A defect ends the connection, so that a mistake in a script is seen.
+ * call or a question that is under way, and is answered by the next script. A defect
+ * ends the connection, so that a mistake in a script is seen.
  *
  * @since 0.1.0
  * @category models

@@ -71,21 +71,22 @@ const randomOf = (side: Side, kind: string, n: number): string =>
   `${kind}_${side === "client" ? "c" : "s"}${String(n).padStart(15, "0")}`
 
 /** The placeholders of ids that the client has made, alone or within a text. */
-const clientIds = /00000000-0000-4000-8000-\d{12}|(?<![0-9A-Za-z_-])[a-z]{2,8}_c\d{15}(?![0-9A-Za-z_-])/g
-
-/** What may stand for something that this run has not told yet. */
-const unbound = new RegExp(`${clientIds.source}|(?<![\\w.-])/directory-\\d+(?![\\w-]|\\.\\w)`, "g")
+const clientIds = /00000000-0000-4000-8000-\d{12}|(?<![0-9A-Za-z_-])[a-z]{2,8}_c\d{15}(?![0-9A-Za-z_-])/
 
 const CODEX_HOME = "/codex-home"
 const directory = (n: number): string => `/directory-${n}`
-const directoryPlaceholder = /^\/directory-\d+$/
 
 const escape = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")
 
 /** One path or what is below it, but no other path that only begins the same. */
-const occurrences = (path: string): RegExp => new RegExp(`(?<![\\w.-])${escape(path)}(?![\\w-]|\\.\\w)`, "g")
+const pathLike = (source: string): string => `(?<![\\w.-])${source}(?![\\w-]|\\.\\w)`
+const occurrences = (path: string): RegExp => new RegExp(pathLike(escape(path)), "g")
 
-const isAbsolute = (path: string): boolean => /^(?:\/[^/]|[A-Za-z]:[\\/])/.test(path)
+/** What may stand for something that this run has not told yet. */
+const unbound = new RegExp(`${clientIds.source}|${pathLike("/directory-\\d+")}`, "g")
+
+const absolute = /(?:\/[^/]|[A-Za-z]:[\\/])/
+const isAbsolute = (path: string): boolean => path.search(absolute) === 0
 
 export class Normaliser {
   private secrets: ReadonlyArray<string> = []
@@ -303,11 +304,6 @@ export class Bindings {
   private sameText(recorded: string, actual: string, found: Map<string, string>): boolean {
     if (recorded === actual) return true
     const valueOf = (name: string): string | undefined => found.get(name) ?? this.values.get(name)
-    if (directoryPlaceholder.test(recorded) && valueOf(recorded) === undefined) {
-      if (!isAbsolute(actual)) return false
-      found.set(recorded, actual)
-      return true
-    }
     let expected = this.applyText(recorded)
     for (const [name, value] of found) {
       if (name.startsWith("/")) expected = expected.replace(occurrences(name), () => value)
@@ -320,7 +316,7 @@ export class Bindings {
       const value = valueOf(name)
       if (value === undefined) {
         names.push(name)
-        source += name.startsWith("/") ? "((?:/|[A-Za-z]:[\\\\/]).*?)" : "([0-9A-Za-z_-]+)"
+        source += name.startsWith("/") ? `(${absolute.source}[^]*?)` : "([0-9A-Za-z_-]+)"
       } else {
         source += escape(value)
       }
