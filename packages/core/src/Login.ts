@@ -148,24 +148,18 @@ const begin = <A>(
       }),
       Effect.forkScoped({ startImmediately: true })
     )
-    yield* Effect.addFinalizer(() =>
-      Fiber.join(starting).pipe(
-        Effect.timeoutOption(stopGrace),
-        Effect.matchEffect({
-          onFailure: () => Effect.void,
-          onSuccess: (begun) =>
-            Option.isNone(begun) || Deferred.isDoneUnsafe(completed) ? Effect.void : Effect.catch(
-              // The server tells the end of the login to whoever waits for it.
-              Effect.timeoutOption(
-                Effect.andThen(cancel(begun.value.loginId), Effect.exit(Deferred.await(completed))),
-                stopGrace
-              ),
-              (error) => Effect.logWarning(`Could not cancel the login: ${error.message}`)
-            )
-        }),
-        Effect.andThen(Deferred.fail(completed, scopeClosed("login", "account/login/start")))
-      )
-    )
+    yield* Effect.addFinalizer(Effect.fnUntraced(function*() {
+      const begun = yield* Effect.timeoutOption(Effect.option(Fiber.join(starting)), stopGrace)
+      const pending = Deferred.isDoneUnsafe(completed) ? undefined : Option.getOrUndefined(Option.flatten(begun))
+      if (pending !== undefined) {
+        // The server tells the end of the login to whoever waits for it.
+        yield* Effect.andThen(cancel(pending.loginId), Effect.exit(Deferred.await(completed))).pipe(
+          Effect.timeoutOption(stopGrace),
+          Effect.catch((error) => Effect.logWarning(`Could not cancel the login: ${error.message}`))
+        )
+      }
+      yield* Deferred.fail(completed, scopeClosed("login", "account/login/start"))
+    }))
     const begun = yield* restore(Fiber.join(starting))
     loginId = begun.loginId
     const early = ended.get(loginId)
