@@ -1,0 +1,264 @@
+/**
+ * A thread of the app-server in memory: what is kept of it, how it is set, and how the
+ * protocol shows it.
+ */
+import {
+  type ApprovalsReviewer,
+  AskForApproval,
+  codexVersion,
+  type Model,
+  type ReasoningEffort,
+  type ReviewTarget,
+  SandboxPolicy,
+  type Thread,
+  type ThreadItem,
+  type ThreadStartParams,
+  type ThreadStartResponse,
+  type ThreadStatus,
+  type TokenUsageBreakdown,
+  type Turn,
+  type TurnError,
+  type TurnStartParams,
+  type TurnStatus,
+  UserInput
+} from "@effect-codex/generated"
+import * as Clock from "effect/Clock"
+import type * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Schema from "effect/Schema"
+
+/** What an app-server in memory says of itself. */
+export interface Place {
+  readonly codexHome: string
+  readonly cwd: string
+  readonly models: ReadonlyArray<Model>
+}
+
+/** Items of one type. */
+export type Item<Type extends ThreadItem["type"]> = Extract<ThreadItem, { readonly type: Type }>
+
+/** A turn as it is stored. */
+export interface StoredTurn {
+  readonly id: string
+  /** The turn that it was started as. */
+  readonly rootId: string
+  /** What the history keeps. */
+  readonly items: Array<ThreadItem>
+  readonly startedAt: number
+  status: TurnStatus
+  error: TurnError | null
+  completedAt: number | null
+  durationMs: number | null
+}
+
+/** A turn that is under way. */
+export interface Running {
+  readonly turn: StoredTurn
+  /** The turn that it runs as, and is interrupted by: another one where it is a review. */
+  readonly run: StoredTurn
+  readonly review: ReviewTarget | null
+  readonly params: TurnStartParams
+  readonly steered: Array<ReadonlyArray<UserInput>>
+  /** Completed when what was steered in is to be taken up. */
+  takeUp: Deferred.Deferred<void>
+  /** What the model has under way, and is not cut off from: commands, changes, calls, questions. */
+  underWay: number
+  /** Whether `turn/started` was told: before that the server does not interrupt it. */
+  active: boolean
+  fiber: Fiber.Fiber<void> | undefined
+  last: Item<"agentMessage"> | undefined
+}
+
+/** A thread, loaded or not. */
+export interface FakeThread {
+  readonly id: string
+  readonly ephemeral: boolean
+  /** Where the server keeps it. */
+  readonly codexHome: string
+  readonly forkedFromId: string | null
+  readonly createdAt: number
+  readonly turns: Array<StoredTurn>
+  readonly acceptedCommands: Set<string>
+  cwd: string
+  model: string
+  effort: ReasoningEffort | null
+  approvalPolicy: AskForApproval
+  approvalsReviewer: ApprovalsReviewer
+  sandbox: SandboxPolicy
+  acceptsChanges: boolean
+  name: string | null
+  /** Grows each time: what was used last comes first in lists. */
+  used: number
+  updatedAt: number
+  archived: boolean
+  loaded: boolean
+  subscribed: boolean
+  failed: boolean
+  total: TokenUsageBreakdown
+  last: TokenUsageBreakdown
+  running: Running | undefined
+}
+
+/** What is numbered: threads, turns and items by their ids, and each use of a thread. */
+export interface Numbers {
+  /** The id of a thread, a turn or a user's message. */
+  readonly id: () => string
+  /** What the id of an agent's item ends with. */
+  readonly item: () => number
+  readonly use: () => number
+}
+
+export const makeNumbers = (): Numbers => {
+  let ids = 0
+  let items = 0
+  let uses = 0
+  return {
+    id: () => `00000000-0000-7000-9000-${String(++ids).padStart(12, "0")}`,
+    item: () => ++items,
+    use: () => ++uses
+  }
+}
+
+/** Seconds since 1970, as threads and turns have them. */
+export const now = Effect.map(Clock.currentTimeMillis, (millis) => Math.floor(millis / 1_000))
+
+const decodePolicy = Schema.decodeUnknownSync(AskForApproval)
+const decodeSandbox = Schema.decodeUnknownSync(SandboxPolicy)
+export const decodeInput = Schema.decodeUnknownSync(Schema.Array(UserInput))
+
+export const none: TokenUsageBreakdown = {
+  totalTokens: 0,
+  inputTokens: 0,
+  cachedInputTokens: 0,
+  cacheWriteInputTokens: 0,
+  outputTokens: 0,
+  reasoningOutputTokens: 0
+}
+
+export const sandboxOf = (mode: ThreadStartParams["sandbox"]): SandboxPolicy => {
+  switch (mode) {
+    case "danger-full-access":
+      return { type: "dangerFullAccess" }
+    case "workspace-write":
+      return {
+        type: "workspaceWrite",
+        writableRoots: [],
+        networkAccess: false,
+        excludeTmpdirEnvVar: false,
+        excludeSlashTmp: false
+      }
+    default:
+      return { type: "readOnly", networkAccess: false }
+  }
+}
+
+export const textOf = (input: ReadonlyArray<UserInput>): string =>
+  input.flatMap((part) => part.type === "text" && "text" in part && typeof part.text === "string" ? [part.text] : [])
+    .join("\n")
+
+// =============================================================================
+// Settings
+// =============================================================================
+
+/** What a thread is started, resumed and forked with. */
+export type Settings = Pick<
+  ThreadStartParams,
+  "model" | "cwd" | "approvalPolicy" | "approvalsReviewer" | "sandbox"
+>
+
+export const configure = (thread: FakeThread, settings: Settings): void => {
+  thread.model = settings.model ?? thread.model
+  thread.cwd = settings.cwd ?? thread.cwd
+  if (settings.approvalPolicy != null) thread.approvalPolicy = decodePolicy(settings.approvalPolicy)
+  thread.approvalsReviewer = settings.approvalsReviewer ?? thread.approvalsReviewer
+  if (settings.sandbox != null) thread.sandbox = sandboxOf(settings.sandbox)
+}
+
+/** What a turn may change of a thread. */
+export const adjust = (
+  thread: FakeThread,
+  { approvalPolicy, approvalsReviewer, cwd, effort, model, sandboxPolicy }: Pick<
+    TurnStartParams,
+    "approvalPolicy" | "approvalsReviewer" | "cwd" | "effort" | "model" | "sandboxPolicy"
+  >
+): void => {
+  configure(thread, { approvalPolicy, approvalsReviewer, cwd, model })
+  if (sandboxPolicy != null) thread.sandbox = decodeSandbox(sandboxPolicy)
+  thread.effort = effort ?? thread.effort
+}
+
+/** Where nobody may be asked: what needs approval is refused without a word. */
+export const mayNotAsk = (thread: FakeThread): boolean =>
+  thread.approvalPolicy === "never" || thread.running?.review !== null
+
+/** Where the agent has the user asked. */
+export const asksUser = (thread: FakeThread): boolean => !mayNotAsk(thread) && thread.approvalsReviewer === "user"
+
+// =============================================================================
+// Views
+// =============================================================================
+
+export const statusOf = (thread: FakeThread): ThreadStatus =>
+  !thread.loaded
+    ? { type: "notLoaded" }
+    : thread.running !== undefined
+    ? { type: "active", activeFlags: [] }
+    : { type: thread.failed ? "systemError" : "idle" }
+
+export const turnOf = (turn: StoredTurn, view: "notLoaded" | "summary" | "full"): Turn => ({
+  id: turn.id,
+  rootTurnId: turn.rootId,
+  items: view === "notLoaded" ? [] : [...turn.items],
+  itemsView: view,
+  status: turn.status,
+  error: turn.error,
+  startedAt: turn.startedAt,
+  completedAt: turn.completedAt,
+  durationMs: turn.durationMs
+})
+
+/** What it begins with. */
+export const previewOf = (thread: FakeThread): string => {
+  const first = thread.turns[0]?.items[0]
+  return first?.type === "userMessage" && "content" in first && Array.isArray(first.content)
+    ? textOf(decodeInput(first.content))
+    : ""
+}
+
+export const threadOf = (thread: FakeThread, withTurns = false): Thread => ({
+  id: thread.id,
+  sessionId: thread.id,
+  forkedFromId: thread.forkedFromId,
+  parentThreadId: null,
+  preview: previewOf(thread),
+  ephemeral: thread.ephemeral,
+  projectId: null,
+  modelProvider: "openai",
+  model: thread.model,
+  reasoningEffort: thread.effort,
+  createdAt: thread.createdAt,
+  updatedAt: thread.updatedAt,
+  recencyAt: thread.updatedAt,
+  status: statusOf(thread),
+  path: thread.ephemeral
+    ? null
+    : `${thread.codexHome}/${thread.archived ? "archived_sessions" : "sessions"}/rollout-${thread.id}.jsonl`,
+  cwd: thread.cwd,
+  cliVersion: codexVersion,
+  source: "vscode",
+  name: thread.name,
+  turns: withTurns ? thread.turns.map((turn) => turnOf(turn, "full")) : []
+})
+
+export const loadedOf = (thread: FakeThread, withTurns: boolean): ThreadStartResponse => ({
+  thread: threadOf(thread, withTurns),
+  model: thread.model,
+  modelProvider: "openai",
+  serviceTier: null,
+  cwd: thread.cwd,
+  approvalPolicy: thread.approvalPolicy,
+  approvalsReviewer: thread.approvalsReviewer,
+  sandbox: thread.sandbox,
+  reasoningEffort: thread.effort
+})

@@ -1,0 +1,216 @@
+/** The turns of the app-server in memory, from their start to their end, reviews among them. */
+import type { ReviewTarget, Turn, TurnStartParams, UserInput } from "@effect-codex/generated"
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type { AgentFailure, AgentTurn, Script } from "./agentTurn.ts"
+import * as FakeAgent from "./fakeAgent.ts"
+import type { FakeConnection } from "./fakeConnection.ts"
+import { reviewOf, subjectOf, unfinished } from "./fakeReview.ts"
+import type { Telling } from "./fakeTelling.ts"
+import {
+  decodeInput,
+  type FakeThread,
+  type Item,
+  now,
+  type Numbers,
+  type Running,
+  type StoredTurn,
+  turnOf
+} from "./fakeThread.ts"
+
+/** What a review is of, as an item of its turn. */
+const askedFor = ({ id }: StoredTurn, target: ReviewTarget): Item<"userMessage"> => ({
+  type: "userMessage",
+  id,
+  clientId: null,
+  content: [{ type: "text", text: subjectOf(target) }]
+})
+
+/** Starts, steers and stops the turns of threads. */
+export interface Turns {
+  /** Starts a turn, or a review in the place of what runs; `respond` tells of it before anything else does. */
+  readonly begin: (
+    thread: FakeThread,
+    params: TurnStartParams,
+    respond: (result: { readonly turn: Turn }) => Effect.Effect<void>,
+    review?: ReviewTarget
+  ) => Effect.Effect<void>
+  /** Gives a turn more input. */
+  readonly steer: (running: Running, input: ReadonlyArray<UserInput>) => Effect.Effect<void>
+  /** Interrupts what runs on a thread, and waits for its end. */
+  readonly stop: (thread: FakeThread) => Effect.Effect<void>
+}
+
+export const make = (
+  connection: FakeConnection,
+  telling: Telling,
+  numbers: Numbers,
+  next: (turn: AgentTurn) => Effect.Effect<Script>
+): Turns => {
+  const { tell, tellStatus } = telling
+  const agentTurn = FakeAgent.make(connection, telling, numbers)
+
+  const perform = (script: Script, turn: AgentTurn): Effect.Effect<void, AgentFailure> =>
+    typeof script === "string" ? Effect.asVoid(turn.say(script)) : Effect.asVoid(script(turn))
+
+  const steer = (running: Running, input: ReadonlyArray<UserInput>): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      running.steered.push(input)
+      return FakeAgent.takeUp(running)
+    })
+
+  /** From the first script to the last: what is steered in cuts one off, and is answered by a further one. */
+  const play = (thread: FakeThread, running: Running): Effect.Effect<void, AgentFailure> =>
+    Effect.gen(function*() {
+      let inputs: ReadonlyArray<ReadonlyArray<UserInput>> = [decodeInput(running.params.input)]
+      while (inputs.length > 0) {
+        const heard: Array<UserInput> = []
+        const { hear } = agentTurn(thread, running, heard)
+        for (; inputs.length > 0; inputs = running.steered.splice(0)) {
+          for (const input of inputs) {
+            if (input.length > 0) yield* hear(input)
+            heard.push(...input)
+          }
+        }
+        const { self, spend } = agentTurn(thread, running, heard)
+        running.takeUp = Deferred.makeUnsafe()
+        const isCut = yield* Effect.raceFirst(
+          Effect.as(Effect.flatMap(next(self), (script) => perform(script, self)), false),
+          Effect.as(Deferred.await(running.takeUp), true)
+        )
+        if (!isCut) yield* spend
+        inputs = running.steered.splice(0)
+      }
+    })
+
+  /** Where a review is told, and what there is to say instead of one. */
+  const exitReview = (thread: FakeThread, running: Running) =>
+    Effect.gen(function*() {
+      const { last, turn } = running
+      const { show } = agentTurn(thread, running, [])
+      const isDone = turn.status === "completed"
+      const review = isDone ? reviewOf(last?.text) : unfinished.review
+      turn.items.push(yield* show({ type: "exitedReviewMode", id: numbers.id(), review }))
+      const message = yield* show<Item<"agentMessage">>({
+        type: "agentMessage",
+        id: `msg_${numbers.item()}`,
+        text: isDone ? review : unfinished.message,
+        phase: null,
+        memoryCitation: null
+      })
+      turn.items.push(message)
+      running.last = message
+    })
+
+  const conclude = (thread: FakeThread, running: Running, exit: Exit.Exit<void, AgentFailure>) =>
+    Effect.gen(function*() {
+      const { turn } = running
+      const failure = Exit.isFailure(exit) ? Cause.findErrorOption(exit.cause) : Option.none()
+      turn.status = Exit.isSuccess(exit) ? "completed" : Option.isSome(failure) ? "failed" : "interrupted"
+      turn.completedAt = yield* now
+      turn.durationMs = (turn.completedAt - turn.startedAt) * 1_000
+      thread.running = undefined
+      thread.updatedAt = turn.completedAt
+      thread.used = numbers.use()
+      thread.failed = turn.status === "failed"
+      if (running.review !== null && !thread.failed) yield* exitReview(thread, running)
+      if (thread.loaded) yield* tellStatus(thread)
+      if (Option.isSome(failure)) {
+        const { description, info } = failure.value
+        turn.error = { message: description, codexErrorInfo: info, additionalDetails: null }
+        yield* tell(thread, "error", { threadId: thread.id, turnId: turn.id, willRetry: false, error: turn.error })
+        if (running.review !== null) yield* exitReview(thread, running)
+      }
+      const said = turn.status === "completed" && running.last !== undefined ? [running.last] : []
+      yield* tell(thread, "turn/completed", {
+        threadId: thread.id,
+        turn: {
+          ...turnOf(turn, "notLoaded"),
+          items: said,
+          itemsView: turn.status === "completed" ? "summary" : "notLoaded"
+        }
+      })
+      yield* connection.resolveAll(thread.id)
+    })
+
+  const newTurn = (startedAt: number, rootId?: string): StoredTurn => {
+    const id = numbers.id()
+    return {
+      id,
+      rootId: rootId ?? id,
+      items: [],
+      startedAt,
+      status: "inProgress",
+      error: null,
+      completedAt: null,
+      durationMs: null
+    }
+  }
+
+  const begin = (
+    thread: FakeThread,
+    params: TurnStartParams,
+    respond: (result: { readonly turn: Turn }) => Effect.Effect<void>,
+    review: ReviewTarget | null = null
+  ) =>
+    Effect.gen(function*() {
+      // A review takes the place of what runs.
+      yield* stop(thread)
+      const turn = newTurn(yield* now)
+      // How it runs is stored on its own, as if it had not come to an end.
+      const run: StoredTurn = review === null ? turn : { ...newTurn(turn.startedAt, turn.id), status: "interrupted" }
+      const running: Running = {
+        turn,
+        run,
+        review,
+        params,
+        steered: [],
+        takeUp: Deferred.makeUnsafe(),
+        underWay: 0,
+        active: false,
+        fiber: undefined,
+        last: undefined
+      }
+      thread.running = running
+      thread.turns.push(...new Set([run, turn]))
+      yield* respond({
+        turn: {
+          ...turnOf(turn, "notLoaded"),
+          startedAt: null,
+          ...(review === null ? {} : { rootTurnId: null, items: [askedFor(turn, review)] })
+        }
+      })
+      const work = Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function*() {
+          if (review !== null) {
+            const { show } = agentTurn(thread, running, [])
+            turn.items.push(yield* show({ type: "enteredReviewMode", id: numbers.id(), review: subjectOf(review) }))
+          }
+          yield* tellStatus(thread)
+          yield* tell(thread, "turn/started", {
+            threadId: thread.id,
+            turn: { ...turnOf(run, "notLoaded"), status: "inProgress" }
+          })
+          running.active = true
+          const exit = yield* Effect.exit(restore(play(thread, running)))
+          if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) {
+            return yield* Effect.failCause(Cause.die(Cause.squash(exit.cause)))
+          }
+          yield* conclude(thread, running, exit)
+        })
+      )
+      running.fiber = yield* connection.fork(work)
+    })
+
+  const stop = (thread: FakeThread): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const fiber = thread.running?.fiber
+      return fiber === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(fiber))
+    })
+
+  return { begin, steer, stop }
+}
