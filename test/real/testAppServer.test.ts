@@ -1,11 +1,21 @@
-import { Approvals, AppServerClient, Codex, CodexTools, Input, type Transport } from "@effect-codex/core"
-import { type Script, TestAppServer, Transcript } from "@effect-codex/core/testing"
+import {
+  Approvals,
+  AppServerClient,
+  Codex,
+  CodexTools,
+  Input,
+  type Thread,
+  type Transport,
+  type TurnEvent
+} from "@effect-codex/core"
+import { type AgentTurn, type Script, TestAppServer, Transcript } from "@effect-codex/core/testing"
 import type { ReviewTarget } from "@effect-codex/generated"
 import { OfflineCodex, OfflineModel, type Reply } from "@effect-codex/node/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Tool, Toolkit } from "effect/ai"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -70,6 +80,33 @@ const verdict = (findings: ReadonlyArray<ReturnType<typeof finding>>) => ({
   overall_explanation: "That was it",
   overall_confidence_score: 0.9
 })
+
+/** Where the goal stands: as the model's tool call, and as the same in a script, with what is said then. */
+const settles = (status: "complete" | "blocked" | "paused", callId: string) =>
+  OfflineModel.functionCall({ name: "update_goal", callId, arguments: { status } })
+
+const settled = (status: "complete" | "blocked" | "paused", text: string): Script => (turn) =>
+  Effect.andThen(turn.updateGoal(status), turn.say(text))
+
+/** A turn that waits after its first word: as the model's part of it, and as a script. */
+const hangs = [OfflineModel.commentary("On it"), OfflineModel.hold(Effect.never), OfflineModel.text("Never")]
+
+const hanging = (turn: AgentTurn) => Effect.andThen(turn.commentary("On it"), Effect.never)
+
+const firstWord = (events: Stream.Stream<TurnEvent, unknown>) =>
+  Stream.runHead(Stream.filter(
+    events,
+    (event) => event.method === "item/completed" && event.params.item.type === "agentMessage"
+  ))
+
+/** Waits for the ends of so many turns, from now on. */
+const ends = (thread: Thread, turns: number) =>
+  thread.events.pipe(
+    Stream.filter(({ method }) => method === "turn/completed"),
+    Stream.take(turns),
+    Stream.runDrain,
+    Effect.forkChild({ startImmediately: true })
+  )
 
 const nobody = "019ab3f0-1111-7222-8333-444455556666"
 
@@ -387,6 +424,172 @@ const scenarios: ReadonlyArray<Scenario> = [
     })
   },
   {
+    name: "turns that end early behind something that was paid for",
+    replies: [
+      OfflineModel.functionCall({ name: "exec_command", callId: "d", arguments: { cmd: "echo plain" } }),
+      hangs,
+      hangs,
+      OfflineModel.functionCall({ name: "exec_command", callId: "e", arguments: { cmd: "echo plain" } }),
+      OfflineModel.failed({ code: "rate_limit_exceeded", message: "Slow down" }),
+      OfflineModel.failed({ code: "rate_limit_exceeded", message: "Slow down" })
+    ],
+    scripts: [
+      (turn) => Effect.andThen(turn.command({ command: "echo plain", output: "plain\n" }), hanging(turn)),
+      hanging,
+      (turn) =>
+        Effect.andThen(
+          turn.command({ command: "echo plain", output: "plain\n" }),
+          turn.fail("Slow down", "rateLimitExceeded")
+        ),
+      (turn) => turn.fail("Slow down", "rateLimitExceeded")
+    ],
+    program: Effect.gen(function*() {
+      const thread = yield* start
+      const cutShort = Effect.scoped(Effect.gen(function*() {
+        const turn = yield* thread.turn("Go")
+        yield* firstWord(turn.events)
+        yield* turn.interrupt
+        yield* Effect.exit(turn.result)
+      }))
+      yield* cutShort
+      yield* cutShort
+      yield* refused(thread.run("Fail behind a command"))
+      yield* refused(thread.run("Fail"))
+    })
+  },
+  {
+    name: "goals",
+    replies: [
+      OfflineModel.text("Step"),
+      settles("complete", "a"),
+      OfflineModel.text("Done"),
+      settles("blocked", "b"),
+      OfflineModel.text("Stuck"),
+      OfflineModel.text("One"),
+      OfflineModel.text("Two"),
+      OfflineModel.failed({ code: "rate_limit_exceeded", message: "Slow down" }),
+      OfflineModel.text("Back")
+    ],
+    scripts: [
+      "Step",
+      settled("complete", "Done"),
+      settled("blocked", "Stuck"),
+      "One",
+      "Two",
+      (turn) => turn.fail("Slow down", "rateLimitExceeded"),
+      "Back"
+    ],
+    program: Effect.gen(function*() {
+      const codex = yield* Codex
+      const client = yield* AppServerClient
+      const thread = yield* start
+      yield* thread.goal.get
+      yield* refused(thread.goal.set({ status: "paused" }))
+      yield* refused(thread.goal.set({ objective: " " }))
+      yield* refused(thread.goal.set({ objective: "None", tokenBudget: 0 }))
+      yield* thread.goal.clear
+      yield* thread.runGoal({ objective: "Take a step", tokenBudget: 100_000 })
+      yield* thread.goal.set({ objective: "  Something else " })
+      yield* thread.runGoal("Something impossible")
+      yield* thread.runGoal({ objective: "Go on", tokenBudget: 20 })
+      yield* thread.goal.set({ status: "active" })
+      yield* refused(thread.runGoal("Fail"))
+      yield* thread.goal.get
+      yield* thread.run("Well")
+      yield* thread.read({ includeTurns: true })
+      const fork = yield* thread.fork()
+      yield* fork.goal.get
+      yield* codex.resumeThread(thread.id)
+      yield* thread.archive
+      yield* refused(thread.goal.get)
+      yield* codex.unarchiveThread(thread.id)
+      yield* thread.goal.set({ objective: "Later", status: "paused", tokenBudget: null })
+      yield* codex.resumeThread(thread.id)
+      const ephemeral = yield* codex.startThread({ ephemeral: true })
+      yield* refused(ephemeral.goal.set({ objective: "x" }))
+      yield* refused(client.request("thread/goal/get", { threadId: nobody }))
+    })
+  },
+  {
+    name: "a goal that is interrupted, paused and taken up again",
+    replies: [
+      hangs,
+      OfflineModel.text("Mine"),
+      hangs,
+      OfflineModel.text("Also mine"),
+      settles("complete", "c"),
+      OfflineModel.text("Done")
+    ],
+    scripts: [hanging, "Mine", hanging, "Also mine", settled("complete", "Done")],
+    program: Effect.scoped(Effect.gen(function*() {
+      const client = yield* AppServerClient
+      const thread = yield* start
+      const goal = yield* thread.startGoal("Go")
+      yield* firstWord(goal.events)
+      yield* goal.interrupt
+      yield* thread.run("Meanwhile")
+      const again = yield* thread.startGoal({})
+      yield* firstWord(again.events)
+      yield* client.request("turn/interrupt", { threadId: thread.id, turnId: "" })
+      yield* Effect.exit(again.result)
+      // The end of anybody's turn has the goal go on.
+      const both = yield* ends(thread, 2)
+      yield* thread.run("Once more")
+      yield* Fiber.join(both)
+      yield* thread.goal.get
+    }))
+  },
+  {
+    name: "the queue of a thread",
+    replies: [
+      OfflineModel.text("One"),
+      hangs,
+      OfflineModel.text("From the queue"),
+      OfflineModel.text("The next of it")
+    ],
+    scripts: ["One", hanging, "From the queue", "The next of it"],
+    program: Effect.gen(function*() {
+      const codex = yield* Codex
+      const client = yield* AppServerClient
+      const thread = yield* start
+      yield* Stream.runCollect(thread.queue.list)
+      yield* refused(Effect.scoped(thread.queue.start()))
+      const first = yield* ends(thread, 1)
+      yield* thread.queue.add("First", { clientId: "first" })
+      yield* Fiber.join(first)
+      yield* Effect.scoped(Effect.gen(function*() {
+        const turn = yield* thread.turn("Busy")
+        yield* firstWord(turn.events)
+        const a = yield* thread.queue.add("A", { clientId: "a" })
+        const b = yield* thread.queue.add("B", { clientId: "b" })
+        const c = yield* thread.queue.add("C", { clientId: "c" })
+        yield* Stream.runCollect(thread.queue.list)
+        yield* thread.queue.update(b.id, "BB")
+        yield* thread.queue.reorder([c.id, b.id, a.id])
+        yield* thread.queue.delete(c.id)
+        yield* thread.queue.delete(c.id)
+        yield* refused(thread.queue.update(c.id, "Gone"))
+        yield* refused(thread.queue.reorder([a.id]))
+        yield* refused(Effect.scoped(thread.queue.start()))
+        yield* refused(thread.queue.add([], { clientId: "none" }))
+        yield* turn.interrupt
+        yield* Effect.exit(turn.result)
+        yield* refused(Effect.scoped(thread.queue.start(nobody)))
+        const both = yield* ends(thread, 2)
+        const started = yield* thread.queue.start(a.id)
+        yield* started.result
+        yield* Fiber.join(both)
+      }))
+      yield* Stream.runCollect(thread.queue.list)
+      yield* thread.read({ includeTurns: true })
+      const ephemeral = yield* codex.startThread({ ephemeral: true })
+      yield* refused(ephemeral.queue.add("x", { clientId: "x" }))
+      yield* refused(client.experimental.request("thread/queue/list", { threadId: nobody }))
+      yield* thread.archive
+      yield* refused(Stream.runCollect(thread.queue.list))
+    })
+  },
+  {
     name: "threads",
     replies: [OfflineModel.text("One"), OfflineModel.text("Two"), OfflineModel.text("Three")],
     scripts: ["One", "Two", "Three"],
@@ -492,6 +695,7 @@ const leftOut = new Set([
   "readStates",
   "runtimeWorkspaceRoots",
   "text_elements",
+  "tokensUsed",
   "turnsBackwardsCursor"
 ])
 
@@ -520,9 +724,12 @@ const counted = (entry: Transcript.Entry): ReadonlyArray<Transcript.Entry> => {
   if (!("message" in entry)) return [entry]
   const { error, method, params, result, ...envelope } = entry.message
   if (typeof method === "string" && passedOver.has(method)) return []
+  const text = JSON.stringify(params ?? null)
   // Whether the thread waits for an approval is told before or behind what it waits for.
   // That a thread is not loaded any more is told or not, as the connection's reading goes.
-  if (method === "thread/status/changed" && /activeFlags|notLoaded/.test(JSON.stringify(params ?? null))) return []
+  // What the tokens of a request are put on the goal's account comes before or behind the model's word on it.
+  if (method === "thread/goal/updated" && /"turnId":"/.test(text) && /"status":"active"/.test(text)) return []
+  if (method === "thread/status/changed" && /activeFlags|notLoaded/.test(text)) return []
   return [{
     from: entry.from,
     message: {

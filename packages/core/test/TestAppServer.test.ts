@@ -17,6 +17,7 @@ import type { ReviewTarget } from "@effect-codex/generated"
 import { assert, describe, it } from "@effect/vitest"
 import { Tool, Toolkit } from "effect/ai"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -350,6 +351,104 @@ describe("the threads of a TestAppServer", () => {
       assert.instanceOf(yield* Effect.flip(codex.readThread(thread.id)), InvalidRequest)
       assert.deepStrictEqual((yield* codex.listThreads()).data, [])
     }).pipe(Effect.provide(TestAppServer.layer())))
+})
+
+describe("the goals of a TestAppServer", () => {
+  it.effect("are worked on in turns until a script says where they stand", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      const objectives: Array<string | undefined> = []
+      const begun = yield* Deferred.make<void>()
+      yield* server.enqueue(
+        (turn) =>
+          Effect.gen(function*() {
+            objectives.push(turn.goal?.objective)
+            yield* turn.usage({ input: 30, cachedInput: 4, output: 7 })
+            yield* turn.command({ command: "npm test", output: "1 failed\n" })
+            yield* turn.say("One is left")
+          }),
+        (turn) =>
+          Effect.gen(function*() {
+            yield* Deferred.succeed(begun, undefined)
+            yield* Effect.sleep("90 seconds")
+            yield* turn.updateGoal("complete")
+            yield* turn.say("All pass")
+          })
+      )
+      const thread = yield* start
+      const running = yield* fork(thread.runGoal({ objective: "Fix the tests", tokenBudget: 1_000 }))
+      yield* Deferred.await(begun)
+      yield* TestClock.adjust("90 seconds")
+      const { finalResponse, goal, outcome, turns } = yield* Fiber.join(running)
+      assert.deepStrictEqual(objectives, ["Fix the tests"])
+      assert.deepStrictEqual([outcome, finalResponse, turns.length], ["complete", "All pass", 2])
+      // Two requests of 33 tokens without the cached ones, and one of 15.
+      assert.deepStrictEqual([goal?.tokensUsed, Duration.toSeconds(goal?.timeUsed ?? 0)], [81, 90])
+      assert.strictEqual((yield* thread.read()).preview, "Fix the tests")
+    }).pipe(Effect.provide(TestAppServer.layer({ client: { turnIdleTimeout: "1 hour" } }))))
+
+  it.effect("are complete where nothing was enqueued, limited by their budget, and blocked by a failure", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      const thread = yield* start
+      assert.strictEqual((yield* thread.runGoal("Anything")).outcome, "complete")
+      yield* server.respond((turn) => turn.say("Going on"))
+      const limited = yield* thread.runGoal({ objective: "Go on", tokenBudget: 40 })
+      assert.deepStrictEqual([limited.outcome, limited.turns.length, limited.goal?.tokensUsed], [
+        "budgetLimited",
+        3,
+        45
+      ])
+      yield* server.enqueue((turn) => turn.fail("No more", "usageLimitExceeded"))
+      assert.strictEqual((yield* Effect.flip(thread.runGoal("Again")))._tag, "TurnFailed")
+      assert.strictEqual((yield* thread.goal.get)?.status, "usageLimited")
+    }).pipe(Effect.provide(TestAppServer.layer())))
+
+  it.effect("are paused by an interruption", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      const begun = yield* Deferred.make<void>()
+      yield* server.enqueue(() => Effect.andThen(Deferred.succeed(begun, undefined), Effect.never))
+      const thread = yield* start
+      const running = yield* fork(thread.runGoal("Wait"))
+      yield* Deferred.await(begun)
+      yield* Fiber.interrupt(running)
+      assert.strictEqual((yield* thread.goal.get)?.status, "paused")
+      assert.strictEqual((yield* thread.runGoal({})).outcome, "complete")
+    }).pipe(Effect.provide(TestAppServer.layer())))
+})
+
+describe("the queue of a TestAppServer", () => {
+  it.effect("is worked off behind the turn that runs", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      const gate = yield* Deferred.make<void>()
+      const begun = yield* Deferred.make<void>()
+      yield* server.enqueue((turn) =>
+        Effect.gen(function*() {
+          yield* Deferred.succeed(begun, undefined)
+          yield* Deferred.await(gate)
+          yield* turn.say("First")
+        })
+      )
+      const thread = yield* start
+      const turns = yield* collect(Stream.filter(thread.events, ({ method }) => method === "turn/completed"))
+      const running = yield* fork(thread.run("Hello"))
+      yield* Deferred.await(begun)
+      yield* thread.queue.add("Next", { clientId: "next" })
+      assert.deepStrictEqual(
+        (yield* Stream.runCollect(thread.queue.list)).map(({ clientUserMessageId }) => clientUserMessageId),
+        ["next"]
+      )
+      yield* Deferred.succeed(gate, undefined)
+      assert.strictEqual((yield* Fiber.join(running)).finalResponse, "First")
+      yield* turns.atLeast(2)
+      const items = yield* Stream.runCollect(thread.items())
+      assert.deepStrictEqual(
+        items.flatMap(({ item }) => item.type === "userMessage" ? [item.clientId] : []),
+        [null, "next"]
+      )
+    }).pipe(Effect.provide(TestAppServer.layer({ client: { experimental: true } }))))
 })
 
 describe("the methods of a TestAppServer", () => {

@@ -45,7 +45,7 @@ import * as FakeThreads from "./fakeThreads.ts"
  * @category models
  */
 export interface ServerOptions {
-  /** What the agent does in turns that nothing is enqueued for. Default: it answers `OK`. */
+  /** What the agent does in turns that nothing is enqueued for. Default: it answers `OK`, and a goal is complete. */
   readonly respond?: Script | undefined
   /** The server's home, in what it tells. Default: `/codex-home`. */
   readonly codexHome?: string | undefined
@@ -163,6 +163,10 @@ const model: Model = {
   ]
 }
 
+/** Says so, also of a goal: it would be asked again and again. */
+const ok: Script = (turn) =>
+  Effect.andThen(turn.goal?.status === "active" ? turn.updateGoal("complete") : Effect.void, turn.say("OK"))
+
 const layerTransport = (options: ServerOptions = {}): Layer.Layer<Transport | TestAppServer> =>
   Layer.effectContext(
     Effect.gen(function*() {
@@ -170,7 +174,7 @@ const layerTransport = (options: ServerOptions = {}): Layer.Layer<Transport | Te
       const { handlers } = connection
       const codexHome = options.codexHome ?? "/codex-home"
       const scripts: Array<Script> = []
-      let fallback: Script = options.respond ?? "OK"
+      let fallback: Script = options.respond ?? ok
 
       Object.assign(
         handlers,
@@ -178,7 +182,7 @@ const layerTransport = (options: ServerOptions = {}): Layer.Layer<Transport | Te
           connection,
           { codexHome, cwd: options.cwd ?? "/workspace", models: options.models ?? [model] },
           () => Effect.sync(() => scripts.shift() ?? fallback)
-        ).handlers,
+        ),
         account(connection),
         {
           initialize: ({ clientInfo }, respond) =>

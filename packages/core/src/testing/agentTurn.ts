@@ -13,6 +13,7 @@ import {
   type ServerRequestMethod,
   type ServerRequestParams,
   type ServerRequestResults,
+  type ThreadGoal,
   type TurnStartParams
 } from "@effect-codex/generated"
 import type * as Effect from "effect/Effect"
@@ -83,6 +84,8 @@ export interface AgentTurn {
    * server's reviewer answers with, of which the server makes a text.
    */
   readonly reviewing: ReviewTarget | null
+  /** The thread's goal as it is now; null without one. The turns that the server runs for an active one have no input. */
+  readonly goal: ThreadGoal | null
   /** How many turns the thread had before. */
   readonly before: number
   /** A message: whole, or in the deltas that are given. Gives its item's id. */
@@ -124,6 +127,11 @@ export interface AgentTurn {
     readonly arguments: Schema.Json
     readonly namespace?: string | undefined
   }) => Effect.Effect<DynamicToolCallResponse>
+  /**
+   * Says where the thread's goal stands, as the model does with its tool; without a goal
+   * nothing happens. For as long as it is active the server runs one turn after the other.
+   */
+  readonly updateGoal: (status: "complete" | "blocked" | "paused") => Effect.Effect<void>
   /** Asks the client anything. Fails with the client's own refusal. */
   readonly ask: <M extends ServerRequestMethod>(
     method: M,
@@ -134,7 +142,7 @@ export interface AgentTurn {
     method: M,
     params: ServerNotificationParams[M]
   ) => Effect.Effect<void>
-  /** What each request to the model costs from now on, of which a turn has one and another one for each command, change and tool call. */
+  /** What each request to the model costs from now on, of which a turn has one and another one for each command, change, tool call and word on the goal. */
   readonly usage: (usage: Usage) => Effect.Effect<void>
   /** Tells so many events that are not put together, for a reader that lags behind. */
   readonly flood: (events: number) => Effect.Effect<void>

@@ -4,14 +4,15 @@ import type {
   DynamicToolCallResponse,
   FileChangeApprovalDecision,
   ThreadItem,
-  TokenUsageBreakdown,
   UserInput
 } from "@effect-codex/generated"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import { AgentFailure, type AgentTurn, type Usage } from "./agentTurn.ts"
 import type { FakeConnection, Refusal } from "./fakeConnection.ts"
+import type { FakeGoals } from "./fakeGoals.ts"
 import type { Telling } from "./fakeTelling.ts"
 import {
   asksUser,
@@ -21,6 +22,7 @@ import {
   none,
   type Numbers,
   type Running,
+  type Said,
   textOf
 } from "./fakeThread.ts"
 
@@ -37,7 +39,7 @@ export interface FakeAgent {
   /** What its script can do. */
   readonly self: AgentTurn
   /** Tells of what is said to it. */
-  readonly hear: (parts: ReadonlyArray<UserInput>) => Effect.Effect<void>
+  readonly hear: (said: Said) => Effect.Effect<void>
   /** Tells of an item that is there at once. */
   readonly show: <I extends ThreadItem>(item: I) => Effect.Effect<I>
   /** Tells what the last request to the model took, if it was not told yet. */
@@ -51,6 +53,7 @@ export const takeUp = ({ steered, takeUp, underWay }: Running): Effect.Effect<vo
 export const make = (
   connection: FakeConnection,
   { tell, tellStatus, tellUsage }: Telling,
+  goals: FakeGoals,
   numbers: Numbers
 ) =>
 (thread: FakeThread, running: Running, input: ReadonlyArray<UserInput>): FakeAgent => {
@@ -86,12 +89,21 @@ export const make = (
   const show = <I extends ThreadItem>(item: I): Effect.Effect<I> =>
     Effect.flatMap(begin(item), (startedAtMs) => complete(item, startedAtMs))
 
-  /** One request to the model has ended. What a review costs is not told. */
-  const spend = Effect.suspend(() => {
+  /** One request to the model has ended. What a review takes is nobody's. */
+  const pay = Effect.sync(() => {
     asked = false
-    if (running.review !== null) return Effect.void
+    if (running.review !== null) return
     const { cachedInput = 0, input = 0, output = 0, reasoningOutput = 0 } = cost
-    const last: TokenUsageBreakdown = {
+    const { total } = thread
+    thread.total = {
+      totalTokens: total.totalTokens + input + output,
+      inputTokens: total.inputTokens + input,
+      cachedInputTokens: total.cachedInputTokens + cachedInput,
+      cacheWriteInputTokens: total.cacheWriteInputTokens ?? 0,
+      outputTokens: total.outputTokens + output,
+      reasoningOutputTokens: total.reasoningOutputTokens + reasoningOutput
+    }
+    thread.last = {
       ...none,
       inputTokens: input,
       cachedInputTokens: cachedInput,
@@ -99,22 +111,22 @@ export const make = (
       reasoningOutputTokens: reasoningOutput,
       totalTokens: input + output
     }
-    const { total } = thread
-    thread.total = {
-      totalTokens: total.totalTokens + last.totalTokens,
-      inputTokens: total.inputTokens + input,
-      cachedInputTokens: total.cachedInputTokens + cachedInput,
-      cacheWriteInputTokens: total.cacheWriteInputTokens ?? 0,
-      outputTokens: total.outputTokens + output,
-      reasoningOutputTokens: total.reasoningOutputTokens + reasoningOutput
-    }
-    thread.last = last
-    return tellUsage(thread, turn.id, last)
+    // What the model's service had in its cache is not the goal's to pay for.
+    running.unaccounted += input - cachedInput + output
   })
 
-  const hear = (parts: ReadonlyArray<UserInput>): Effect.Effect<void> =>
+  /** The same, and tells of it, behind what it has changed. */
+  const spend = (change: Effect.Effect<void>): Effect.Effect<void> =>
+    Effect.andThen(
+      pay,
+      Effect.suspend(() =>
+        running.review === null ? Effect.andThen(change, tellUsage(thread, turn.id, thread.last)) : Effect.void
+      )
+    )
+
+  const hear = ({ clientId, parts }: Said): Effect.Effect<void> =>
     Effect.gen(function*() {
-      running.run.items.push(yield* show({ type: "userMessage", id: numbers.id(), clientId: null, content: parts }))
+      running.run.items.push(yield* show({ type: "userMessage", id: numbers.id(), clientId, content: parts }))
       asked = true
     })
 
@@ -165,8 +177,9 @@ export const make = (
         })
     )
 
-  /** What the model has asked for has been paid for, also when the turn ends in the middle of it. */
-  const paid = <A>(effect: Effect.Effect<A>): Effect.Effect<A> => whole(Effect.ensuring(effect, spend))
+  /** What the model has asked for has been paid for, also when the turn ends in the middle of it, which tells of it. */
+  const paid = <A>(effect: Effect.Effect<A>): Effect.Effect<A> =>
+    whole(Effect.onExit(effect, (exit) => Exit.isSuccess(exit) ? spend(goals.account(thread, running)) : pay))
 
   const command: AgentTurn["command"] = ({ approval, command, exitCode = 0, output = "" }) =>
     Effect.gen(function*() {
@@ -303,6 +316,9 @@ export const make = (
     text: textOf(input),
     params: running.params,
     reviewing: running.review,
+    get goal() {
+      return thread.goal
+    },
     before: thread.turns.indexOf(running.run),
     say,
     commentary: (text) => say(text, { phase: "commentary" }),
@@ -328,6 +344,12 @@ export const make = (
     command,
     changeFiles,
     callTool,
+    updateGoal: (status) =>
+      Effect.suspend(() =>
+        thread.goal === null
+          ? Effect.void
+          : whole(spend(Effect.andThen(goals.account(thread, running), goals.settle(thread, running, status))))
+      ),
     ask: (method, params) => whole(connection.ask(method, params, thread.id)),
     notify: (method, params) => tell(thread, method, params),
     usage: (usage) =>
@@ -351,5 +373,5 @@ export const make = (
       }),
     fail: (description, info) => Effect.fail(new AgentFailure({ description, info: info ?? null }))
   }
-  return { self, hear, show, spend: Effect.suspend(() => asked ? spend : Effect.void) }
+  return { self, hear, show, spend: Effect.suspend(() => asked ? spend(Effect.void) : Effect.void) }
 }

@@ -28,7 +28,9 @@ export const make = (connection: FakeConnection): Telling => {
     method: M,
     params: ServerNotificationParams[M]
   ): Effect.Effect<void> =>
-    thread.subscribed || method === "thread/status/changed" ? connection.notify(method, params) : Effect.void
+    thread.subscribed || method === "thread/status/changed" || method.startsWith("thread/goal/")
+      ? connection.notify(method, params)
+      : Effect.void
 
   const tellStatus = (thread: FakeThread, status = statusOf(thread)): Effect.Effect<void> =>
     tell(thread, "thread/status/changed", { threadId: thread.id, status })

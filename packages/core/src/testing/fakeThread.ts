@@ -7,10 +7,12 @@ import {
   AskForApproval,
   codexVersion,
   type Model,
+  type QueuedSubmission,
   type ReasoningEffort,
   type ReviewTarget,
   SandboxPolicy,
   type Thread,
+  type ThreadGoal,
   type ThreadItem,
   type ThreadStartParams,
   type ThreadStartResponse,
@@ -52,6 +54,12 @@ export interface StoredTurn {
   durationMs: number | null
 }
 
+/** What a user says, and the name of it. */
+export interface Said {
+  readonly parts: ReadonlyArray<UserInput>
+  readonly clientId: string | null
+}
+
 /** A turn that is under way. */
 export interface Running {
   readonly turn: StoredTurn
@@ -59,15 +67,26 @@ export interface Running {
   readonly run: StoredTurn
   readonly review: ReviewTarget | null
   readonly params: TurnStartParams
-  readonly steered: Array<ReadonlyArray<UserInput>>
+  readonly steered: Array<Said>
   /** Completed when what was steered in is to be taken up. */
   takeUp: Deferred.Deferred<void>
   /** What the model has under way, and is not cut off from: commands, changes, calls, questions. */
   underWay: number
+  /** Tokens that the goal has not been told of. */
+  unaccounted: number
+  /** Until when the time was put on the goal's account (milliseconds). */
+  accountedAt: number
   /** Whether `turn/started` was told: before that the server does not interrupt it. */
   active: boolean
   fiber: Fiber.Fiber<void> | undefined
   last: Item<"agentMessage"> | undefined
+}
+
+/** What waits for its turn. */
+export interface Queued {
+  readonly id: string
+  readonly clientUserMessageId: string
+  input: TurnStartParams["input"]
 }
 
 /** A thread, loaded or not. */
@@ -80,6 +99,11 @@ export interface FakeThread {
   readonly createdAt: number
   readonly turns: Array<StoredTurn>
   readonly acceptedCommands: Set<string>
+  /** What waits for the end of the turn that runs. */
+  readonly queue: Array<Queued>
+  goal: ThreadGoal | null
+  /** What its first turn was for, where that was a goal's. */
+  firstGoal: string | null
   cwd: string
   model: string
   effort: ReasoningEffort | null
@@ -125,7 +149,7 @@ export const now = Effect.map(Clock.currentTimeMillis, (millis) => Math.floor(mi
 
 const decodePolicy = Schema.decodeUnknownSync(AskForApproval)
 const decodeSandbox = Schema.decodeUnknownSync(SandboxPolicy)
-export const decodeInput = Schema.decodeUnknownSync(Schema.Array(UserInput))
+const decodeInput = Schema.decodeUnknownSync(Schema.Array(UserInput))
 
 export const none: TokenUsageBreakdown = {
   totalTokens: 0,
@@ -156,6 +180,11 @@ export const sandboxOf = (mode: ThreadStartParams["sandbox"]): SandboxPolicy => 
 export const textOf = (input: ReadonlyArray<UserInput>): string =>
   input.flatMap((part) => part.type === "text" && "text" in part && typeof part.text === "string" ? [part.text] : [])
     .join("\n")
+
+/** What the params of a request say. */
+export const saidIn = (
+  { clientUserMessageId, input }: Pick<TurnStartParams, "clientUserMessageId" | "input">
+): Said => ({ parts: decodeInput(input), clientId: clientUserMessageId ?? null })
 
 // =============================================================================
 // Settings
@@ -196,6 +225,17 @@ export const mayNotAsk = (thread: FakeThread): boolean =>
 export const asksUser = (thread: FakeThread): boolean => !mayNotAsk(thread) && thread.approvalsReviewer === "user"
 
 // =============================================================================
+// Queue
+// =============================================================================
+
+/** Takes one out of what waits; false when it does not wait any more. */
+export const takeOut = ({ queue }: FakeThread, id: string): boolean => {
+  const place = queue.findIndex((queued) => queued.id === id)
+  if (place >= 0) queue.splice(place, 1)
+  return place >= 0
+}
+
+// =============================================================================
 // Views
 // =============================================================================
 
@@ -218,8 +258,16 @@ export const turnOf = (turn: StoredTurn, view: "notLoaded" | "summary" | "full")
   durationMs: turn.durationMs
 })
 
+export const submissionOf = ({ clientUserMessageId, id, input }: Queued): QueuedSubmission => ({
+  id,
+  input: decodeInput(input),
+  clientUserMessageId,
+  responsesapiClientMetadata: null
+})
+
 /** What it begins with. */
 export const previewOf = (thread: FakeThread): string => {
+  if (thread.firstGoal !== null) return thread.firstGoal
   const first = thread.turns[0]?.items[0]
   return first?.type === "userMessage" && "content" in first && Array.isArray(first.content)
     ? textOf(decodeInput(first.content))

@@ -6,13 +6,16 @@ import type { ThreadListParams } from "@effect-codex/generated"
 import * as Effect from "effect/Effect"
 import { INTERNAL_ERROR, METHOD_NOT_FOUND } from "../internal/responseError.ts"
 import type { AgentTurn, Script } from "./agentTurn.ts"
-import { type FakeConnection, type Handlers, invalidRequest, type Refusal, refuse } from "./fakeConnection.ts"
+import { type FakeConnection, type Handlers, invalidRequest, refuse } from "./fakeConnection.ts"
+import * as FakeGoals from "./fakeGoals.ts"
+import { pageOf } from "./fakePage.ts"
+import * as FakeQueue from "./fakeQueue.ts"
 import { promptOf } from "./fakeReview.ts"
+import { FakeStore, isArchived, noRollout } from "./fakeStore.ts"
 import * as FakeTelling from "./fakeTelling.ts"
 import {
   adjust,
   configure,
-  decodeInput,
   type FakeThread,
   loadedOf,
   makeNumbers,
@@ -20,6 +23,7 @@ import {
   now,
   type Place,
   previewOf,
+  saidIn,
   sandboxOf,
   type Settings,
   threadOf,
@@ -28,19 +32,18 @@ import {
 import * as FakeTurns from "./fakeTurns.ts"
 
 const NOT_STEERABLE = "cannot steer a review turn"
-const noRollout = (id: string): Refusal => invalidRequest(`no rollout found for thread id ${id}`)
-const notFound = (id: string): Refusal => invalidRequest(`thread not found: ${id}`)
-
 export const make = (
   connection: FakeConnection,
   place: Place,
   next: (turn: AgentTurn) => Effect.Effect<Script>
-): { readonly handlers: Handlers } => {
-  const threads = new Map<string, FakeThread>()
+): Handlers => {
+  const store = new FakeStore()
   const numbers = makeNumbers()
   const telling = FakeTelling.make(connection)
   const { tell, tellStatus, tellUsage } = telling
-  const { begin, steer, stop } = FakeTurns.make(connection, telling, numbers, next)
+  const goals = FakeGoals.make(telling)
+  const turns = FakeTurns.make(connection, telling, goals, numbers, next)
+  const { begin, goOn, steer, stop } = turns
 
   const create = (
     settings: Settings,
@@ -55,6 +58,9 @@ export const make = (
         createdAt,
         turns: [],
         acceptedCommands: new Set(),
+        queue: [],
+        goal: null,
+        firstGoal: null,
         cwd: place.cwd,
         model: place.models.find(({ isDefault }) => isDefault)?.id ?? "gpt-5.4",
         effort: null,
@@ -75,27 +81,9 @@ export const make = (
         ...fields
       }
       configure(thread, settings)
-      threads.set(thread.id, thread)
+      store.add(thread)
       return thread
     })
-
-  /** A thread that is stored: one that has had a turn. */
-  const stored = (id: string): Effect.Effect<FakeThread, Refusal> => {
-    const thread = threads.get(id)
-    return thread === undefined || thread.ephemeral || thread.turns.length === 0
-      ? Effect.fail(noRollout(id))
-      : Effect.succeed(thread)
-  }
-
-  const loaded = (id: string): Effect.Effect<FakeThread, Refusal> => {
-    const thread = threads.get(id)
-    return thread === undefined || !thread.loaded ? Effect.fail(notFound(id)) : Effect.succeed(thread)
-  }
-
-  const known = (id: string): Effect.Effect<FakeThread, Refusal> => {
-    const thread = threads.get(id)
-    return thread === undefined ? Effect.fail(invalidRequest(`thread not loaded: ${id}`)) : Effect.succeed(thread)
-  }
 
   const unload = (thread: FakeThread): Effect.Effect<void> =>
     Effect.andThen(
@@ -115,7 +103,7 @@ export const make = (
       }),
     "thread/resume": (params, respond) =>
       Effect.gen(function*() {
-        const thread = yield* stored(params.threadId)
+        const thread = yield* store.stored(params.threadId)
         if (thread.archived) return yield* noRollout(params.threadId)
         const wasLoaded = thread.loaded
         thread.loaded = true
@@ -128,16 +116,15 @@ export const make = (
         yield* respond(loadedOf(thread, params.excludeTurns !== true))
         const last = thread.turns.at(-1)
         if (!wasLoaded && last !== undefined) yield* tellUsage(thread, last.id, thread.last)
-        yield* tell(thread, "thread/goal/cleared", { threadId: thread.id })
+        yield* goals.show(thread)
         yield* connection.askAgain(thread.id)
+        yield* goOn(thread)
       }),
     "thread/fork": (params, respond) =>
       Effect.gen(function*() {
-        const source = yield* stored(params.threadId)
+        const source = yield* store.stored(params.threadId)
         if (source.archived) {
-          return yield* invalidRequest(
-            `session ${source.id} is archived. Run \`codex unarchive ${source.id}\` to unarchive it first.`
-          )
+          return yield* isArchived(source.id)
         }
         const end = params.lastTurnId == null
           ? source.turns.length
@@ -148,6 +135,7 @@ export const make = (
           forkedFromId: source.id,
           turns: source.turns.slice(0, end).filter(({ status }) => status !== "inProgress"),
           name: source.name,
+          firstGoal: source.firstGoal,
           last: source.last,
           cwd: source.cwd,
           approvalPolicy: source.approvalPolicy,
@@ -158,13 +146,12 @@ export const make = (
         yield* respond(loadedOf(thread, params.excludeTurns !== true))
         yield* tell(thread, "thread/started", { thread: threadOf(thread) })
       }),
-    "thread/list": (params, respond) =>
-      Effect.flatMap(Effect.suspend(() => listed([...threads.values()], params)), respond),
+    "thread/list": (params, respond) => Effect.flatMap(Effect.suspend(() => listed(store.all(), params)), respond),
     "thread/loaded/list": (_, respond) =>
-      respond({ data: [...threads.values()].filter(({ loaded }) => loaded).map(({ id }) => id), nextCursor: null }),
+      respond({ data: store.all().filter(({ loaded }) => loaded).map(({ id }) => id), nextCursor: null }),
     "thread/read": (params, respond) =>
       Effect.gen(function*() {
-        const thread = yield* known(params.threadId)
+        const thread = yield* store.known(params.threadId)
         if (params.includeTurns === true) {
           if (thread.ephemeral) return yield* invalidRequest("ephemeral threads do not support includeTurns")
           if (thread.turns.length === 0) return yield* refuse(METHOD_NOT_FOUND, "list_turns is not supported yet")
@@ -173,16 +160,16 @@ export const make = (
       }),
     "thread/turns/list": (params, respond) =>
       Effect.gen(function*() {
-        const thread = threads.get(params.threadId)
+        const thread = store.get(params.threadId)
         if (thread === undefined || thread.ephemeral || thread.turns.length === 0) {
           return yield* refuse(METHOD_NOT_FOUND, "list_turns is not supported yet")
         }
         const turns = thread.turns.map((turn) => turnOf(turn, params.itemsView ?? "summary"))
-        yield* respond(yield* page(params.sortDirection === "asc" ? turns : turns.toReversed(), params))
+        yield* respond(yield* pageOf(params.sortDirection === "asc" ? turns : turns.toReversed(), params))
       }),
     "thread/items/list": (params, respond) =>
       Effect.gen(function*() {
-        const thread = threads.get(params.threadId)
+        const thread = store.get(params.threadId)
         if (thread === undefined || thread.ephemeral || thread.turns.length === 0) {
           return yield* refuse(METHOD_NOT_FOUND, "thread/items/list is not supported yet")
         }
@@ -198,7 +185,7 @@ export const make = (
         )
         const { cursor, limit } = params
         yield* respond(
-          yield* page(params.sortDirection === "desc" ? all.toReversed() : all, {
+          yield* pageOf(params.sortDirection === "desc" ? all.toReversed() : all, {
             limit,
             cursor: typeof cursor === "string" ? cursor : null
           })
@@ -206,7 +193,7 @@ export const make = (
       }),
     "thread/name/set": (params, respond) =>
       Effect.gen(function*() {
-        const thread = yield* known(params.threadId)
+        const thread = yield* store.known(params.threadId)
         const name = params.name.trim()
         if (name === "") return yield* invalidRequest("thread name must not be empty")
         if (thread.archived) return yield* noRollout(thread.id)
@@ -216,7 +203,7 @@ export const make = (
       }),
     "thread/archive": (params, respond) =>
       Effect.gen(function*() {
-        const thread = yield* stored(params.threadId)
+        const thread = yield* store.stored(params.threadId)
         if (thread.archived) return yield* noRollout(thread.id)
         yield* unload(thread)
         thread.archived = true
@@ -225,7 +212,7 @@ export const make = (
       }),
     "thread/unarchive": (params, respond) =>
       Effect.gen(function*() {
-        const thread = yield* stored(params.threadId)
+        const thread = yield* store.stored(params.threadId)
         if (!thread.archived) return yield* noRollout(params.threadId)
         thread.archived = false
         yield* respond({ thread: threadOf(thread) })
@@ -233,21 +220,21 @@ export const make = (
       }),
     "thread/delete": (params, respond) =>
       Effect.gen(function*() {
-        const thread = yield* stored(params.threadId)
+        const thread = yield* store.stored(params.threadId)
         if (thread.loaded) {
           yield* unload(thread)
           yield* tellStatus(thread)
         }
-        if ([...threads.values()].some(({ forkedFromId }) => forkedFromId === thread.id)) {
+        if (store.all().some(({ forkedFromId }) => forkedFromId === thread.id)) {
           return yield* invalidRequest(`cannot delete thread ${thread.id}: forked history still references it`)
         }
-        threads.delete(thread.id)
+        store.delete(thread)
         yield* respond({})
         yield* tell(thread, "thread/deleted", { threadId: thread.id })
       }),
     "thread/settings/update": (params, respond) =>
       Effect.gen(function*() {
-        const thread = yield* loaded(params.threadId)
+        const thread = yield* store.loaded(params.threadId)
         adjust(thread, params)
         yield* respond({})
         yield* tell(thread, "thread/settings/updated", {
@@ -271,7 +258,7 @@ export const make = (
       }),
     "thread/unsubscribe": (params, respond) =>
       Effect.suspend(() => {
-        const thread = threads.get(params.threadId)
+        const thread = store.get(params.threadId)
         if (thread === undefined || !thread.loaded) return respond({ status: "notLoaded" })
         const status = thread.subscribed ? "unsubscribed" : "notSubscribed"
         thread.subscribed = false
@@ -279,7 +266,7 @@ export const make = (
       }),
     "review/start": ({ target, threadId }, respond) =>
       Effect.gen(function*() {
-        const thread = yield* loaded(threadId)
+        const thread = yield* store.loaded(threadId)
         const prompt = promptOf(target)
         if (prompt === "") return yield* invalidRequest("instructions must not be empty")
         yield* begin(
@@ -291,7 +278,7 @@ export const make = (
       }),
     "turn/start": (params, respond) =>
       Effect.gen(function*() {
-        const thread = yield* loaded(params.threadId)
+        const thread = yield* store.loaded(params.threadId)
         if (thread.running?.review != null) {
           return yield* refuse(
             INTERNAL_ERROR,
@@ -299,7 +286,7 @@ export const make = (
           )
         }
         if (thread.running !== undefined) {
-          yield* steer(thread.running, decodeInput(params.input))
+          yield* steer(thread.running, saidIn(params))
           return yield* respond({ turn: { ...turnOf(thread.running.turn, "notLoaded"), startedAt: null } })
         }
         adjust(thread, params)
@@ -307,7 +294,7 @@ export const make = (
       }),
     "turn/steer": (params, respond) =>
       Effect.gen(function*() {
-        const { running } = yield* loaded(params.threadId)
+        const { running } = yield* store.loaded(params.threadId)
         if (running === undefined) return yield* invalidRequest("no active turn to steer")
         if (running.review !== null) {
           return yield* invalidRequest(NOT_STEERABLE, {
@@ -323,12 +310,12 @@ export const make = (
           )
         }
         if (params.input.length === 0) return yield* invalidRequest("input must not be empty")
-        yield* steer(running, decodeInput(params.input))
+        yield* steer(running, saidIn(params))
         yield* respond({ turnId: running.turn.id })
       }),
     "turn/interrupt": (params, respond) =>
       Effect.gen(function*() {
-        const thread = yield* loaded(params.threadId)
+        const thread = yield* store.loaded(params.threadId)
         const { running } = thread
         if (running === undefined || !running.active) return yield* invalidRequest("no active turn to interrupt")
         if (params.turnId !== "" && running.run.id !== params.turnId) {
@@ -340,31 +327,14 @@ export const make = (
     "model/list": (_, respond) => respond({ data: [...place.models], nextCursor: null })
   }
 
-  return { handlers }
+  return {
+    ...handlers,
+    ...FakeGoals.handlers(store, goals, turns),
+    ...FakeQueue.handlers(store, telling, numbers, turns)
+  }
 }
 
-// =============================================================================
-// Pages
-// =============================================================================
-
-const PAGE = 25
-
-/** A part of a list, with the place that it ends at for a cursor. */
-const page = <A>(
-  all: ReadonlyArray<A>,
-  params: { readonly cursor?: string | null | undefined; readonly limit?: number | null | undefined }
-) => {
-  const start = Number(params.cursor ?? 0)
-  if (!Number.isSafeInteger(start) || start < 0) return Effect.fail(invalidRequest(`invalid cursor: ${params.cursor}`))
-  // A limit of 0 is 1.
-  const end = start + Math.max(1, params.limit ?? PAGE)
-  return Effect.succeed({
-    data: all.slice(start, end),
-    nextCursor: end < all.length ? String(end) : null,
-    backwardsCursor: null
-  })
-}
-
+/** Those that are asked for, the last used first. */
 const listed = (
   threads: ReadonlyArray<FakeThread>,
   params: ThreadListParams
@@ -378,5 +348,5 @@ const listed = (
   )
   const ascending = params.sortDirection === "asc"
   found.sort((a, b) => ascending ? a.used - b.used : b.used - a.used)
-  return page(found.map((thread) => threadOf(thread)), params)
+  return pageOf(found.map((thread) => threadOf(thread)), params)
 }

@@ -1,6 +1,7 @@
 /** The turns of the app-server in memory, from their start to their end, reviews among them. */
 import type { ReviewTarget, Turn, TurnStartParams, UserInput } from "@effect-codex/generated"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -9,16 +10,20 @@ import * as Option from "effect/Option"
 import type { AgentFailure, AgentTurn, Script } from "./agentTurn.ts"
 import * as FakeAgent from "./fakeAgent.ts"
 import type { FakeConnection } from "./fakeConnection.ts"
+import type { FakeGoals } from "./fakeGoals.ts"
 import { reviewOf, subjectOf, unfinished } from "./fakeReview.ts"
 import type { Telling } from "./fakeTelling.ts"
 import {
-  decodeInput,
   type FakeThread,
   type Item,
   now,
   type Numbers,
+  type Queued,
   type Running,
+  type Said,
+  saidIn,
   type StoredTurn,
+  takeOut,
   turnOf
 } from "./fakeThread.ts"
 
@@ -36,11 +41,19 @@ export interface Turns {
   readonly begin: (
     thread: FakeThread,
     params: TurnStartParams,
-    respond: (result: { readonly turn: Turn }) => Effect.Effect<void>,
+    respond?: (result: { readonly turn: Turn }) => Effect.Effect<void>,
     review?: ReviewTarget
   ) => Effect.Effect<void>
   /** Gives a turn more input. */
-  readonly steer: (running: Running, input: ReadonlyArray<UserInput>) => Effect.Effect<void>
+  readonly steer: (running: Running, said: Said) => Effect.Effect<void>
+  /** Starts a turn with something that waits. */
+  readonly beginQueued: (
+    thread: FakeThread,
+    queued: Queued,
+    respond?: (result: { readonly turn: Turn }) => Effect.Effect<void>
+  ) => Effect.Effect<void>
+  /** What a thread without a turn goes on with by itself: what waits in its queue, or else its goal. */
+  readonly goOn: (thread: FakeThread) => Effect.Effect<void>
   /** Interrupts what runs on a thread, and waits for its end. */
   readonly stop: (thread: FakeThread) => Effect.Effect<void>
 }
@@ -48,32 +61,33 @@ export interface Turns {
 export const make = (
   connection: FakeConnection,
   telling: Telling,
+  goals: FakeGoals,
   numbers: Numbers,
   next: (turn: AgentTurn) => Effect.Effect<Script>
 ): Turns => {
-  const { tell, tellStatus } = telling
-  const agentTurn = FakeAgent.make(connection, telling, numbers)
+  const { tell, tellStatus, tellUsage } = telling
+  const agentTurn = FakeAgent.make(connection, telling, goals, numbers)
 
   const perform = (script: Script, turn: AgentTurn): Effect.Effect<void, AgentFailure> =>
     typeof script === "string" ? Effect.asVoid(turn.say(script)) : Effect.asVoid(script(turn))
 
-  const steer = (running: Running, input: ReadonlyArray<UserInput>): Effect.Effect<void> =>
+  const steer = (running: Running, said: Said): Effect.Effect<void> =>
     Effect.suspend(() => {
-      running.steered.push(input)
+      running.steered.push(said)
       return FakeAgent.takeUp(running)
     })
 
   /** From the first script to the last: what is steered in cuts one off, and is answered by a further one. */
   const play = (thread: FakeThread, running: Running): Effect.Effect<void, AgentFailure> =>
     Effect.gen(function*() {
-      let inputs: ReadonlyArray<ReadonlyArray<UserInput>> = [decodeInput(running.params.input)]
+      let inputs: ReadonlyArray<Said> = [saidIn(running.params)]
       while (inputs.length > 0) {
         const heard: Array<UserInput> = []
         const { hear } = agentTurn(thread, running, heard)
         for (; inputs.length > 0; inputs = running.steered.splice(0)) {
-          for (const input of inputs) {
-            if (input.length > 0) yield* hear(input)
-            heard.push(...input)
+          for (const said of inputs) {
+            if (said.parts.length > 0) yield* hear(said)
+            heard.push(...said.parts)
           }
         }
         const { self, spend } = agentTurn(thread, running, heard)
@@ -117,6 +131,14 @@ export const make = (
       thread.updatedAt = turn.completedAt
       thread.used = numbers.use()
       thread.failed = turn.status === "failed"
+      // What is known is told once more where a turn ends before its time.
+      if (turn.status !== "completed" && running.review === null && thread.total.totalTokens > 0) {
+        yield* tellUsage(thread, turn.id, thread.last)
+      }
+      yield* Option.match(failure, {
+        onNone: () => goals.account(thread, running),
+        onSome: ({ info }) => goals.fail(thread, running, info)
+      })
       if (running.review !== null && !thread.failed) yield* exitReview(thread, running)
       if (thread.loaded) yield* tellStatus(thread)
       if (Option.isSome(failure)) {
@@ -135,6 +157,33 @@ export const make = (
         }
       })
       yield* connection.resolveAll(thread.id)
+      // Who has interrupted a turn has time for another word.
+      if (turn.status !== "interrupted") yield* goOn(thread)
+    })
+
+  const goOn = (thread: FakeThread): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (!thread.loaded || thread.running !== undefined) return Effect.void
+      const [queued] = thread.queue
+      if (queued !== undefined) return beginQueued(thread, queued)
+      if (thread.goal?.status !== "active") return Effect.void
+      if (thread.turns.length === 0) thread.firstGoal = thread.goal.objective
+      return begin(thread, { threadId: thread.id, input: [] })
+    })
+
+  const beginQueued: Turns["beginQueued"] = (
+    thread,
+    { clientUserMessageId, id, input },
+    respond = () => Effect.void
+  ) =>
+    Effect.suspend(() => {
+      takeOut(thread, id)
+      const changed = tell(thread, "thread/queue/changed", { threadId: thread.id })
+      return begin(
+        thread,
+        { threadId: thread.id, input, clientUserMessageId },
+        (result) => Effect.andThen(respond(result), changed)
+      )
     })
 
   const newTurn = (startedAt: number, rootId?: string): StoredTurn => {
@@ -154,9 +203,9 @@ export const make = (
   const begin = (
     thread: FakeThread,
     params: TurnStartParams,
-    respond: (result: { readonly turn: Turn }) => Effect.Effect<void>,
+    respond: (result: { readonly turn: Turn }) => Effect.Effect<void> = () => Effect.void,
     review: ReviewTarget | null = null
-  ) =>
+  ): Effect.Effect<void> =>
     Effect.gen(function*() {
       // A review takes the place of what runs.
       yield* stop(thread)
@@ -171,6 +220,8 @@ export const make = (
         steered: [],
         takeUp: Deferred.makeUnsafe(),
         underWay: 0,
+        unaccounted: 0,
+        accountedAt: yield* Clock.currentTimeMillis,
         active: false,
         fiber: undefined,
         last: undefined
@@ -212,5 +263,5 @@ export const make = (
       return fiber === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(fiber))
     })
 
-  return { begin, steer, stop }
+  return { begin, beginQueued, goOn, steer, stop }
 }
