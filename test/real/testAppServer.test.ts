@@ -458,6 +458,48 @@ const scenarios: ReadonlyArray<Scenario> = [
     })
   },
   {
+    name: "forks",
+    replies: [
+      OfflineModel.text("One"),
+      OfflineModel.text("Two"),
+      OfflineModel.text("Three"),
+      OfflineModel.text("Fork"),
+      hangs,
+      OfflineModel.text("Cut")
+    ],
+    scripts: ["One", "Two", "Three", "Fork", hanging, "Cut"],
+    program: Effect.gen(function*() {
+      const thread = yield* start
+      const { turnId } = yield* thread.run("One")
+      yield* thread.run("Two")
+      yield* thread.setName("Name")
+      const ephemeral = yield* thread.fork({ ephemeral: true })
+      yield* ephemeral.read()
+      yield* ephemeral.run("Ephemeral")
+      yield* ephemeral.read()
+      const early = yield* thread.fork({ lastTurnId: turnId })
+      yield* early.run("Fork")
+      yield* Effect.scoped(Effect.gen(function*() {
+        const turn = yield* thread.turn("Wait")
+        yield* firstWord(turn.events)
+        const cut = yield* thread.fork()
+        yield* cut.read({ includeTurns: true })
+        yield* cut.run("Go on")
+      }))
+    })
+  },
+  {
+    name: "a tool that nobody has",
+    replies: [
+      OfflineModel.functionCall({ name: "weather", callId: "w", arguments: {} }),
+      OfflineModel.text("I cannot")
+    ],
+    scripts: [
+      (turn) => Effect.andThen(turn.callTool({ tool: "weather", arguments: {} }), turn.say("I cannot"))
+    ],
+    program: Effect.flatMap(start, (thread) => thread.run("Weather?"))
+  },
+  {
     name: "goals",
     replies: [
       OfflineModel.text("Step"),

@@ -121,7 +121,7 @@ export interface AgentTurn {
     /** Why it needs approval; without it, it does not. */
     readonly approval?: string | true | undefined
   }) => Effect.Effect<Decision>
-  /** Calls one of the tools that the client has given the thread, and waits for what it gives. */
+  /** Calls one of the tools that the client has given the thread, and waits for what it gives. Nobody is asked for another one. */
   readonly callTool: (options: {
     readonly tool: string
     readonly arguments: Schema.Json

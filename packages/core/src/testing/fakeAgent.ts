@@ -17,9 +17,10 @@ import type { Telling } from "./fakeTelling.ts"
 import {
   asksUser,
   type FakeThread,
+  hasTool,
   type Item,
   mayNotAsk,
-  none,
+  nothing,
   type Numbers,
   type Running,
   type Said,
@@ -33,6 +34,11 @@ const quoted = (word: string): string => {
 }
 
 const wordsOf = (text: string): ReadonlyArray<string> => text.match(/\S+\s*|\s+/g) ?? []
+
+const failed = (text: string): DynamicToolCallResponse => ({
+  success: false,
+  contentItems: [{ type: "inputText", text }]
+})
 
 /** The agent while it works on what it has heard. */
 export interface FakeAgent {
@@ -94,22 +100,24 @@ export const make = (
     asked = false
     if (running.review !== null) return
     const { cachedInput = 0, input = 0, output = 0, reasoningOutput = 0 } = cost
-    const { total } = thread
-    thread.total = {
-      totalTokens: total.totalTokens + input + output,
-      inputTokens: total.inputTokens + input,
-      cachedInputTokens: total.cachedInputTokens + cachedInput,
-      cacheWriteInputTokens: total.cacheWriteInputTokens ?? 0,
-      outputTokens: total.outputTokens + output,
-      reasoningOutputTokens: total.reasoningOutputTokens + reasoningOutput
-    }
-    thread.last = {
-      ...none,
-      inputTokens: input,
-      cachedInputTokens: cachedInput,
-      outputTokens: output,
-      reasoningOutputTokens: reasoningOutput,
-      totalTokens: input + output
+    const { total } = thread.spent
+    thread.spent = {
+      total: {
+        totalTokens: total.totalTokens + input + output,
+        inputTokens: total.inputTokens + input,
+        cachedInputTokens: total.cachedInputTokens + cachedInput,
+        cacheWriteInputTokens: total.cacheWriteInputTokens ?? 0,
+        outputTokens: total.outputTokens + output,
+        reasoningOutputTokens: total.reasoningOutputTokens + reasoningOutput
+      },
+      last: {
+        ...nothing.last,
+        inputTokens: input,
+        cachedInputTokens: cachedInput,
+        outputTokens: output,
+        reasoningOutputTokens: reasoningOutput,
+        totalTokens: input + output
+      }
     }
     // What the model's service had in its cache is not the goal's to pay for.
     running.unaccounted += input - cachedInput + output
@@ -119,9 +127,7 @@ export const make = (
   const spend = (change: Effect.Effect<void>): Effect.Effect<void> =>
     Effect.andThen(
       pay,
-      Effect.suspend(() =>
-        running.review === null ? Effect.andThen(change, tellUsage(thread, turn.id, thread.last)) : Effect.void
-      )
+      Effect.suspend(() => running.review === null ? Effect.andThen(change, tellUsage(thread, turn.id)) : Effect.void)
     )
 
   const hear = ({ clientId, parts }: Said): Effect.Effect<void> =>
@@ -276,6 +282,7 @@ export const make = (
 
   const callTool: AgentTurn["callTool"] = (call) =>
     Effect.gen(function*() {
+      if (!hasTool(thread, call.tool, call.namespace)) return failed(`unsupported call: ${call.tool}`)
       const id = `call_${numbers.item()}`
       const started: Item<"dynamicToolCall"> = {
         type: "dynamicToolCall",
@@ -296,10 +303,7 @@ export const make = (
         tool: call.tool,
         arguments: call.arguments
       }, thread.id).pipe(
-        Effect.orElseSucceed((): DynamicToolCallResponse => ({
-          success: false,
-          contentItems: [{ type: "inputText", text: "dynamic tool request failed" }]
-        }))
+        Effect.orElseSucceed(() => failed("dynamic tool request failed"))
       )
       yield* keep({
         ...started,

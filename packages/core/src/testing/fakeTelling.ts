@@ -1,10 +1,5 @@
 /** What the app-server in memory tells of a thread to a client that has subscribed to it. */
-import type {
-  ServerNotificationMethod,
-  ServerNotificationParams,
-  ThreadStatus,
-  TokenUsageBreakdown
-} from "@effect-codex/generated"
+import type { ServerNotificationMethod, ServerNotificationParams, ThreadStatus } from "@effect-codex/generated"
 import * as Effect from "effect/Effect"
 import type { FakeConnection } from "./fakeConnection.ts"
 import { type FakeThread, statusOf } from "./fakeThread.ts"
@@ -19,7 +14,7 @@ export interface Telling {
     params: ServerNotificationParams[M]
   ) => Effect.Effect<void>
   readonly tellStatus: (thread: FakeThread, status?: ThreadStatus) => Effect.Effect<void>
-  readonly tellUsage: (thread: FakeThread, turnId: string, last: TokenUsageBreakdown) => Effect.Effect<void>
+  readonly tellUsage: (thread: FakeThread, turnId: string) => Effect.Effect<void>
 }
 
 export const make = (connection: FakeConnection): Telling => {
@@ -35,11 +30,11 @@ export const make = (connection: FakeConnection): Telling => {
   const tellStatus = (thread: FakeThread, status = statusOf(thread)): Effect.Effect<void> =>
     tell(thread, "thread/status/changed", { threadId: thread.id, status })
 
-  const tellUsage = (thread: FakeThread, turnId: string, last: TokenUsageBreakdown): Effect.Effect<void> =>
+  const tellUsage = (thread: FakeThread, turnId: string): Effect.Effect<void> =>
     tell(thread, "thread/tokenUsage/updated", {
       threadId: thread.id,
       turnId,
-      tokenUsage: { total: thread.total, last, modelContextWindow: CONTEXT_WINDOW }
+      tokenUsage: { ...thread.spent, modelContextWindow: CONTEXT_WINDOW }
     })
 
   return { tell, tellStatus, tellUsage }

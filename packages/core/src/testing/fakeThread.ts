@@ -6,6 +6,7 @@ import {
   type ApprovalsReviewer,
   AskForApproval,
   codexVersion,
+  type DynamicToolSpec,
   type Model,
   type QueuedSubmission,
   type ReasoningEffort,
@@ -40,6 +41,12 @@ export interface Place {
 /** Items of one type. */
 export type Item<Type extends ThreadItem["type"]> = Extract<ThreadItem, { readonly type: Type }>
 
+/** Tokens that a thread has taken: all of them, and those of the last request to the model. */
+export interface Spent {
+  readonly total: TokenUsageBreakdown
+  readonly last: TokenUsageBreakdown
+}
+
 /** A turn as it is stored. */
 export interface StoredTurn {
   readonly id: string
@@ -47,6 +54,8 @@ export interface StoredTurn {
   readonly rootId: string
   /** What the history keeps. */
   readonly items: Array<ThreadItem>
+  /** What the thread had taken when it ended. */
+  spent: Spent
   readonly startedAt: number
   status: TurnStatus
   error: TurnError | null
@@ -119,8 +128,9 @@ export interface FakeThread {
   loaded: boolean
   subscribed: boolean
   failed: boolean
-  total: TokenUsageBreakdown
-  last: TokenUsageBreakdown
+  /** The program's own tools. */
+  readonly tools: ReadonlyArray<DynamicToolSpec>
+  spent: Spent
   running: Running | undefined
 }
 
@@ -151,7 +161,7 @@ const decodePolicy = Schema.decodeUnknownSync(AskForApproval)
 const decodeSandbox = Schema.decodeUnknownSync(SandboxPolicy)
 const decodeInput = Schema.decodeUnknownSync(Schema.Array(UserInput))
 
-export const none: TokenUsageBreakdown = {
+const none: TokenUsageBreakdown = {
   totalTokens: 0,
   inputTokens: 0,
   cachedInputTokens: 0,
@@ -159,6 +169,8 @@ export const none: TokenUsageBreakdown = {
   outputTokens: 0,
   reasoningOutputTokens: 0
 }
+
+export const nothing: Spent = { total: none, last: none }
 
 export const sandboxOf = (mode: ThreadStartParams["sandbox"]): SandboxPolicy => {
   switch (mode) {
@@ -216,6 +228,14 @@ export const adjust = (
   if (sandboxPolicy != null) thread.sandbox = decodeSandbox(sandboxPolicy)
   thread.effort = effort ?? thread.effort
 }
+
+/** Whether the model knows the tool. */
+export const hasTool = ({ tools }: FakeThread, name: string, namespace: string | undefined): boolean =>
+  tools.some((tool) =>
+    tool.type === "namespace"
+      ? tool.name === namespace && tool.tools.some((one) => one.name === name)
+      : namespace === undefined && tool.name === name
+  )
 
 /** Where nobody may be asked: what needs approval is refused without a word. */
 export const mayNotAsk = (thread: FakeThread): boolean =>

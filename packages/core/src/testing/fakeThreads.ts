@@ -19,13 +19,14 @@ import {
   type FakeThread,
   loadedOf,
   makeNumbers,
-  none,
+  nothing,
   now,
   type Place,
   previewOf,
   saidIn,
   sandboxOf,
   type Settings,
+  type StoredTurn,
   threadOf,
   turnOf
 } from "./fakeThread.ts"
@@ -75,8 +76,8 @@ export const make = (
         loaded: true,
         subscribed: true,
         failed: false,
-        total: none,
-        last: none,
+        tools: [],
+        spent: nothing,
         running: undefined,
         ...fields
       }
@@ -97,7 +98,7 @@ export const make = (
   const handlers: Handlers = {
     "thread/start": (params, respond) =>
       Effect.gen(function*() {
-        const thread = yield* create(params, { ephemeral: params.ephemeral === true })
+        const thread = yield* create(params, { ephemeral: params.ephemeral === true, tools: params.dynamicTools ?? [] })
         yield* respond(loadedOf(thread, false))
         yield* tell(thread, "thread/started", { thread: threadOf(thread) })
       }),
@@ -115,7 +116,7 @@ export const make = (
         }
         yield* respond(loadedOf(thread, params.excludeTurns !== true))
         const last = thread.turns.at(-1)
-        if (!wasLoaded && last !== undefined) yield* tellUsage(thread, last.id, thread.last)
+        if (!wasLoaded && last !== undefined) yield* tellUsage(thread, last.id)
         yield* goals.show(thread)
         yield* connection.askAgain(thread.id)
         yield* goOn(thread)
@@ -130,17 +131,23 @@ export const make = (
           ? source.turns.length
           : source.turns.findIndex(({ id }) => id === params.lastTurnId) + 1
         if (end === 0) return yield* invalidRequest(`turn not found: ${params.lastTurnId}`)
+        // What runs is cut off where it is.
+        const turns = source.turns.slice(0, end).map((turn): StoredTurn =>
+          turn.status === "inProgress"
+            ? { ...turn, items: [...turn.items], spent: source.spent, status: "interrupted" }
+            : turn
+        )
         const thread = yield* create(params, {
           ephemeral: params.ephemeral === true,
           forkedFromId: source.id,
-          turns: source.turns.slice(0, end).filter(({ status }) => status !== "inProgress"),
+          turns,
           name: source.name,
           firstGoal: source.firstGoal,
-          last: source.last,
+          tools: source.tools,
           cwd: source.cwd,
           approvalPolicy: source.approvalPolicy,
           approvalsReviewer: source.approvalsReviewer,
-          total: source.total
+          spent: turns.at(-1)?.spent ?? nothing
         })
         configure(thread, params)
         yield* respond(loadedOf(thread, params.excludeTurns !== true))
@@ -156,7 +163,9 @@ export const make = (
           if (thread.ephemeral) return yield* invalidRequest("ephemeral threads do not support includeTurns")
           if (thread.turns.length === 0) return yield* refuse(METHOD_NOT_FOUND, "list_turns is not supported yet")
         }
-        yield* respond({ thread: threadOf(thread, params.includeTurns === true) })
+        const shown = threadOf(thread, params.includeTurns === true)
+        // Of one that is not stored there is little to read.
+        yield* respond({ thread: thread.ephemeral ? { ...shown, forkedFromId: null, name: null, preview: "" } : shown })
       }),
     "thread/turns/list": (params, respond) =>
       Effect.gen(function*() {

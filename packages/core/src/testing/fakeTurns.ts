@@ -16,6 +16,7 @@ import type { Telling } from "./fakeTelling.ts"
 import {
   type FakeThread,
   type Item,
+  nothing,
   now,
   type Numbers,
   type Queued,
@@ -127,13 +128,14 @@ export const make = (
       turn.status = Exit.isSuccess(exit) ? "completed" : Option.isSome(failure) ? "failed" : "interrupted"
       turn.completedAt = yield* now
       turn.durationMs = (turn.completedAt - turn.startedAt) * 1_000
+      turn.spent = thread.spent
       thread.running = undefined
       thread.updatedAt = turn.completedAt
       thread.used = numbers.use()
       thread.failed = turn.status === "failed"
       // What is known is told once more where a turn ends before its time.
-      if (turn.status !== "completed" && running.review === null && thread.total.totalTokens > 0) {
-        yield* tellUsage(thread, turn.id, thread.last)
+      if (turn.status !== "completed" && running.review === null && thread.spent.total.totalTokens > 0) {
+        yield* tellUsage(thread, turn.id)
       }
       yield* Option.match(failure, {
         onNone: () => goals.account(thread, running),
@@ -192,6 +194,7 @@ export const make = (
       id,
       rootId: rootId ?? id,
       items: [],
+      spent: nothing,
       startedAt,
       status: "inProgress",
       error: null,
