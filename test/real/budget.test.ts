@@ -3,6 +3,7 @@ import { OfflineCodex, OfflineModel, type Reply } from "@effect-codex/node/testi
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { askedCount, echo, failure, itemsOf, live } from "./support.ts"
 
 const command = (callId: string) =>
@@ -17,7 +18,7 @@ const script = (threadId: string, ...replies: ReadonlyArray<Reply>) =>
     return model.respond((request) => request.threadId === threadId ? replies[next++] : undefined)
   })
 
-layer(OfflineCodex.layer({ model: echo }), live)("the budget of a run", (it) => {
+layer(OfflineCodex.layer({ model: echo, home: { streamRetries: 1 } }), live)("the budget of a run", (it) => {
   it.effect("does nothing to a run within it", () =>
     Effect.gen(function*() {
       const codex = yield* Codex
@@ -74,6 +75,39 @@ layer(OfflineCodex.layer({ model: echo }), live)("the budget of a run", (it) => 
       assert.strictEqual(error.limit, "tokens")
       assert.strictEqual(error.result.status, "interrupted")
       yield* gate.open
+    }))
+
+  it.effect("of tokens has nothing of what the server tells again: behind a failure, a retry and a compaction", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const thread = yield* codex.startThread()
+      const told: Array<number> = []
+      yield* thread.events.pipe(
+        Stream.runForEach((event) =>
+          Effect.sync(() => {
+            if (event.method === "thread/tokenUsage/updated") told.push(event.params.tokenUsage.total.totalTokens)
+          })
+        ),
+        Effect.forkChild({ startImmediately: true })
+      )
+      const within = { budget: { tokens: 100 } }
+      yield* script(thread.id, [OfflineModel.text("Much."), tokens(5_000)])
+      yield* thread.run("Before")
+      yield* script(thread.id, OfflineModel.failed({ code: "invalid_prompt", message: "Not this" }))
+      yield* failure(thread.run("Fail", within), "TurnFailed")
+      yield* script(
+        thread.id,
+        [OfflineModel.text("Half"), OfflineModel.cut],
+        [OfflineModel.text("Whole"), tokens(60)]
+      )
+      assert.strictEqual((yield* thread.run("Again", within)).finalResponse, "Whole")
+      yield* script(thread.id, [OfflineModel.text("Summary"), tokens(700)])
+      yield* thread.compact
+      yield* script(thread.id, [OfflineModel.text("Short"), tokens(50)])
+      const { finalResponse, usage } = yield* thread.run("Go on", within)
+      assert.deepStrictEqual([finalResponse, usage?.total.totalTokens], ["Short", 5_810])
+      // It was told again, or this would show nothing.
+      assert.isAtLeast(told.filter((total) => total === 5_000).length, 3)
     }))
 
   it.effect("of time ends the turn when it is over", () =>

@@ -14,7 +14,8 @@ import type {
   StableClientRequestParams,
   ThreadGoal,
   ThreadGoalSetParams,
-  ThreadGoalStatus
+  ThreadGoalStatus,
+  TokenUsageBreakdown
 } from "@effect-codex/generated"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -190,6 +191,11 @@ export interface OpenTurn<M extends TurnStartMethod> {
   readonly family: Stream.Stream<TurnEvent | ChildEvent, ConnectionError | TurnLagged>
   /** Waits for the end of the turn. Does not depend on anybody reading `events`. */
   readonly result: Effect.Effect<RunResult, TurnFailure>
+  /**
+   * The tokens of all requests to the model that the turn has made so far, by what the
+   * thread has taken in all: what the server only tells again is not among them.
+   */
+  readonly spent: Effect.Effect<TokenUsageBreakdown>
   /**
    * Asks the server to interrupt the turn and waits until the turn has ended,
    * however it did. Nothing happens when it has ended already.

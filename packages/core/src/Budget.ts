@@ -14,9 +14,9 @@ import type * as Duration from "effect/Duration"
  * @category models
  */
 export interface Budget {
-  /** How long the run may take, from its start, repairs included. */
+  /** How long the run may take, from its start, repairs included. Looked at once the server has taken the turn. */
   readonly wallTime?: Duration.Input | undefined
-  /** How many tokens the turn may use, input and output of all its model requests together. */
+  /** How many tokens the run may use, input and output of all its model requests together. */
   readonly tokens?: number | undefined
   /** How many tools the agent may call: commands, file changes, MCP and dynamic tools, searches. */
   readonly toolCalls?: number | undefined

@@ -196,8 +196,15 @@ describe("the metrics", () => {
         usage("one", 2, 107),
         Wire.turnCompleted("A", "one")
       ]).pipe(Effect.provideService(Metric.CurrentMetricAttributes, { tenant: "a" }))
+      // The next turn begins with the same word, before it has used 1 itself.
+      yield* runTurn(connection, "two", [
+        usage("two", 2, 107),
+        usage("two", 1, 108),
+        usage("two", 1, 108),
+        Wire.turnCompleted("A", "two", { status: "failed" })
+      ]).pipe(Effect.exit, Effect.provideService(Metric.CurrentMetricAttributes, { tenant: "a" }))
       const kinds = ["input", "cached_input", "cache_write_input", "output", "reasoning_output"]
       const counts = yield* Effect.forEach(kinds, (kind) => count(CodexMetrics.tokens, { kind, tenant: "a" }))
-      assert.deepStrictEqual(counts, [14, 7, 0, 7, 0])
+      assert.deepStrictEqual(counts, [16, 8, 0, 8, 0])
     })))
 })

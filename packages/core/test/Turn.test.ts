@@ -116,6 +116,17 @@ describe("interruption", () => {
       assert.strictEqual((yield* turn.result).status, "completed")
     }))
 
+  it.effect("does not wait for its answer once the turn has ended", () =>
+    Effect.gen(function*() {
+      const connection = yield* connect()
+      const { server } = connection
+      const { turn } = yield* begin(connection)
+      const interrupting = yield* fork(turn.interrupt)
+      yield* server.request("turn/interrupt")
+      yield* server.push(interrupted)
+      yield* Fiber.join(interrupting)
+    }))
+
   it.effect("that is refused while the turn goes on is told", () =>
     Effect.gen(function*() {
       const connection = yield* connect()

@@ -43,31 +43,21 @@ export const make = Effect.fnUntraced(function*(budget: Budget): Effect.fn.Retur
   let toolCalls = 0
   let tokensBefore = 0
 
-  const meter = () => {
-    let threadBefore: number | undefined
-    let tokens = 0
-    const passes = (event: TurnEvent): Limit | undefined => {
-      switch (event.method) {
-        case "item/started":
-          if (tools.has(event.params.item.type)) toolCalls++
-          return toolCalls > most.toolCalls ? "toolCalls" : undefined
-        case "thread/tokenUsage/updated": {
-          const { last, total } = event.params.tokenUsage
-          threadBefore ??= total.totalTokens - last.totalTokens
-          tokens = total.totalTokens - threadBefore
-          return tokensBefore + tokens > most.tokens ? "tokens" : undefined
-        }
-        default:
-          return undefined
-      }
+  const passes = (event: TurnEvent, spent: OpenTurn<TurnStartMethod>["spent"]): Effect.Effect<Limit | undefined> => {
+    switch (event.method) {
+      case "item/started":
+        if (tools.has(event.params.item.type)) toolCalls++
+        return Effect.succeed(toolCalls > most.toolCalls ? "toolCalls" : undefined)
+      case "thread/tokenUsage/updated":
+        return Effect.map(spent, ({ totalTokens }) => tokensBefore + totalTokens > most.tokens ? "tokens" : undefined)
+      default:
+        return Effect.undefined
     }
-    return { passes, tokens: () => tokens }
   }
 
   return Effect.fnUntraced(function*(turn) {
-    const { passes, tokens } = meter()
     const watch = turn.events.pipe(
-      Stream.map(passes),
+      Stream.mapEffect((event) => passes(event, turn.spent)),
       Stream.filter((limit) => limit !== undefined),
       Stream.runHead
     )
@@ -75,7 +65,7 @@ export const make = Effect.fnUntraced(function*(budget: Budget): Effect.fn.Retur
       duration: Duration.millis(Math.max(0, deadline - (yield* Clock.currentTimeMillis))),
       orElse: () => Effect.succeedSome<Limit>("wallTime")
     })
-    tokensBefore += tokens()
+    tokensBefore += (yield* turn.spent).totalTokens
     if (Option.isNone(limit)) return yield* turn.result
     yield* turn.interrupt
     return yield* turn.result.pipe(

@@ -17,6 +17,7 @@ import type { RunResult } from "../RunResult.ts"
 import { coalesce } from "./coalesce.ts"
 import { EventLog, type ReadFailure } from "./eventLog.ts"
 import type { Follower } from "./follower.ts"
+import type { Spending } from "./spending.ts"
 import type { Limits } from "./subscription.ts"
 import { type TurnFailure, TurnState } from "./turn.ts"
 
@@ -24,6 +25,7 @@ export class GoalRun implements Follower {
   readonly threadId: string
   readonly done = Deferred.makeUnsafe<GoalEnd, TurnFailure>()
   private readonly limits: Limits
+  private readonly spending: Spending
   private readonly log: EventLog<TurnEvent>
   /** Grows whenever something is heard of the goal or a turn of it. */
   heard = 0
@@ -44,9 +46,15 @@ export class GoalRun implements Follower {
   private turnAwaited = Deferred.makeUnsafe<TurnState>()
 
   /** `onTurn` is told of each turn that the server runs for the goal, as it starts. */
-  constructor(threadId: string, limits: Limits, onTurn: (turn: TurnState) => void = () => {}) {
+  constructor(
+    threadId: string,
+    limits: Limits,
+    spending: Spending,
+    onTurn: (turn: TurnState) => void = () => {}
+  ) {
     this.threadId = threadId
     this.limits = limits
+    this.spending = spending
     this.onTurn = onTurn
     this.log = new EventLog<TurnEvent>(this, limits, coalesce)
   }
@@ -105,7 +113,7 @@ export class GoalRun implements Follower {
 
   /** Nobody knows what became of it. */
   stall(reason: TurnStalled["reason"], idle: Duration.Duration): void {
-    const turn = this.current ?? new TurnState(this.threadId, this.turnId, this.limits)
+    const turn = this.current ?? new TurnState(this.threadId, this.turnId, this.limits, this.spending)
     turn.stall(reason, idle)
     if (turn.outcome !== undefined) this.turnEnded(turn, turn.outcome)
   }
@@ -161,7 +169,7 @@ export class GoalRun implements Follower {
   }
 
   private adopt(turnId: string): TurnState {
-    const turn = new TurnState(this.threadId, turnId, this.limits)
+    const turn = new TurnState(this.threadId, turnId, this.limits, this.spending)
     turn.forgetHistory()
     turn.accompany({ offer: (event, bytes) => this.log.offer(event, bytes), end: () => {} })
     this.onTurn(turn)

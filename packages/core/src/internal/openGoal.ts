@@ -154,6 +154,7 @@ export const make = Effect.fnUntraced(function*(options: {
     const run = new GoalRun(
       params.threadId,
       turnLimits,
+      router.spending,
       (turn) => turns.record(turn, caller, { method: "thread/goal/set" })
     )
     const { goal } = yield* Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {

@@ -62,7 +62,9 @@ export const make = Effect.fnUntraced(function*(options: {
         turn.isDone
           ? Effect.void
           : call("turn/interrupt", { threadId: turn.threadId, turnId: turn.activeId }).pipe(
-            Effect.catchTag("InvalidRequest", (refusal) => endedMeanwhile(turn, refusal))
+            Effect.catchTag("InvalidRequest", (refusal) => endedMeanwhile(turn, refusal)),
+            // An answer that is late or lost is not waited for once the turn has ended.
+            Effect.raceFirst(Effect.exit(Deferred.await(turn.done)))
           )
       )),
       Effect.andThen(Effect.exit(Deferred.await(turn.done))),
@@ -189,6 +191,7 @@ export const make = Effect.fnUntraced(function*(options: {
         response,
         ...streams,
         result: Deferred.await(opened.done),
+        spent: Effect.sync(() => opened.spent),
         interrupt: interruptTurn(opened)
       }
     }))

@@ -27,6 +27,7 @@ import type { DropReason, FailedPayload } from "./metrics.ts"
 import * as Notifications from "./notifications.ts"
 import { fromWireError } from "./responseError.ts"
 import type { Desk } from "./serverRequestDesk.ts"
+import { Spending } from "./spending.ts"
 import type { Limits } from "./subscription.ts"
 import { TurnState } from "./turn.ts"
 
@@ -73,6 +74,8 @@ const UNHEARD_LIMIT = 16_384
 
 export class Router {
   readonly hub: EventHub
+  /** What the threads have taken of the model. */
+  readonly spending = new Spending()
   private readonly turnLimits: Limits
   private readonly desk: RequestDesk
   private readonly strict: boolean
@@ -186,7 +189,7 @@ export class Router {
     const starting = this.starting.get(threadId)
     let turn = this.turns.get(turnId) ?? starting?.finished.get(turnId)
     if (turn === undefined) {
-      turn = starting?.held.get(turnId) ?? new TurnState(threadId, turnId, this.turnLimits)
+      turn = starting?.held.get(turnId) ?? new TurnState(threadId, turnId, this.turnLimits, this.spending)
       starting?.held.delete(turnId)
       if (starting !== undefined) this.adoptRun(turn, starting.held)
       if (this.closedWith !== undefined) turn.disconnect(this.closedWith)
@@ -352,6 +355,9 @@ export class Router {
         if (!Notifications.isTurnEvent(event)) return this.hub.publishUnowned(event, bytes)
         turn?.accept(event, bytes)
         const followed = this.followers.size > 0 && this.tell(event, bytes, turn)
+        if (event.method === "thread/tokenUsage/updated") {
+          this.spending.note(event.params.threadId, event.params.tokenUsage)
+        }
         if (turn === undefined) return followed ? undefined : this.hub.publishUnowned(event, bytes)
         this.meet(turn, event)
         if (turn.isDone) this.retire(turn)
@@ -431,7 +437,7 @@ export class Router {
     if (starting === undefined) return undefined
     let held = reviewOf(event, starting.held) ?? starting.held.get(turnId)
     if (held === undefined) {
-      held = new TurnState(threadId, turnId, this.turnLimits)
+      held = new TurnState(threadId, turnId, this.turnLimits, this.spending)
       starting.held.set(turnId, held)
     }
     return held

@@ -2,7 +2,7 @@
  * One turn as the router sees it: what it has come to so far, who reads its
  * events, and how it ended. Everything here is synchronous, on the reader fiber.
  */
-import type { ThreadItem, ThreadTokenUsage, Turn, TurnError } from "@effect-codex/generated"
+import type { ThreadItem, ThreadTokenUsage, TokenUsageBreakdown, Turn, TurnError } from "@effect-codex/generated"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
@@ -15,6 +15,7 @@ import * as RunResult from "../RunResult.ts"
 import { coalesce } from "./coalesce.ts"
 import { EventLog, type ReadFailure } from "./eventLog.ts"
 import { scrubber } from "./scrub.ts"
+import { growth, nothing, type Spending } from "./spending.ts"
 import type * as Subscription from "./subscription.ts"
 import { fromSeconds } from "./units.ts"
 
@@ -31,7 +32,8 @@ export interface Companion {
 export interface Observer {
   itemStarted(item: ThreadItem): void
   itemCompleted(item: ThreadItem): void
-  usage(usage: ThreadTokenUsage): void
+  /** What the turn has taken of the model so far. */
+  spent(spent: TokenUsageBreakdown): void
   /** A reader of the events was too far behind. */
   lagged(): void
   /** Comes before anybody who waits for the turn goes on. */
@@ -58,11 +60,17 @@ export class TurnState {
   private readonly companions: Array<Companion> = []
   private readonly items: Array<ThreadItem> = []
   private usage: ThreadTokenUsage | null = null
+  private readonly spending: Spending
+  /** What the thread had taken before the turn, once something is heard of it. */
+  private spentBefore: TokenUsageBreakdown | undefined
+  /** What the turn has taken of the model so far. */
+  spent: TokenUsageBreakdown = nothing
   private observer: Observer | undefined
 
-  constructor(threadId: string, turnId: string, limits: Subscription.Limits) {
+  constructor(threadId: string, turnId: string, limits: Subscription.Limits, spending: Spending) {
     this.threadId = threadId
     this.turnId = turnId
+    this.spending = spending
     this.activeId = turnId
     this.log = new EventLog<TurnEvent>(this, limits, coalesce)
   }
@@ -110,6 +118,8 @@ export class TurnState {
         return
       case "thread/tokenUsage/updated":
         this.usage = event.params.tokenUsage
+        this.spentBefore ??= this.spending.before(this.threadId, this.usage)
+        this.spent = growth(this.spentBefore, this.usage.total)
         this.report(event)
         return
       case "turn/completed":
@@ -135,7 +145,7 @@ export class TurnState {
       case "item/completed":
         return this.observer?.itemCompleted(event.params.item)
       case "thread/tokenUsage/updated":
-        return this.observer?.usage(event.params.tokenUsage)
+        return this.observer?.spent(this.spent)
       default:
     }
   }

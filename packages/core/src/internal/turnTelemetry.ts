@@ -3,7 +3,7 @@
  * metrics of its end. Told by the turn, on the reader, of items and ends only: what
  * the agent says costs nothing here.
  */
-import type { CodexErrorInfo, ThreadItem, ThreadTokenUsage, TokenUsageBreakdown } from "@effect-codex/generated"
+import type { CodexErrorInfo, ThreadItem, TokenUsageBreakdown } from "@effect-codex/generated"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -15,6 +15,7 @@ import { TurnFailed, TurnInterrupted } from "../CodexError.ts"
 import * as CodexMetrics from "../CodexMetrics.ts"
 import type { RunResult } from "../RunResult.ts"
 import * as Metrics from "./metrics.ts"
+import { growth, nothing } from "./spending.ts"
 import * as Tracing from "./tracing.ts"
 import type { Observer, TurnFailure, TurnState } from "./turn.ts"
 
@@ -66,8 +67,6 @@ class TurnTelemetry implements Observer {
   private readonly span: Tracer.Span | undefined
   /** The spans of open items by id; a kind of item that is not known yet may have any. */
   private items: Map<unknown, Tracer.Span> | undefined
-  /** What the thread had used before the turn. */
-  private before: TokenUsageBreakdown | undefined
   private used: TokenUsageBreakdown | undefined
 
   constructor(turn: TurnState, origin: Tracing.Origin, start: Start, onEnd: () => void) {
@@ -133,13 +132,12 @@ class TurnTelemetry implements Observer {
     )
   }
 
-  usage({ last, total }: ThreadTokenUsage): void {
-    this.before ??= subtract(total, last)
-    const used = subtract(total, this.before)
-    const spent = this.used === undefined ? used : subtract(used, this.used)
-    this.used = used
+  spent(spent: TokenUsageBreakdown): void {
+    const more = growth(this.used ?? nothing, spent)
+    this.used = spent
     for (const kind of kinds) {
-      if (spent[kind] > 0) Metrics.tokens[kind].updateUnsafe(spent[kind], this.origin.context)
+      const tokens = more[kind] ?? 0
+      if (tokens > 0) Metrics.tokens[kind].updateUnsafe(tokens, this.origin.context)
     }
   }
 
@@ -198,15 +196,6 @@ const kinds = [
   "outputTokens",
   "reasoningOutputTokens"
 ] as const
-
-const subtract = (from: TokenUsageBreakdown, what: TokenUsageBreakdown) => ({
-  totalTokens: from.totalTokens - what.totalTokens,
-  inputTokens: from.inputTokens - what.inputTokens,
-  cachedInputTokens: from.cachedInputTokens - what.cachedInputTokens,
-  cacheWriteInputTokens: (from.cacheWriteInputTokens ?? 0) - (what.cacheWriteInputTokens ?? 0),
-  outputTokens: from.outputTokens - what.outputTokens,
-  reasoningOutputTokens: from.reasoningOutputTokens - what.reasoningOutputTokens
-})
 
 /** The tool that is at work, where the item is one. */
 const toolOf = (item: ThreadItem): string | undefined => {
