@@ -22,7 +22,6 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -43,7 +42,7 @@ import { EventHub, type Listener } from "./internal/eventHub.ts"
 import { Framer } from "./internal/framer.ts"
 import type { AddressedMethod } from "./internal/methodTraits.ts"
 import * as Metrics from "./internal/metrics.ts"
-import { idAt, isOf } from "./internal/notifications.ts"
+import { isOf } from "./internal/notifications.ts"
 import * as OpenGoals from "./internal/openGoal.ts"
 import * as OpenTurns from "./internal/openTurn.ts"
 import { resolve } from "./internal/options.ts"
@@ -52,6 +51,7 @@ import { Pace } from "./internal/pace.ts"
 import * as Requester from "./internal/requester.ts"
 import { Router } from "./internal/router.ts"
 import * as ServerRequestDesk from "./internal/serverRequestDesk.ts"
+import * as ThreadSubscriptions from "./internal/threadSubscriptions.ts"
 import * as Tracing from "./internal/tracing.ts"
 import type { TurnFailure } from "./internal/turn.ts"
 import { TurnsTelemetry } from "./internal/turnTelemetry.ts"
@@ -462,95 +462,10 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   )
 
   const call = yield* Requester.make({ transport, router, settings, context })
+  const threads = yield* ThreadSubscriptions.make({ call, router, desk })
   const held = { call, router, desk, settings, turnLimits, turns }
   const turnOpener = yield* OpenTurns.make(held)
   const goalOpener = yield* OpenGoals.make({ ...held, interruptTurn: turnOpener.interrupt })
-
-  // ---------------------------------------------------------------------------
-  // Subscriptions
-  // ---------------------------------------------------------------------------
-
-  /** What the answer to a request says about who hears of the thread. */
-  const hearing = (method: ClientRequestMethod, params: unknown): ((result: unknown) => void) | undefined => {
-    const threadId = idAt(params, ["threadId"])
-    if (threadId === undefined) return undefined
-    switch (method) {
-      case "thread/unsubscribe":
-        return (result) => {
-          if (idAt(result, ["status"]) !== "notLoaded") router.unsubscribed(threadId)
-        }
-      case "thread/resume":
-        router.stay(threadId)
-        return (result) => {
-          router.subscribed(threadId)
-          const parentThreadId = idAt(result, ["thread", "parentThreadId"])
-          if (parentThreadId !== undefined) desk.lineage.learn(threadId, parentThreadId)
-        }
-      case "thread/archive":
-      case "thread/delete":
-        return () => router.subscribed(threadId)
-      default:
-        return undefined
-    }
-  }
-
-  /** A thread whose start nobody waits for any more would stay loaded as long as the connection lasts: nobody knows its id. */
-  const starting = <M extends ClientRequestMethod>(method: M, params: unknown) =>
-    Effect.suspend(() => {
-      let threadId: string | undefined
-      let isForgotten = false
-      const leave = () => {
-        if (isForgotten && threadId !== undefined) leaveLater(threadId)
-      }
-      return Effect.onExit(
-        call(method, params, (result) => {
-          threadId = idAt(result, ["thread", "id"])
-          leave()
-        }),
-        (exit) =>
-          Effect.sync(() => {
-            isForgotten = Exit.isFailure(exit)
-            leave()
-          })
-      )
-    })
-
-  const requestAny = <M extends ClientRequestMethod>(
-    method: M,
-    params: unknown
-  ): Effect.Effect<ClientRequestResults[M], RequestError> => {
-    switch (method) {
-      case "thread/start":
-      case "thread/fork":
-        return starting(method, params)
-      default:
-        return call(method, params, hearing(method, params))
-    }
-  }
-
-  const unsubscribe = (threadId: string) => Effect.asVoid(requestAny("thread/unsubscribe", { threadId }))
-
-  const departures = yield* FiberSet.makeRuntime<never>()
-  const leaveLater = (threadId: string): void =>
-    void departures(Effect.catch(unsubscribe(threadId), (error) =>
-      router.closed === undefined
-        ? Effect.logWarning(`Could not unsubscribe from thread ${threadId}: ${error.message}`)
-        : Effect.void))
-
-  const leaveThread = (threadId: string): Effect.Effect<void, RequestError> =>
-    Effect.suspend(() => {
-      if (!router.isAtWorkOn(threadId)) return unsubscribe(threadId)
-      router.onceIdle(threadId, () => leaveLater(threadId))
-      return Effect.void
-    })
-
-  /** On a thread that the server does not tell about, a turn would never end. */
-  const ensureSubscribed = (threadId: string): Effect.Effect<void, RequestError> =>
-    Effect.suspend(() =>
-      router.isUnheard(threadId)
-        ? Effect.asVoid(requestAny("thread/resume", { threadId, excludeTurns: true }))
-        : Effect.void
-    )
 
   // Added last, so that it runs first: whoever waits is told before the fibers that carry requests are interrupted.
   yield* Effect.addFinalizer(() =>
@@ -586,20 +501,21 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
 
   return AppServerClient.of({
     server,
-    request: (method, ...[params]) => requestAny(method, params),
-    experimental: { request: (method, ...[params]) => requestAny(method, params) },
+    request: (method, ...[params]) => threads.request(method, params),
+    experimental: { request: (method, ...[params]) => threads.request(method, params) },
     closed: router.ended,
     notify: (method) => transport.send(Envelope.encodeNotification(method, undefined)),
     openTurn: (method, params, options) =>
-      Effect.andThen(ensureSubscribed(params.threadId), turnOpener.open(method, params, options)),
-    openGoal: (params, options) => Effect.andThen(ensureSubscribed(params.threadId), goalOpener.open(params, options)),
+      Effect.andThen(threads.ensureSubscribed(params.threadId), turnOpener.open(method, params, options)),
+    openGoal: (params, options) =>
+      Effect.andThen(threads.ensureSubscribed(params.threadId), goalOpener.open(params, options)),
     notifications: Stream.unwrap(router.hub.subscribe),
     unownedNotifications: Stream.unwrap(router.hub.subscribeUnowned),
     threadNotifications: (threadId) => Stream.unwrap(router.hub.subscribeThread(threadId)),
     hasApprovals: answers !== undefined,
     answerThread: (threadId, answers, options) =>
       Effect.sync(() => desk.answers.assign(threadId, answers, options?.insteadOf)),
-    leaveThread,
+    leaveThread: threads.leaveThread,
     answerThreadIf: (threadId, answers, load) => desk.answers.assignIf(threadId, answers, load),
     decisions: Stream.unwrap(Effect.map(desk.decisions.subscribe, ({ stream }) => stream)),
     listen: (method, id, listener) => router.hub.listen(method, id, listener),

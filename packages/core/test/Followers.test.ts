@@ -423,6 +423,35 @@ describe("a thread that was unsubscribed from", () => {
       assert.deepStrictEqual(server.methods(), ["thread/unsubscribe", "thread/resume"])
     }))
 
+  it.effect("is waited for by a turn that begins meanwhile, which hears of itself", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const leaving = yield* fork(client.request("thread/unsubscribe", { threadId: "A" }))
+      const unsubscribe = yield* server.request("thread/unsubscribe")
+      const opening = yield* fork(Effect.scoped(Effect.flatMap(
+        client.openTurn("turn/start", Wire.startParams("A")),
+        ({ result }) => result
+      )))
+      yield* server.barrier
+      assert.notInclude(server.methods(), "turn/start")
+      yield* server.respond(unsubscribe, { status: "unsubscribed" })
+      yield* Fiber.join(leaving)
+      yield* server.respond(yield* server.request("thread/resume"), threadResponse("A"))
+      yield* server.respond(yield* server.request("turn/start"), { turn: Wire.turn({ id: "T" }) })
+      yield* server.push(Wire.turnCompleted("A", "T"))
+      assert.strictEqual((yield* Fiber.join(opening)).status, "completed")
+    }))
+
+  it.effect("is resumed where nobody knows whether the server has heard it", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const leaving = yield* fork(client.request("thread/unsubscribe", { threadId: "A" }))
+      yield* server.request("thread/unsubscribe")
+      yield* Fiber.interrupt(leaving)
+      yield* fork(Effect.scoped(client.openTurn("turn/start", Wire.startParams("A"))))
+      yield* server.request("thread/resume")
+    }))
+
   it.effect("that was not loaded is none", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connect()

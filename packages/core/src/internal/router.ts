@@ -193,6 +193,7 @@ export class Router {
       starting?.held.delete(turnId)
       if (starting !== undefined) this.adoptRun(turn, starting.held)
       if (this.closedWith !== undefined) turn.disconnect(this.closedWith)
+      if (this.unheard.has(threadId)) turn.disconnect(unheard(threadId))
       if (turn.isDone) starting?.finished.set(turnId, turn)
       else this.turns.set(turnId, turn)
     }
@@ -289,16 +290,8 @@ export class Router {
   /** The server tells no more of the thread: what waits for it here would wait for ever. */
   unsubscribed(threadId: string): void {
     this.departures.delete(threadId)
-    this.unheard.add(threadId)
-    // Those of long ago are no longer loaded: a turn on one is refused, and not unheard.
-    for (const oldest of this.unheard) {
-      if (this.unheard.size <= UNHEARD_LIMIT) break
-      this.unheard.delete(oldest)
-    }
-    const error = new TransportError({
-      operation: "read",
-      description: `The thread ${threadId} was unsubscribed from: how it goes on is not told any more`
-    })
+    this.mayBeUnheard(threadId)
+    const error = unheard(threadId)
     for (const turn of Array.from(this.turns.values())) {
       if (turn.threadId !== threadId) continue
       turn.disconnect(error)
@@ -308,6 +301,16 @@ export class Router {
       if (follower.threadId !== threadId) continue
       follower.disconnect(error)
       this.followers.delete(follower)
+    }
+  }
+
+  /** The server may tell no more of the thread: who needs to hear of it resumes it. */
+  mayBeUnheard(threadId: string): void {
+    this.unheard.add(threadId)
+    // Those of long ago are no longer loaded: a turn on one is refused, and not unheard.
+    for (const oldest of this.unheard) {
+      if (this.unheard.size <= UNHEARD_LIMIT) break
+      this.unheard.delete(oldest)
     }
   }
 
@@ -509,6 +512,12 @@ export class Router {
     if (this.strict) this.insist(event)
   }
 }
+
+const unheard = (threadId: string): TransportError =>
+  new TransportError({
+    operation: "read",
+    description: `The thread ${threadId} was unsubscribed from: how it goes on is not told any more`
+  })
 
 const endsEmpty = (turn: TurnState, { method }: TurnEvent): boolean =>
   method === "turn/completed" && turn.unread.every(({ event }) => !event.method.startsWith("item/"))

@@ -1,0 +1,126 @@
+/**
+ * Which threads the server tells this connection of: what the requests that change it have come to, and whoever needs
+ * to hear of a thread again.
+ */
+import type { ClientRequestMethod, ClientRequestResults } from "@effect-codex/generated"
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberSet from "effect/FiberSet"
+import type { RequestError } from "../CodexError.ts"
+import { idAt } from "./notifications.ts"
+import type { Call } from "./requester.ts"
+import type { Router } from "./router.ts"
+import type { Desk } from "./serverRequestDesk.ts"
+import { mayBeDone } from "./uncertain.ts"
+
+export const make = Effect.fnUntraced(function*(options: {
+  readonly call: Call
+  readonly router: Router
+  readonly desk: Pick<Desk, "lineage">
+}) {
+  const { call, desk, router } = options
+  const departures = yield* FiberSet.makeRuntime<never>()
+  /** Threads that are being unsubscribed from: what is begun on one of them would be told to nobody. */
+  const leaving = new Map<string, Deferred.Deferred<void>>()
+
+  /** Done whatever becomes of whoever asked for it: the next one on the thread waits for its end. */
+  const unsubscribing = <M extends ClientRequestMethod>(method: M, params: unknown, threadId: string) =>
+    Effect.suspend(() => {
+      const settled = Deferred.makeUnsafe<void>()
+      leaving.set(threadId, settled)
+      const answered = call(method, params, (result) => {
+        if (idAt(result, ["status"]) !== "notLoaded") router.unsubscribed(threadId)
+      })
+      return Effect.onExit(answered, (exit) =>
+        Effect.sync(() => {
+          if (Exit.isFailure(exit) && isUncertain(exit.cause)) router.mayBeUnheard(threadId)
+          if (leaving.get(threadId) === settled) leaving.delete(threadId)
+          Deferred.doneUnsafe(settled, Exit.void)
+        }))
+    })
+
+  /** A thread whose start nobody waits for any more would stay loaded as long as the connection lasts: nobody knows its id. */
+  const starting = <M extends ClientRequestMethod>(method: M, params: unknown) =>
+    Effect.suspend(() => {
+      let threadId: string | undefined
+      let isForgotten = false
+      const leave = () => {
+        if (isForgotten && threadId !== undefined) leaveLater(threadId)
+      }
+      return Effect.onExit(
+        call(method, params, (result) => {
+          threadId = idAt(result, ["thread", "id"])
+          leave()
+        }),
+        (exit) =>
+          Effect.sync(() => {
+            isForgotten = Exit.isFailure(exit)
+            leave()
+          })
+      )
+    })
+
+  const resuming = <M extends ClientRequestMethod>(method: M, params: unknown, threadId: string) =>
+    Effect.suspend(() => {
+      router.stay(threadId)
+      return call(method, params, (result) => {
+        router.subscribed(threadId)
+        const parentThreadId = idAt(result, ["thread", "parentThreadId"])
+        if (parentThreadId !== undefined) desk.lineage.learn(threadId, parentThreadId)
+      })
+    })
+
+  const request = <M extends ClientRequestMethod>(
+    method: M,
+    params: unknown
+  ): Effect.Effect<ClientRequestResults[M], RequestError> => {
+    const threadId = idAt(params, ["threadId"])
+    switch (method) {
+      case "thread/start":
+      case "thread/fork":
+        return starting(method, params)
+      case "thread/unsubscribe":
+        return threadId === undefined ? call(method, params) : unsubscribing(method, params, threadId)
+      case "thread/resume":
+        return threadId === undefined ? call(method, params) : resuming(method, params, threadId)
+      case "thread/archive":
+      case "thread/delete":
+        return call(method, params, () => threadId === undefined ? undefined : router.subscribed(threadId))
+      default:
+        return call(method, params)
+    }
+  }
+
+  const unsubscribe = (threadId: string) => Effect.asVoid(request("thread/unsubscribe", { threadId }))
+
+  const leaveLater = (threadId: string): void =>
+    void departures(Effect.catch(unsubscribe(threadId), (error) =>
+      router.closed === undefined
+        ? Effect.logWarning(`Could not unsubscribe from thread ${threadId}: ${error.message}`)
+        : Effect.void))
+
+  const leaveThread = (threadId: string): Effect.Effect<void, RequestError> =>
+    Effect.suspend(() => {
+      if (!router.isAtWorkOn(threadId)) return unsubscribe(threadId)
+      router.onceIdle(threadId, () => leaveLater(threadId))
+      return Effect.void
+    })
+
+  /** On a thread that the server does not tell about, a turn would never end. */
+  const ensureSubscribed = (threadId: string): Effect.Effect<void, RequestError> =>
+    Effect.suspend(() => {
+      const left = leaving.get(threadId)
+      if (left !== undefined) return Effect.andThen(Deferred.await(left), ensureSubscribed(threadId))
+      return router.isUnheard(threadId)
+        ? Effect.asVoid(request("thread/resume", { threadId, excludeTurns: true }))
+        : Effect.void
+    })
+
+  return { request, leaveThread, ensureSubscribed }
+})
+
+/** Whether the server may have carried the request out all the same. */
+const isUncertain = (cause: Cause.Cause<RequestError>): boolean =>
+  Cause.hasInterrupts(cause) || cause.reasons.some((reason) => reason._tag === "Fail" && mayBeDone(reason.error))
