@@ -380,13 +380,17 @@ export const orElse: {
 
 /**
  * The policies in order: the first that decides does. When none does, the request
- * is declined. Policies with different errors are joined with `orElse`.
+ * is declined.
  *
  * @since 0.1.0
  * @category combinators
  */
-export const firstMatch = <E = never, R = never>(...policies: ReadonlyArray<Policy<E, R>>): Policy<E, R> =>
-  policies.reduce<Policy<E, R>>((first, next) => orElse(first, next), () => Effect.succeedNone)
+export function firstMatch<Policies extends ReadonlyArray<Policy<unknown, unknown>>>(
+  ...policies: Policies
+): Policy<Effect.Error<ReturnType<Policies[number]>>, Effect.Services<ReturnType<Policies[number]>>>
+export function firstMatch<E, R>(...policies: ReadonlyArray<Policy<E, R>>): Policy<E, R> {
+  return policies.reduce<Policy<E, R>>((first, next) => orElse(first, next), () => Effect.succeedNone)
+}
 
 // =============================================================================
 // Service
@@ -403,7 +407,7 @@ export interface Options<E = never, R = never> {
   /** Decides on commands, file changes, hosts and permissions. */
   readonly policy?: Policy<E, R> | undefined
   /** Answers methods of the protocol, as `item/tool/requestUserInput`. */
-  readonly handlers?: ServerRequests.Handlers<E, R> | undefined
+  readonly handlers?: ServerRequests.Handlers<unknown, R> | undefined
 }
 
 /**
@@ -453,7 +457,7 @@ export class Approvals extends Context.Service<Approvals, Service>()("@effect-co
  * @since 0.1.0
  * @category constructors
  */
-export const make = <E = never, R = never>(options: Options<E, R>): Effect.Effect<Service, never, R> =>
+export const make = <E = never, R = never>(options: Options<E, R>): Effect.Effect<Service, never, NoInfer<R>> =>
   Effect.contextWith((context: Context.Context<R>) => {
     const { handlers, policy } = options
     return Effect.succeed<Service>({
@@ -487,5 +491,5 @@ const within = <A, E, R>(effect: Effect.Effect<A, E, R>, context: Context.Contex
  * @since 0.1.0
  * @category layers
  */
-export const layer = <E = never, R = never>(options: Options<E, R>): Layer.Layer<Approvals, never, R> =>
+export const layer = <E = never, R = never>(options: Options<E, R>): Layer.Layer<Approvals, never, NoInfer<R>> =>
   Layer.effect(Approvals, make(options))

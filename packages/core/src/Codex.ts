@@ -128,28 +128,28 @@ export class Codex extends Context.Service<Codex, {
   /** What the app-server said of itself. */
   readonly metadata: Metadata
   /** Starts a new thread. Mirrors `thread/start`. */
-  readonly startThread: <E = never, R = never>(
-    options?: Thread.StartThreadOptions<E, R>
-  ) => Effect.Effect<Thread.Thread, RequestError, R>
+  readonly startThread: <E = never, R = never, T = never>(
+    options?: Thread.StartThreadOptions<E, R, T>
+  ) => Effect.Effect<Thread.Thread, RequestError, NoInfer<R | T>>
   /** Loads a stored thread so that it can go on. Mirrors `thread/resume`. */
-  readonly resumeThread: <E = never, R = never>(
+  readonly resumeThread: <E = never, R = never, T = never>(
     id: string,
-    options?: Thread.ResumeThreadOptions<E, R>
-  ) => Effect.Effect<Thread.Thread, RequestError, R>
+    options?: Thread.ResumeThreadOptions<E, R, T>
+  ) => Effect.Effect<Thread.Thread, RequestError, NoInfer<R | T>>
   /** Starts a new thread with the history of a stored one. Mirrors `thread/fork`. */
-  readonly forkThread: <E = never, R = never>(
+  readonly forkThread: <E = never, R = never, T = never>(
     id: string,
-    options?: Thread.ForkThreadOptions<E, R>
-  ) => Effect.Effect<Thread.Thread, RequestError, R>
+    options?: Thread.ForkThreadOptions<E, R, T>
+  ) => Effect.Effect<Thread.Thread, RequestError, NoInfer<R | T>>
   /**
    * A thread for as long as the scope is open: a new one, or with `resume` a stored
    * one. When the scope closes the server is asked to tell no more of it (see
    * `thread.unsubscribe`), unless another scope still has it; where a turn or a goal
    * of this client is at work on it, as soon as that is over.
    */
-  readonly thread: <E = never, R = never>(
-    options?: Thread.ScopedThreadOptions<E, R>
-  ) => Effect.Effect<Thread.Thread, RequestError, R | Scope.Scope>
+  readonly thread: <E = never, R = never, T = never>(
+    options?: Thread.ScopedThreadOptions<E, R, T>
+  ) => Effect.Effect<Thread.Thread, RequestError, NoInfer<R | T> | Scope.Scope>
   /**
    * The stored threads in whose messages a text occurs, page after page as they are
    * pulled. Needs `experimental: true` on the layer. Mirrors `thread/search`.

@@ -54,7 +54,7 @@ import * as TurnHandle from "./TurnHandle.ts"
  * @since 0.1.0
  * @category models
  */
-export interface ThreadOptions<E = never, R = never> {
+export interface ThreadOptions<E = never, R = never, T = never> {
   /** The model, by its id. */
   readonly model?: string | undefined
   /** The model provider, by its name in the configuration. */
@@ -83,7 +83,7 @@ export interface ThreadOptions<E = never, R = never> {
    * which needs `experimental: true` on the layer; a resumed or forked thread knows
    * its tools, and is given what answers them.
    */
-  readonly tools?: CodexTools.CodexTools<R> | undefined
+  readonly tools?: CodexTools.CodexTools<T> | undefined
 }
 
 /**
@@ -92,7 +92,7 @@ export interface ThreadOptions<E = never, R = never> {
  * @since 0.1.0
  * @category models
  */
-export interface StartThreadOptions<E = never, R = never> extends ThreadOptions<E, R> {
+export interface StartThreadOptions<E = never, R = never, T = never> extends ThreadOptions<E, R, T> {
   /** Keeps the thread in memory only: it cannot be resumed or listed. */
   readonly ephemeral?: boolean | undefined
   /** The name of the service that runs the thread, for the server's records. */
@@ -115,7 +115,7 @@ export interface StartThreadOptions<E = never, R = never> extends ThreadOptions<
  * @since 0.1.0
  * @category models
  */
-export interface ResumeThreadOptions<E = never, R = never> extends ThreadOptions<E, R> {}
+export interface ResumeThreadOptions<E = never, R = never, T = never> extends ThreadOptions<E, R, T> {}
 
 /**
  * Options of `codex.thread`: those of a new thread, or of the one to resume.
@@ -123,9 +123,9 @@ export interface ResumeThreadOptions<E = never, R = never> extends ThreadOptions
  * @since 0.1.0
  * @category models
  */
-export type ScopedThreadOptions<E = never, R = never> =
-  | (StartThreadOptions<E, R> & { readonly resume?: undefined })
-  | (ResumeThreadOptions<E, R> & {
+export type ScopedThreadOptions<E = never, R = never, T = never> =
+  | (StartThreadOptions<E, R, T> & { readonly resume?: undefined })
+  | (ResumeThreadOptions<E, R, T> & {
     /** The thread to resume, by its id. */
     readonly resume: string
   })
@@ -139,7 +139,7 @@ export type ScopedThreadOptions<E = never, R = never> =
  * @since 0.1.0
  * @category models
  */
-export interface ForkThreadOptions<E = never, R = never> extends ThreadOptions<E, R> {
+export interface ForkThreadOptions<E = never, R = never, T = never> extends ThreadOptions<E, R, T> {
   /** The last turn to take over; all of them when left out. */
   readonly lastTurnId?: string | undefined
   /** Keeps the fork in memory only. */
@@ -345,9 +345,9 @@ export interface Thread {
    */
   readonly unsubscribe: Effect.Effect<ThreadUnsubscribeStatus, RequestError>
   /** A new thread with the history of this one. Mirrors `thread/fork`. */
-  readonly fork: <E = never, R = never>(
-    options?: ForkThreadOptions<E, R>
-  ) => Effect.Effect<Thread, RequestError, R>
+  readonly fork: <E = never, R = never, T = never>(
+    options?: ForkThreadOptions<E, R, T>
+  ) => Effect.Effect<Thread, RequestError, NoInfer<R | T>>
   /**
    * Everything the server tells about this thread while the stream runs, its
    * turns included, whoever started them. A slow reader misses the oldest events
@@ -532,9 +532,9 @@ const revert = Effect.fn("Thread.revert")(
 )
 
 const startAnswered = Effect.fn("Thread.start")(
-  function*<E, R>(
+  function*<E = never, R = never, T = never>(
     client: AppServerClient["Service"],
-    options: StartThreadOptions<E, R>,
+    options: StartThreadOptions<E, R, T>,
     answers: Approvals.Service | undefined
   ) {
     const asks = client.hasApprovals || options.approvals !== undefined
@@ -560,17 +560,17 @@ const startAnswered = Effect.fn("Thread.start")(
  * @since 0.1.0
  * @category constructors
  */
-export const start = <E, R>(
+export const start = <E = never, R = never, T = never>(
   client: AppServerClient["Service"],
-  options: StartThreadOptions<E, R> = {}
-): Effect.Effect<Thread, RequestError, R> =>
+  options: StartThreadOptions<E, R, T> = {}
+): Effect.Effect<Thread, RequestError, NoInfer<R | T>> =>
   Effect.flatMap(answersOf(options), (answers) => startAnswered(client, options, answers))
 
 const resumeAnswered = Effect.fn("Thread.resume")(
-  function*<E, R>(
+  function*<E = never, R = never, T = never>(
     client: AppServerClient["Service"],
     id: string,
-    options: ResumeThreadOptions<E, R>,
+    options: ResumeThreadOptions<E, R, T>,
     answers: Approvals.Service | undefined
   ) {
     const params = yield* readParams("thread/resume", (read) => threadParams(read, options))
@@ -591,7 +591,7 @@ const settle = Effect.fnUntraced(function*(client: AppServerClient["Service"], t
 })
 
 /** What of the options does not hold on the thread as it is loaded. */
-const unsettledOf = <E, R>(options: ResumeThreadOptions<E, R>, loaded: ThreadResumeResponse): Settings => {
+const unsettledOf = <E, R, T>(options: ResumeThreadOptions<E, R, T>, loaded: ThreadResumeResponse): Settings => {
   const { approvalMode, cwd, model, sandbox, serviceTier } = options
   const { approvalPolicy, approvalsReviewer }: ApprovalMode.ApprovalFields = approvalMode === undefined
     ? {}
@@ -614,11 +614,11 @@ const unsettledOf = <E, R>(options: ResumeThreadOptions<E, R>, loaded: ThreadRes
  * @since 0.1.0
  * @category constructors
  */
-export const resume = <E, R>(
+export const resume = <E = never, R = never, T = never>(
   client: AppServerClient["Service"],
   id: string,
-  options: ResumeThreadOptions<E, R> = {}
-): Effect.Effect<Thread, RequestError, R> =>
+  options: ResumeThreadOptions<E, R, T> = {}
+): Effect.Effect<Thread, RequestError, NoInfer<R | T>> =>
   Effect.flatMap(answersOf(options), (answers) => resumeAnswered(client, id, options, answers))
 
 /**
@@ -628,7 +628,11 @@ export const resume = <E, R>(
  * @category constructors
  */
 export const fork = Effect.fn("Thread.fork")(
-  function*<E, R>(client: AppServerClient["Service"], id: string, options: ForkThreadOptions<E, R> = {}) {
+  function*<E = never, R = never, T = never>(
+    client: AppServerClient["Service"],
+    id: string,
+    options: ForkThreadOptions<E, R, T> = {}
+  ) {
     const answers = yield* answersOf(options)
     const params = yield* readParams("thread/fork", (read) => threadParams(read, options))
     const { thread } = yield* client.request("thread/fork", {
@@ -652,10 +656,10 @@ export const fork = Effect.fn("Thread.fork")(
  * @category constructors
  */
 export const scoped = Effect.fn("Thread.scoped")(
-  function*<E, R>(
+  function*<E = never, R = never, T = never>(
     client: AppServerClient["Service"],
     holders: ThreadHolders,
-    options: ScopedThreadOptions<E, R> = {}
+    options: ScopedThreadOptions<E, R, T> = {}
   ) {
     const answers = yield* answersOf(options)
     if ("resume" in options && options.resume !== undefined) {
@@ -676,18 +680,18 @@ export const scoped = Effect.fn("Thread.scoped")(
 )
 
 /** What answers the server on the thread: its approvals, and its tools for the calls of them. */
-const answersOf = <E, R>(
-  { approvals, tools }: ThreadOptions<E, R>
-): Effect.Effect<Approvals.Service | undefined, never, R> =>
+const answersOf = <E, R, T>(
+  { approvals, tools }: ThreadOptions<E, R, T>
+): Effect.Effect<Approvals.Service | undefined, never, R | T> =>
   approvals === undefined && tools === undefined
     ? Effect.undefined
-    : Approvals.make<E, R>({
+    : Approvals.make<E, R | T>({
       policy: approvals?.policy,
       handlers: tools === undefined ? approvals?.handlers : { ...approvals?.handlers, "item/tool/call": tools.call }
     })
 
 /** Without an approval mode or a sandbox what the thread has stored stays. */
-const threadParams = <E, R>(read: OptionReader, options: ThreadOptions<E, R>) => ({
+const threadParams = <E, R, T>(read: OptionReader, options: ThreadOptions<E, R, T>) => ({
   model: options.model,
   modelProvider: options.modelProvider,
   serviceTier: options.serviceTier,

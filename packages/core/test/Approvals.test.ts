@@ -1,9 +1,11 @@
 import { Approvals, type AppServerClient, Codex, CodexTools, type ServerRequests } from "@effect-codex/core"
+import { TestAppServer } from "@effect-codex/core/testing"
 import { assert, describe, expectTypeOf, it } from "@effect/vitest"
 import { Tool, Toolkit } from "effect/ai"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
+import * as LayerMap from "effect/LayerMap"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as ApprovalMode from "../src/ApprovalMode.ts"
@@ -208,11 +210,23 @@ describe("types", () => {
   it("policies carry their errors and what they need", () => {
     expectTypeOf(byPerson).toEqualTypeOf<Approvals.Policy<Away, Person>>()
     expectTypeOf(Approvals.orElse(byRules, byPerson)).toEqualTypeOf<Approvals.Policy<Broken | Away, Rules | Person>>()
+    expectTypeOf(Approvals.firstMatch(byRules, byPerson)).toEqualTypeOf<
+      Approvals.Policy<Broken | Away, Rules | Person>
+    >()
+    expectTypeOf(Approvals.firstMatch()).toEqualTypeOf<Approvals.Policy>()
     expectTypeOf(Approvals.acceptAll).toEqualTypeOf<Approvals.Policy>()
     expectTypeOf(Approvals.layer({ policy: byPerson })).toEqualTypeOf<
       Layer.Layer<Approvals.Approvals, never, Person>
     >()
     expectTypeOf(Approvals.layer({})).toEqualTypeOf<Layer.Layer<Approvals.Approvals>>()
+    // Handlers fail as they like.
+    expectTypeOf(Approvals.layer({
+      policy: () => Effect.fail(new Away()),
+      handlers: {
+        "currentTime/read": () => Effect.fail(new Broken()),
+        "item/tool/requestUserInput": () => Effect.fail(new Away())
+      }
+    })).toEqualTypeOf<Layer.Layer<Approvals.Approvals>>()
     expectTypeOf(Approvals.make({ policy: byPerson })).toEqualTypeOf<
       Effect.Effect<Approvals.Service, never, Person>
     >()
@@ -229,15 +243,29 @@ describe("types", () => {
           handlers: { "currentTime/read": () => Effect.as(Rules, { currentTimeAt: 1 }) }
         }
       }),
-      tools: codex.startThread({ tools: CodexTools.fromToolkit(Kit) })
+      tools: codex.startThread({ tools: CodexTools.fromToolkit(Kit) }),
+      both: codex.startThread({ approvals: { policy: byPerson }, tools: CodexTools.fromToolkit(Kit) }),
+      all: Effect.all([codex.startThread({ sandbox: "readOnly" }), codex.resumeThread("A"), codex.forkThread("A")])
     })
     type Started = ReturnType<typeof start>
     type Needs<Name extends keyof Started> = Effect.Services<Started[Name]>
+    type KitNeeds = Tool.HandlersFor<typeof Kit.tools> | Rules
     expectTypeOf<Needs<"bare">>().toEqualTypeOf<never>()
     expectTypeOf<Needs<"policy">>().toEqualTypeOf<Person>()
     expectTypeOf<Needs<"resumed">>().toEqualTypeOf<Person>()
+    expectTypeOf<Needs<"all">>().toEqualTypeOf<never>()
     expectTypeOf<Needs<"handlers">>().toEqualTypeOf<Rules>()
-    expectTypeOf<Needs<"tools">>().toEqualTypeOf<Tool.HandlersFor<typeof Kit.tools> | Rules>()
+    expectTypeOf<Needs<"tools">>().toExtend<KitNeeds>()
+    expectTypeOf<KitNeeds>().toExtend<Needs<"tools">>()
+    expectTypeOf<Needs<"both">>().toExtend<KitNeeds | Person>()
+    expectTypeOf<KitNeeds | Person>().toExtend<Needs<"both">>()
+  })
+
+  it("what nobody needs is needed nowhere", () => {
+    class Servers extends LayerMap.Service<Servers>()("Servers", {
+      lookup: (cwd: string) => TestAppServer.layer({ cwd })
+    }) {}
+    expectTypeOf<Layer.Services<typeof Servers.layer>>().toEqualTypeOf<never>()
   })
 
   it("a handler is bound to the params and the result of its method", () => {

@@ -120,7 +120,7 @@ export type ConnectError = HandshakeError
  */
 export const layer = <E = never, R = never>(
   options: Options<E, R> = {}
-): Layer.Layer<Codex | AppServerClient, StartError, R> =>
+): Layer.Layer<Codex | AppServerClient, StartError, NoInfer<R>> =>
   agent(options, AppServerProcess.make(options)).pipe(
     Layer.provide(spawning),
     Layer.catchTag("AppServerExited", (error) => Layer.effectContext(Effect.fail(exitedEarly(error, options))))
@@ -157,7 +157,7 @@ export const layer = <E = never, R = never>(
  */
 export const layerSupervised = <E = never, R = never>(
   options: SupervisedOptions<E, R> = {}
-): Layer.Layer<Codex | AppServerClient, StartError, R> =>
+): Layer.Layer<Codex | AppServerClient, StartError, NoInfer<R>> =>
   supervised(options, AppServerProcess.make(options)).pipe(
     Layer.provide(spawning),
     Layer.catchTag("AppServerExited", (error) => Layer.effectContext(Effect.fail(exitedEarly(error, options))))
@@ -190,7 +190,7 @@ export const layerSupervised = <E = never, R = never>(
  */
 export const layerWebSocket = <E = never, R = never>(
   options: WebSocketOptions<E, R>
-): Layer.Layer<Codex | AppServerClient, ConnectError, R> => agent(options, webSocket(options))
+): Layer.Layer<Codex | AppServerClient, ConnectError, NoInfer<R>> => agent(options, webSocket(options))
 
 /**
  * The same, which connects again when the connection ends, as `restart` says and as
@@ -202,7 +202,7 @@ export const layerWebSocket = <E = never, R = never>(
  */
 export const layerWebSocketSupervised = <E = never, R = never>(
   options: WebSocketOptions<E, R> & Supervisor.RestartOptions
-): Layer.Layer<Codex | AppServerClient, ConnectError, R> => supervised(options, webSocket(options))
+): Layer.Layer<Codex | AppServerClient, ConnectError, NoInfer<R>> => supervised(options, webSocket(options))
 
 /**
  * The agent of an app-server that somebody else runs with `codex app-server --listen
@@ -214,7 +214,7 @@ export const layerWebSocketSupervised = <E = never, R = never>(
  */
 export const layerUnixSocket = <E = never, R = never>(
   options: UnixSocketOptions<E, R> = {}
-): Layer.Layer<Codex | AppServerClient, ConnectError, R> => agent(options, unixSocket(options))
+): Layer.Layer<Codex | AppServerClient, ConnectError, NoInfer<R>> => agent(options, unixSocket(options))
 
 /**
  * The same, which connects again when the connection ends, as `layerWebSocketSupervised` does.
@@ -224,7 +224,7 @@ export const layerUnixSocket = <E = never, R = never>(
  */
 export const layerUnixSocketSupervised = <E = never, R = never>(
   options: UnixSocketOptions<E, R> & Supervisor.RestartOptions = {}
-): Layer.Layer<Codex | AppServerClient, ConnectError, R> => supervised(options, unixSocket(options))
+): Layer.Layer<Codex | AppServerClient, ConnectError, NoInfer<R>> => supervised(options, unixSocket(options))
 
 // One after the other and no more than is needed: whatever is made before the process is waited for.
 const files = Layer.provideMerge(NodeFileSystem.layer, NodePath.layer)

@@ -268,7 +268,7 @@ const account = (connection: FakeConnection.FakeConnection): FakeConnection.Hand
 
 const layer = <E = never, R = never>(
   options: Options<E, R> = {}
-): Layer.Layer<Codex | AppServerClient | TestAppServer, HandshakeError, R> => {
+): Layer.Layer<Codex | AppServerClient | TestAppServer, HandshakeError, NoInfer<R>> => {
   const client = AppServerClient.layer(options.client)
   const answered: Layer.Layer<AppServerClient, HandshakeError, Transport | R> = options.approvals === undefined
     ? client

@@ -57,7 +57,7 @@ export const layer = <E = never, R = never>(
 ): Layer.Layer<
   Codex | AppServerClient | OfflineModel,
   NodeCodex.StartError | PlatformError.PlatformError | HttpServerError.ServeError,
-  R
+  NoInfer<R>
 > => layerCodex(options).pipe(Layer.provideMerge(OfflineModel.layer(options.model)))
 
 /**
@@ -93,7 +93,11 @@ export const layerTransport = (
  */
 export const layerCodex = <E = never, R = never>(
   options: Omit<Options<E, R>, "model"> = {}
-): Layer.Layer<Codex | AppServerClient, NodeCodex.StartError | PlatformError.PlatformError, OfflineModel | R> =>
+): Layer.Layer<
+  Codex | AppServerClient,
+  NodeCodex.StartError | PlatformError.PlatformError,
+  OfflineModel | NoInfer<R>
+> =>
   Layer.unwrap(
     Effect.map(processOptions(options), (process) => NodeCodex.layer({ ...options.codex, ...process }))
   ).pipe(Layer.provide(NodeServices.layer))
