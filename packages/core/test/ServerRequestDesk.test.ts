@@ -1,5 +1,9 @@
 import { Approvals, type AppServerClient, type ServerRequests, TransportError } from "@effect-codex/core"
-import { type ServerRequestMethod, ServerRequests as Definitions } from "@effect-codex/generated"
+import {
+  type ServerRequestMethod,
+  type ServerRequestParams,
+  ServerRequests as Definitions
+} from "@effect-codex/generated"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -41,20 +45,22 @@ const gated = Effect.sync(() => {
     gates.set(itemId, known)
     return known
   }
+  const wait = (itemId: string) =>
+    Effect.suspend(() => {
+      begun.push(itemId)
+      return Deferred.await(gate(itemId))
+    }).pipe(
+      Effect.tap(() => Effect.sync(() => ended.push(itemId))),
+      Effect.onInterrupt(() => Effect.sync(() => interrupted.push(itemId)))
+    )
   return {
     begun,
     ended,
     interrupted,
     release: (itemId: string, exit: Exit.Exit<Approvals.Decision> = Exit.succeed(Approvals.accept)) =>
       Deferred.done(gate(itemId), exit),
-    decide: (request: Approvals.ApprovalRequest) =>
-      Effect.suspend(() => {
-        begun.push(request.itemId)
-        return Deferred.await(gate(request.itemId))
-      }).pipe(
-        Effect.tap(() => Effect.sync(() => ended.push(request.itemId))),
-        Effect.onInterrupt(() => Effect.sync(() => interrupted.push(request.itemId)))
-      )
+    decide: (request: Approvals.ApprovalRequest) => wait(request.itemId),
+    call: ({ callId }: ServerRequestParams["item/tool/call"]) => Effect.as(wait(callId), results["item/tool/call"])
   }
 })
 
@@ -242,9 +248,9 @@ describe("while a request waits", () => {
   it.effect("others wait beside it, 64 at once; a place that is free is taken", () =>
     Effect.gen(function*() {
       const handler = yield* gated
-      const { server } = yield* connectWith({ policy: Approvals.ask(handler.decide) })
+      const { server } = yield* connectWith({ handlers: { "item/tool/call": handler.call } })
       const items = Array.from({ length: 66 }, (_, index) => `item-${index}`)
-      yield* server.push(...items.map((itemId, id) => ask(id, approval, { itemId })))
+      yield* server.push(...items.map((itemId, id) => ask(id, "item/tool/call", { callId: itemId })))
       yield* server.barrier
       assert.deepStrictEqual(handler.begun, items.slice(0, 64))
       yield* handler.release("item-5")
@@ -258,22 +264,26 @@ describe("while a request waits", () => {
       assert.deepStrictEqual(handler.begun, items.slice(0, 65))
     }))
 
-  it.effect("what asks nobody does not wait for those who think", () =>
+  it.effect("no question waits for people who think, however many they are", () =>
     Effect.gen(function*() {
       const handler = yield* gated
       const { server } = yield* connectWith({ policy: Approvals.ask(handler.decide) })
-      yield* server.push(...Array.from({ length: 65 }, (_, id) => ask(id, approval, { itemId: `item-${id}` })))
+      const items = Array.from({ length: 1_000 }, (_, index) => `item-${index}`)
+      yield* server.push(...items.map((itemId, id) => ask(id, approval, { itemId })))
       yield* server.push({ id: "now", method: "currentTime/read", params: { threadId: "A" } })
       assert.strictEqual((yield* server.next).id, "now")
+      assert.deepStrictEqual(handler.begun, items)
+      yield* handler.release("item-999")
+      assert.strictEqual((yield* server.next).id, 999)
     }))
 
   it.effect("one that waits for a place is answered when its turn ends", () =>
     Effect.gen(function*() {
       const handler = yield* gated
-      const { server } = yield* connectWith({ policy: Approvals.ask(handler.decide) })
+      const { server } = yield* connectWith({ handlers: { "item/tool/call": handler.call } })
       yield* server.push(
-        ...Array.from({ length: 64 }, (_, id) => ask(id, approval, { itemId: `item-${id}` })),
-        ask(64, approval, { turnId: "U", itemId: "late" }),
+        ...Array.from({ length: 64 }, (_, id) => ask(id, "item/tool/call", { callId: `item-${id}` })),
+        ask(64, "item/tool/call", { turnId: "U", callId: "late" }),
         Wire.turnCompleted("A", "U")
       )
       const { error, id } = yield* server.next

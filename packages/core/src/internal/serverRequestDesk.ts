@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
@@ -36,7 +37,7 @@ import type { TurnsTelemetry } from "./turnTelemetry.ts"
 
 type ServerRequestEnvelope = Extract<Envelope.Envelope, { readonly _tag: "ServerRequest" }>
 
-/** How many handlers run at once, and how many of those that ask people; further requests wait for a place. */
+/** How many handlers run at once, but for those that ask people; further requests wait for a place. */
 const MAX_RUNNING = 64
 /** How many requests wait or run; further ones are refused as overload. */
 const MAX_OPEN = 1_024
@@ -68,7 +69,7 @@ const approvals: ReadonlySet<ServerRequestMethod> = new Set([
   "execCommandApproval"
 ])
 
-/** The methods that a person may take an hour to answer, while everything else flows: they take no place of the others. */
+/** The methods that a person may take an hour to answer, while everything else flows: they wait for no place, and take none. */
 const asksPeople: ReadonlySet<ServerRequestMethod> = new Set([
   ...approvals,
   "item/tool/requestUserInput",
@@ -122,7 +123,6 @@ export const make = Effect.fnUntraced(function*(options: {
   const origin = yield* Tracing.origin
   const run = yield* FiberSet.makeRuntime<never>()
   const places = yield* Semaphore.make(MAX_RUNNING)
-  const seats = yield* Semaphore.make(MAX_RUNNING)
   const decisions = makeAudit()
   const audits = options.outlet === undefined ? [decisions] : [decisions, options.outlet.decisions]
   const open = new Map<Envelope.RequestId, OpenRequest>()
@@ -313,7 +313,7 @@ export const make = Effect.fnUntraced(function*(options: {
           ),
           Effect.flatMap(send),
           Effect.tap(() => Effect.sync(() => entry.settled = true)),
-          Semaphore.withPermit(asksPeople.has(method) ? seats : places)
+          asksPeople.has(method) ? identity : Semaphore.withPermit(places)
         )).pipe(
           Effect.onInterrupt(() =>
             entry.settled
