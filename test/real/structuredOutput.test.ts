@@ -1,8 +1,9 @@
-import { Codex, type OutputResult } from "@effect-codex/core"
+import { Codex, type OutputResult, StructuredOutput } from "@effect-codex/core"
 import { OfflineCodex, OfflineModel } from "@effect-codex/node/testing"
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { asked, askedCount, echo, failure, live } from "./support.ts"
 
 const City = Schema.Struct({
@@ -15,6 +16,21 @@ const City = Schema.Struct({
 const rome = { name: "Rome", inhabitants: 2_800_000, rivers: [{ name: "Tiber", length: null }] }
 
 layer(OfflineCodex.layer({ model: echo }), live)("the output of a run", (it) => {
+  it.effect("is had of a turn that is streamed, too", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const model = yield* OfflineModel
+      const thread = yield* codex.startThread()
+      yield* model.enqueue(OfflineModel.json({ ...rome, founded: null }))
+      const { decode, jsonSchema } = yield* StructuredOutput.make(City)
+      const { city, text } = yield* Effect.scoped(Effect.gen(function*() {
+        const turn = yield* thread.turn("Rome?", { params: { outputSchema: jsonSchema } })
+        return { text: yield* Stream.mkString(turn.text), city: yield* decode(yield* turn.result) }
+      }))
+      assert.deepStrictEqual(city, rome)
+      assert.deepStrictEqual(JSON.parse(text), { ...rome, founded: null })
+    }))
+
   it.effect("is asked for by a strict schema, for this turn only, and decoded", () =>
     Effect.gen(function*() {
       const codex = yield* Codex

@@ -1,4 +1,4 @@
-import { Codex, type CodexEvent } from "@effect-codex/core"
+import { AppServerClient, Codex, type CodexEvent } from "@effect-codex/core"
 import { OfflineCodex, OfflineModel } from "@effect-codex/node/testing"
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -30,6 +30,29 @@ layer(OfflineCodex.layer({ model: echo }), live)("a thread", (it) => {
       ])
       assert.deepStrictEqual(read.turns.map((turn) => prompts(turn.items)), [["One"], ["Two"]])
       assert.deepStrictEqual(read.turns.map((turn) => messages(turn.items)), [["Answer to: One"], ["Answer to: Two"]])
+    }))
+
+  it.effect("is started, forked, resumed and run with whatever else the protocol knows", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const thread = yield* codex.startThread({ params: { approvalPolicy: "untrusted" } })
+      const policyOf = (id: string) =>
+        Effect.flatMap(AppServerClient, (client) =>
+          Effect.map(
+            client.request("thread/resume", { threadId: id, excludeTurns: true }),
+            ({ approvalPolicy }) => approvalPolicy
+          ))
+      const { threadId } = yield* thread.run([], {
+        params: { toolOutput: { name: "inbox", output: "You have mail" } }
+      })
+      assert.strictEqual(threadId, thread.id)
+      assert.include(JSON.stringify((yield* asked(thread.id)).input), "You have mail")
+      assert.strictEqual(yield* policyOf(thread.id), "untrusted")
+      const fork = yield* thread.fork({ params: { approvalPolicy: "never" } })
+      assert.strictEqual(yield* policyOf(fork.id), "never")
+      // What is experimental needs the option, also here.
+      const error = yield* failure(codex.startThread({ params: { environments: [] } }), "ExperimentalApiRequired")
+      assert.strictEqual(error.method, "thread/start")
     }))
 
   it.effect("leaves its history out unless asked for it", () =>

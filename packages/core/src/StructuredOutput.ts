@@ -1,5 +1,23 @@
 /**
- * Answers in the shape of a Schema.
+ * Answers in the shape of a Schema. `thread.run` does all of it with its option
+ * `output`; a turn that is streamed, steered or interrupted is given the format, and
+ * its result is read with it.
+ *
+ * **Example** (Streaming an answer in a shape)
+ *
+ * ```ts
+ * import { StructuredOutput, type Thread } from "@effect-codex/core"
+ * import { Console, Effect, Schema, Stream } from "effect"
+ *
+ * const City = Schema.Struct({ name: Schema.String, inhabitants: Schema.Int })
+ *
+ * const describe = Effect.fn("describe")(function*(thread: Thread) {
+ *   const { decode, jsonSchema } = yield* StructuredOutput.make(City)
+ *   const turn = yield* thread.turn("Rome?", { params: { outputSchema: jsonSchema } })
+ *   yield* Stream.runForEach(turn.text, (text) => Console.log(text))
+ *   return yield* decode(yield* turn.result)
+ * }, Effect.scoped)
+ * ```
  *
  * @since 0.1.0
  */

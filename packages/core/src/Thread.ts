@@ -8,7 +8,10 @@ import type {
   ReasoningSummaryParam,
   ReviewTarget,
   Thread as ThreadModel,
+  ThreadForkParams,
+  ThreadResumeParams,
   ThreadResumeResponse,
+  ThreadStartParams,
   ThreadUnsubscribeStatus,
   TurnStartParams
 } from "@effect-codex/generated"
@@ -99,6 +102,11 @@ export interface StartThreadOptions<E = never, R = never, T = never> extends Thr
   readonly serviceName?: string | undefined
   /** What the thread is for, as the server's records and `thread.read` have it: a word of yours, or `"user"`, `"subagent"` ... */
   readonly source?: string | undefined
+  /**
+   * What else `thread/start` takes, as the protocol has it; it goes before the other
+   * options. Some of it needs `experimental: true` on the layer.
+   */
+  readonly params?: ThreadStartParams | undefined
 }
 
 /**
@@ -115,7 +123,10 @@ export interface StartThreadOptions<E = never, R = never, T = never> extends Thr
  * @since 0.1.0
  * @category models
  */
-export interface ResumeThreadOptions<E = never, R = never, T = never> extends ThreadOptions<E, R, T> {}
+export interface ResumeThreadOptions<E = never, R = never, T = never> extends ThreadOptions<E, R, T> {
+  /** What else `thread/resume` takes; see `StartThreadOptions`. */
+  readonly params?: Omit<ThreadResumeParams, "excludeTurns" | "threadId"> | undefined
+}
 
 /**
  * Options of `codex.thread`: those of a new thread, or of the one to resume.
@@ -146,6 +157,8 @@ export interface ForkThreadOptions<E = never, R = never, T = never> extends Thre
   readonly ephemeral?: boolean | undefined
   /** What the new thread is for; see `StartThreadOptions`. */
   readonly source?: string | undefined
+  /** What else `thread/fork` takes; see `StartThreadOptions`. */
+  readonly params?: Omit<ThreadForkParams, "excludeTurns" | "threadId"> | undefined
 }
 
 /**
@@ -174,6 +187,8 @@ export interface TurnOptions {
   readonly approvalMode?: ApprovalMode.ApprovalMode | undefined
   /** What the agent's commands may touch. */
   readonly sandbox?: Sandbox.Sandbox | undefined
+  /** What else `turn/start` takes; see `StartThreadOptions`. */
+  readonly params?: Omit<TurnStartParams, "input" | "threadId"> | undefined
 }
 
 /**
@@ -382,7 +397,9 @@ const withSettings = (client: AppServerClient["Service"], id: string, settings: 
     how: OpenTurnOptions
   ) =>
     Effect.suspend(() => turnStartParams(id, input, options, unsettled)).pipe(
-      Effect.flatMap((params) => client.openTurn("turn/start", { ...params, outputSchema }, how)),
+      Effect.flatMap((params) =>
+        client.openTurn("turn/start", outputSchema === undefined ? params : { ...params, outputSchema }, how)
+      ),
       Effect.tap(() =>
         Effect.sync(() => {
           unsettled = {}
@@ -547,7 +564,8 @@ const startAnswered = Effect.fn("Thread.start")(
       ephemeral: options.ephemeral,
       serviceName: options.serviceName,
       threadSource: options.source,
-      dynamicTools: options.tools?.specs
+      dynamicTools: options.tools?.specs,
+      ...options.params
     })
     if (answers !== undefined) yield* client.answerThread(thread.id, answers)
     return make(client, thread.id)
@@ -574,7 +592,12 @@ const resumeAnswered = Effect.fn("Thread.resume")(
     answers: Approvals.Service | undefined
   ) {
     const params = yield* readParams("thread/resume", (read) => threadParams(read, options))
-    const load = client.request("thread/resume", { ...params, threadId: id, excludeTurns: true })
+    const load = client.experimental.request("thread/resume", {
+      ...params,
+      ...options.params,
+      threadId: id,
+      excludeTurns: true
+    })
     const answer = yield* answers === undefined ? load : client.answerThreadIf(id, answers, load)
     return yield* settle(client, answer.thread.id, unsettledOf(options, answer))
   }
@@ -635,12 +658,13 @@ export const fork = Effect.fn("Thread.fork")(
   ) {
     const answers = yield* answersOf(options)
     const params = yield* readParams("thread/fork", (read) => threadParams(read, options))
-    const { thread } = yield* client.request("thread/fork", {
+    const { thread } = yield* client.experimental.request("thread/fork", {
       ...params,
-      threadId: id,
       lastTurnId: options.lastTurnId,
       ephemeral: options.ephemeral,
       threadSource: options.source,
+      ...options.params,
+      threadId: id,
       excludeTurns: true
     })
     if (answers !== undefined) yield* client.answerThread(thread.id, answers)
@@ -713,8 +737,6 @@ const turnStartParams = (
   settings: Settings = {}
 ): Effect.Effect<TurnStartParams, InvalidParams> =>
   readParams("turn/start", (read) => ({
-    threadId,
-    input: Input.toItems(input),
     effort: options.effort,
     summary: options.summary,
     serviceTierForTurn: options.turnServiceTier,
@@ -725,7 +747,10 @@ const turnStartParams = (
       cwd: options.cwd ?? settings.cwd,
       approvalMode: options.approvalMode ?? settings.approvalMode,
       sandbox: options.sandbox ?? settings.sandbox
-    })
+    }),
+    ...options.params,
+    threadId,
+    input: Input.toItems(input)
   }))
 
 /** The settings as a turn takes them. */

@@ -96,6 +96,7 @@ export type { RunResult } from "./RunResult.ts"
 export type { Sandbox } from "./Sandbox.ts"
 export type * as ServerRequests from "./ServerRequests.ts"
 export type * as Skills from "./Skills.ts"
+export * as StructuredOutput from "./StructuredOutput.ts"
 export * as Supervisor from "./Supervisor.ts"
 export type {
   FamilyOptions,

@@ -35,6 +35,7 @@ describe("what the package exports", () => {
       "RpcError",
       "ServerOverloaded",
       "StaleTurn",
+      "StructuredOutput",
       "Supervisor",
       "SupervisorGaveUp",
       "Transport",
