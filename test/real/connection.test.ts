@@ -36,6 +36,19 @@ describe("a connection", () => {
       )
     }))
 
+  it.live("is spared what it says that it can do without", () =>
+    Effect.gen(function*() {
+      const services = yield* Layer.build(OfflineCodex.layer({
+        model: echo,
+        codex: { capabilities: { optOutNotificationMethods: ["item/agentMessage/delta"] } }
+      }))
+      const thread = yield* Context.get(services, Codex).startThread()
+      const events = yield* Stream.runCollect(thread.stream("Hello"))
+      assert.notInclude(methods(events), "item/agentMessage/delta")
+      assert.include(methods(events), "item/completed")
+      assert.strictEqual((yield* thread.run("Again")).finalResponse, "Answer to: Again")
+    }))
+
   it.live("fails whatever comes after its end, at once", () =>
     Effect.gen(function*() {
       const scope = yield* closable

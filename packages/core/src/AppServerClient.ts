@@ -8,6 +8,7 @@ import type {
   ClientRequestMethod,
   ClientRequestParams,
   ClientRequestResults,
+  InitializeCapabilities,
   InitializeResponse,
   ServerNotificationMethod,
   StableClientRequestMethod,
@@ -81,6 +82,19 @@ export interface ClientInfo {
 }
 
 /**
+ * What the handshake says of the client, as the protocol's `initialize` has it. What
+ * comes from options and handlers of their own is not said here.
+ *
+ * With `optOutNotificationMethods` the server leaves notifications out, as the deltas
+ * of what nobody streams. Those that the client cannot do without, as `turn/completed`,
+ * are refused with `InvalidOptions`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Capabilities extends Omit<InitializeCapabilities, "experimentalApi" | "requestAttestation"> {}
+
+/**
  * How much of a stream of events is kept for a reader that is behind.
  *
  * @since 0.1.0
@@ -104,6 +118,8 @@ export interface Options {
   readonly clientInfo?: ClientInfo | undefined
   /** Asks the server for its experimental methods and fields. Default: false. */
   readonly experimental?: boolean | undefined
+  /** What else the handshake says of the client. */
+  readonly capabilities?: Capabilities | undefined
   /**
    * Ends the connection with a `TransportError` at the first notification that is
    * unknown or does not decode: for tests that watch a runtime's protocol. Default: false.
@@ -486,6 +502,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     {
       clientInfo: { name, version, title: title ?? null },
       capabilities: {
+        ...settings.capabilities,
         experimentalApi: settings.experimental,
         // The server asks for one only where it has been told that there is somebody to ask.
         ...(answers?.handles("attestation/generate") === true ? { requestAttestation: true } : {})

@@ -9,6 +9,7 @@ export type * as Apps from "./Apps.ts"
 export {
   AppServerClient,
   type BufferLimits,
+  type Capabilities,
   type ClientInfo,
   type GoalEnd,
   type GoalOutcome,

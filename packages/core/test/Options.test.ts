@@ -25,9 +25,11 @@ describe("options", () => {
         maxLineBytes: Number.NaN,
         turnBuffer: { events: 1.5, bytes: 1 },
         requestTimeout: 0,
-        requestTimeouts: misspelt
+        requestTimeouts: misspelt,
+        capabilities: { optOutNotificationMethods: ["item/agentMessage/delta", "turn/completed"] }
       }))
       assert.deepStrictEqual(error.issues.map(({ path }) => path).sort(), [
+        "capabilities.optOutNotificationMethods.1",
         "maxInFlight",
         "maxLineBytes",
         "requestTimeout",

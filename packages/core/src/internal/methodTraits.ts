@@ -1,5 +1,5 @@
 /** What the client has to know of single methods beyond their Schemas. */
-import type { ClientRequestMethod } from "@effect-codex/generated"
+import type { ClientRequestMethod, ServerNotificationMethod } from "@effect-codex/generated"
 import type { ServerOverloaded } from "../CodexError.ts"
 import type { TurnEvent } from "../Notification.ts"
 import { SERVER_OVERLOADED } from "./responseError.ts"
@@ -103,6 +103,31 @@ const repeatable: ReadonlySet<ClientRequestMethod> = new Set<ClientRequestMethod
 /** Whether the request may be sent again after this refusal. */
 export const mayRepeat = (method: ClientRequestMethod, refusal: ServerOverloaded): boolean =>
   refusal.code === SERVER_OVERLOADED || repeatable.has(method)
+
+/** Notifications without which something here would wait for ever, go on for nobody or count wrongly. */
+const indispensable: ReadonlySet<string> = new Set<ServerNotificationMethod>([
+  "account/login/completed",
+  "command/exec/outputDelta",
+  "fs/changed",
+  "fuzzyFileSearch/sessionCompleted",
+  "fuzzyFileSearch/sessionUpdated",
+  "item/completed",
+  "item/started",
+  "mcpServer/oauthLogin/completed",
+  "process/exited",
+  "process/outputDelta",
+  "serverRequest/resolved",
+  "thread/archived",
+  "thread/closed",
+  "thread/deleted",
+  "thread/goal/cleared",
+  "thread/goal/updated",
+  "thread/tokenUsage/updated",
+  "turn/completed",
+  "turn/started"
+])
+
+export const isIndispensable = (method: string): boolean => indispensable.has(method)
 
 /** How the turn that a request starts is known: by a path into the response, or by one of the turn's own events. */
 export type TurnStart =

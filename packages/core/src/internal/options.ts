@@ -6,6 +6,7 @@ import * as Option from "effect/Option"
 import type { Options } from "../AppServerClient.ts"
 import { InvalidOptions, type InvalidParams, type PayloadIssue } from "../CodexError.ts"
 import * as RetryPolicy from "../RetryPolicy.ts"
+import { isIndispensable } from "./methodTraits.ts"
 import { unsent } from "./responseError.ts"
 
 const MEBIBYTE = 1024 * 1024
@@ -85,7 +86,15 @@ export const resolve = Effect.fnUntraced(function*(options: Options) {
     }
     deadlines.set(method, read.duration(`requestTimeouts.${method}`, input, requestTimeout))
   }
+  for (const [index, method] of options.capabilities?.optOutNotificationMethods?.entries() ?? []) {
+    if (!isIndispensable(method)) continue
+    read.issues.push({
+      path: `capabilities.optOutNotificationMethods.${index}`,
+      expected: `Expected a notification that can be done without, which ${method} is not`
+    })
+  }
   const resolved = {
+    capabilities: options.capabilities ?? {},
     clientInfo: options.clientInfo ?? { name: "effect_codex", title: "effect-codex", version: "0.1.0" },
     experimental: options.experimental ?? false,
     strict: options.strict ?? false,
