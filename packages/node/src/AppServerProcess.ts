@@ -23,7 +23,7 @@ import * as Predicate from "effect/Predicate"
 import * as ChildProcess from "effect/process/ChildProcess"
 import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Queue from "effect/Queue"
-import type * as Redacted from "effect/Redacted"
+import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { existsSync, statSync } from "node:fs"
 import * as Binary from "./internal/binary.ts"
@@ -46,9 +46,13 @@ export interface Options {
   readonly codexPath?: string | undefined
   /** The home directory of the server (`CODEX_HOME`): configuration, login, stored threads. It must exist. */
   readonly codexHome?: string | undefined
-  /** Configuration overrides, by dotted key as in `config.toml`; each becomes `--config key=value`. */
+  /**
+   * Configuration overrides, by dotted key as in `config.toml`; each becomes `--config
+   * key=value`. No error shows them, but whoever else uses the machine may see the
+   * command line (`ps`): what is secret belongs in `env`, or in `config.toml`.
+   */
   readonly config?: ConfigOverrides | undefined
-  /** Further arguments of `codex app-server`. */
+  /** Further arguments of `codex app-server`. They are seen by the same as `config`. */
   readonly args?: ReadonlyArray<string> | undefined
   /** The working directory of the process, and of threads that name none. */
   readonly cwd?: string | undefined
@@ -237,11 +241,11 @@ const unwritable = (value: unknown, path: string): ReadonlyArray<string> => {
   return typeof value === "string" || typeof value === "boolean" || Number.isFinite(value) ? [] : [path]
 }
 
-/** The arguments of the process. */
-export const argumentsOf = (options: Options): ReadonlyArray<string> => [
+/** The arguments of the process. An error of the platform's shows the whole command line. */
+const argumentsOf = (options: Options): ReadonlyArray<string | Redacted.Redacted<string>> => [
   "app-server",
-  ...overrides(options.config ?? {}).flatMap(([key, value]) => ["--config", `${key}=${value}`]),
-  ...(options.args ?? [])
+  ...overrides(options.config ?? {}).flatMap(([key, value]) => ["--config", Redacted.make(`${key}=${value}`)]),
+  ...(options.args ?? []).map((argument) => Redacted.make(argument))
 ]
 
 /** Dotted keys and TOML values, one for each leaf of the record. */

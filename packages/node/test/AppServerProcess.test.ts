@@ -1,6 +1,7 @@
 import { AppServerClient, AppServerExited, AppServerSpawnError } from "@effect-codex/core"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, layer } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -17,6 +18,7 @@ import * as References from "effect/References"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
+import { inspect } from "node:util"
 import * as AppServerProcess from "../src/AppServerProcess.ts"
 import * as Binary from "../src/internal/binary.ts"
 import * as NodeCodex from "../src/NodeCodex.ts"
@@ -90,6 +92,24 @@ layer(NodeServices.layer, live)("starting the process", (it) => {
       assert.strictEqual(inside.reason, "SpawnFailed", inside.message)
       const tooMuch = yield* spawnError({ codexPath: fake.path, args: ["x".repeat(10_000_000)] })
       assert.strictEqual(tooMuch.reason, "SpawnFailed", tooMuch.message)
+    }))
+
+  it.effect("shows nothing of its configuration and arguments where it fails", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const file = yield* fs.makeTempFileScoped()
+      for (const codexPath of ["/no/such/codex", file, `${file}/codex`]) {
+        const error = yield* spawnError({
+          codexPath,
+          config: { mcp_servers: { db: { command: "db", env: { DB_PASSWORD: "hunter2" } } } },
+          args: ["--config", "model_providers.mine.http_headers.Authorization=\"Basic hunter2\""]
+        })
+        const cause = Cause.fail(error)
+        for (const shown of [Cause.pretty(cause), JSON.stringify(error), inspect(error, { depth: null })]) {
+          assert.include(shown, "AppServerSpawnError")
+          assert.notInclude(shown, "hunter2")
+        }
+      }
     }))
 
   it.effect("finds the pinned executable of this platform, and says so where there is none", () =>
