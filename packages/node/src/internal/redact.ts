@@ -4,9 +4,9 @@ import * as Redacted from "effect/Redacted"
 
 const REPLACEMENT = "<redacted>"
 
-/** What a log calls a secret. */
+/** What a log calls a secret. Where no value begins, one does not look back for the name: texts have many blanks. */
 const named =
-  /(?<=\b(?:api[_-]?key|access[_-]?token|refresh[_-]?token|id[_-]?token|password|secret)["']?\s*[:=]\s*["']?)[^\s"',;&]{4,}/gi
+  /(?=[^\s"',;&]{4})(?<=\b(?:api[_-]?key|access[_-]?token|refresh[_-]?token|id[_-]?token|password|secret)["']?\s*[:=]\s*["']?)[^\s"',;&]+/gi
 
 const secretName = /KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL/i
 
