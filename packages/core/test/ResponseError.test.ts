@@ -84,6 +84,24 @@ describe("fromWireError", () => {
     assert.strictEqual(named.description, "invalid type: string \"…\"")
   })
 
+  it("leaves what has no end as it is", () => {
+    for (const message of ["string \"a \\\" b", "integer `1", "character `x` here", "a \"b\\\n\"c"]) {
+      assert.strictEqual(fromWireError("m", { code: -32602, message }).description, message)
+    }
+  })
+
+  // For hours, where the end is looked for again from each of its places.
+  it.each(["\\\"", "integer `", "\"\\", "`"])("takes the value out of a megabyte of %j at once", (piece) => {
+    const message = `invalid type: string "${SECRET}", expected ${piece.repeat(2 ** 20 / piece.length)}`
+    assert.notInclude(fromWireError("m", { code: -32602, message }).description, SECRET)
+  })
+
+  it("takes a value of many megabytes out", () => {
+    const message = `invalid type: string "${"a".repeat(2 ** 24)}", expected a map`
+    const error = fromWireError("m", { code: -32602, message })
+    assert.strictEqual(error.description, "invalid type: string \"…\", expected a map")
+  })
+
   it.prop("gives an error for every whole code", [Schema.Int, Schema.String], ([code, message]) => {
     assert.strictEqual(fromWireError("m", { code, message }).code, code)
   })

@@ -75,11 +75,14 @@ const errorInfoNames = ["codexErrorInfo", "codex_error_info"]
 
 const overloadNames: ReadonlySet<unknown> = new Set(["serverOverloaded", "server_overloaded"])
 
-/** A deserializer quotes the value it stumbled over: `invalid type: string "…"`, `unknown variant \`…\``. */
+/**
+ * A deserializer quotes the value it stumbled over: `invalid type: string "…"`, `unknown variant \`…\``. A quotation
+ * without an end is matched too, and left as it is: an end would be looked for again and again from within it.
+ */
 const withoutValues = (message: string): string =>
   message
-    .replace(/"(?:[^"\\]|\\.)*"/g, "\"…\"")
+    .replace(/"[^"\\]*(?:\\.[^"\\]*)*("?)/g, (quoted: string, end: string) => end === "" ? quoted : "\"…\"")
     .replace(
-      /(unknown variant|unknown field|integer|floating point|boolean|character) `[^]*?`(?=, expected|, there are|$)/g,
-      "$1 `…`"
+      /(unknown variant|unknown field|integer|floating point|boolean|character) `[^]*?(?:`(?=, expected|, there are|$)|($))/g,
+      (quoted: string, kind: string, end: string | undefined) => end === "" ? quoted : `${kind} \`…\``
     )
