@@ -12,6 +12,7 @@ import * as Path from "effect/Path"
 import * as ChildProcess from "effect/process/ChildProcess"
 import * as Stream from "effect/Stream"
 import { existsSync, readFileSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { fileURLToPath } from "node:url"
 import * as Binary from "../../packages/node/src/internal/binary.ts"
 import * as Fake from "../../packages/node/test/support/FakeExecutable.ts"
@@ -24,15 +25,17 @@ const PATIENCE = "100 seconds"
 
 const host = fileURLToPath(new URL("host.ts", import.meta.url))
 
+const root = fileURLToPath(new URL("../../", import.meta.url))
+
 /** Starts `host.ts`, waits until its agent runs, and gives what waits for its end. */
-const startHost = (env: Record<string, string>) =>
+const startHost = (env: Record<string, string>, flags: ReadonlyArray<string> = []) =>
   Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
     // The agent's commands run in a login shell: its profile is none of the machine's, which may hold locks when it is killed.
     const HOME = yield* fs.makeTempDirectoryScoped({ prefix: "profile-" })
     const child = yield* ChildProcess.make(
       process.execPath,
-      ["--conditions=@effect-codex/source", host],
+      [...flags, "--conditions=@effect-codex/source", host],
       { env: { HOME, ...env }, extendEnv: true, stdin: "ignore", forceKillAfter: "1 second" }
     )
     const said = yield* Effect.forkScoped(child.stderr.pipe(Stream.decodeText(), Stream.mkString))
@@ -95,6 +98,28 @@ layer(NodeServices.layer, live)(
     )
   }
 )
+
+layer(NodeServices.layer, live)("a server that minds neither, of a host that may not read /proc", (it) => {
+  const flags = [
+    "--permission",
+    "--allow-child-process",
+    "--allow-fs-write=*",
+    ...[root, tmpdir()].map((directory) => `--allow-fs-read=${directory}`)
+  ]
+
+  it.effect.each(["success", "process.exit"])(
+    "does not outlive it with its group, when it ends by %s",
+    (way) =>
+      Effect.gen(function*() {
+        const fake = yield* FakeAppServer.make({ ignore: ["eof", "SIGTERM"], grandchildren: 1 })
+        const env = { HOST_WAY: way, HOST_CODEX: fake.options.codexPath, HOST_RUNTIME: "runMain", ...fake.options.env }
+        const started = yield* startHost(env, flags)
+        assert.strictEqual(yield* started.ended, way === "success" ? "code 0" : "code 3")
+        assert.strictEqual(fake.pids().length, 2)
+        yield* fake.gone
+      }).pipe(Effect.scoped, Effect.timeout(PATIENCE))
+  )
+})
 
 layer(NodeServices.layer, live)("a server that ends with its stdin", (it) => {
   it.effect.each(["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"] as const)(

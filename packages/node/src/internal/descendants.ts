@@ -18,19 +18,25 @@ export interface Entry {
 
 /**
  * The descendants that run, without the leader. On Linux they are known by their parents
- * and by the mark, which stays when a parent ends first; elsewhere by their parents, as
- * long as the leader lives. On Windows `taskkill` finds them itself.
+ * and by the mark, which stays when a parent ends first; elsewhere, and where `/proc` is
+ * not to be read (`node --permission`), by their parents, as long as the leader lives. On
+ * Windows `taskkill` finds them itself.
  */
 export const find = (leader: number | undefined, mark: string): ReadonlyArray<number> => {
   switch (process.platform) {
     case "win32":
       return []
-    case "linux":
-      return among(fromProc(mark), leader)
+    case "linux": {
+      const entries = fromProc(mark)
+      return entries === undefined ? byParents(leader) : among(entries, leader)
+    }
     default:
-      return leader === undefined ? [] : among(fromPs(ps()), leader)
+      return byParents(leader)
   }
 }
+
+const byParents = (leader: number | undefined): ReadonlyArray<number> =>
+  leader === undefined ? [] : among(fromPs(ps()), leader)
 
 /** Those that are marked or come from the leader, with all that come from them. */
 export const among = (entries: ReadonlyArray<Entry>, leader: number | undefined): ReadonlyArray<number> => {
@@ -49,8 +55,8 @@ export const among = (entries: ReadonlyArray<Entry>, leader: number | undefined)
   return Array.from(found)
 }
 
-const fromProc = (mark: string): ReadonlyArray<Entry> =>
-  readdirSync("/proc").flatMap((name) => {
+const fromProc = (mark: string): ReadonlyArray<Entry> | undefined =>
+  namesInProc()?.flatMap((name) => {
     const pid = Number(name)
     if (!Number.isInteger(pid)) return []
     try {
@@ -62,6 +68,15 @@ const fromProc = (mark: string): ReadonlyArray<Entry> =>
       return []
     }
   })
+
+const namesInProc = (): ReadonlyArray<string> | undefined => {
+  try {
+    return readdirSync("/proc")
+  } catch {
+    // Not to be read by this process.
+    return undefined
+  }
+}
 
 const isMarked = (pid: number, mark: string): boolean => {
   try {
