@@ -432,6 +432,21 @@ layer(NodeServices.layer, live)("what the process writes to stderr", (it) => {
       ])
       assert.deepStrictEqual(yield* listen("Info"), all.slice(0, 2))
     }))
+
+  it.effect("is read on where a logger throws", () =>
+    Effect.gen(function*() {
+      const { path } = yield* Fake.script(`
+        for (let line = 0; line < 3; line++) say("line " + line)
+        process.exit(1)`)
+      const broken = Logger.make(() => {
+        throw new Error("No luck")
+      })
+      const error = yield* spawnError({ codexPath: path }).pipe(
+        Effect.provide(Logger.layer([broken])),
+        Effect.provideService(References.MinimumLogLevel, "All")
+      )
+      assert.strictEqual(error.stderr, "line 0\nline 1\nline 2")
+    }))
 })
 
 layer(NodeServices.layer)("closing", (it) => {

@@ -59,7 +59,9 @@ export const make = <E>(bytes: Stream.Stream<Uint8Array, E>, redact: (text: stri
     lines.push(said.line)
     if (lines.length > TAIL_LINES) lines.shift()
     return Effect.logWithLevel(said.level)(said.message).pipe(
-      Effect.annotateLogs({ source: "codex app-server", ...said.annotations })
+      Effect.annotateLogs({ source: "codex app-server", ...said.annotations }),
+      // A logger that throws: a pipe that is read no further would make the process wait.
+      Effect.catchDefect(() => Effect.void)
     )
   }
   return {
