@@ -264,7 +264,7 @@ export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFai
     for (;;) {
       const previous = latest
       let cause = causeOf(yield* previous.client.closed)
-      yield* Effect.logWarning(`The connection to the app-server has ended and is made again: ${cause.message}`)
+      yield* warn(`The connection to the app-server has ended and is made again: ${cause.message}`)
       yield* Scope.close(previous.scope, Exit.void)
       if ((yield* Clock.currentTimeMillis) - previous.since >= Duration.toMillis(healthyAfter)) {
         step = yield* Schedule.toStep(options.restart ?? defaultRestart)
@@ -286,7 +286,7 @@ export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFai
           if (!canBeMended(cause)) {
             return new SupervisorGaveUp({ reason: "cannotBeMended", attempts, restarts, lastCause: cause })
           }
-          yield* Effect.logWarning(`The connection to the app-server could not be made again: ${cause.message}`)
+          yield* warn(`The connection to the app-server could not be made again: ${cause.message}`)
           continue
         }
         const connection = started.success
@@ -458,6 +458,9 @@ export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFai
 
   return Context.make(Codex, codex).pipe(Context.add(AppServerClient, lasting))
 })
+
+/** A logger that throws does not keep the connection from being made again. */
+const warn = (message: string): Effect.Effect<void> => Effect.catchDefect(Effect.logWarning(message), () => Effect.void)
 
 /** How many threads are resumed at once. */
 const RESUMING = 8

@@ -447,6 +447,21 @@ describe("a supervised connection", () => {
       assert.lengthOf(logged, 1)
     }))
 
+  it.effect("is made again where a logger throws", () =>
+    Effect.gen(function*() {
+      const throwing = Logger.make(() => {
+        throw new Error("No luck")
+      })
+      const { client, codex, first, next, nextFails } = yield* Effect.provide(supervised(), Logger.layer([throwing]))
+      const events = yield* collect(codex.events)
+      yield* ends(first, killed)
+      yield* nextFails(broken)
+      yield* next
+      yield* TestClock.adjust("2 seconds")
+      const seen = yield* Effect.raceFirst(events.atLeast(1), Effect.flatMap(client.closed, Effect.fail))
+      assert.deepStrictEqual(seen.map(({ method }) => method), ["client/restarted"])
+    }))
+
   it.effect("is not made with options that cannot be", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(Effect.scoped(supervised({ healthyAfter: "-1 seconds" })))
