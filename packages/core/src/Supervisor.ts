@@ -317,6 +317,9 @@ export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFai
             ? closed()
             : new TransportError({ operation: "open", description: "The supervisor died", cause: exit.cause })
         )
+      ).pipe(
+        // A connection that has just been made is nobody's where the supervisor died over it.
+        Effect.andThen(Scope.close(connections, exit))
       )
     ),
     Effect.forkIn(scope, { startImmediately: true })

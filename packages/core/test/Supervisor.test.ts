@@ -462,6 +462,19 @@ describe("a supervised connection", () => {
       assert.deepStrictEqual(seen.map(({ method }) => method), ["client/restarted"])
     }))
 
+  it.effect("is ended where what names its threads dies", () =>
+    Effect.gen(function*() {
+      const { client, first, log, next } = yield* supervised({ resumeThreads: Effect.die("No luck") })
+      yield* ends(first, killed)
+      yield* next
+      yield* TestClock.adjust("1 second")
+      const error = yield* client.closed
+      assert.instanceOf(error, TransportError)
+      assert.strictEqual(error.description, "The supervisor died")
+      yield* Effect.repeat(Effect.yieldNow, { times: 200 })
+      assert.deepStrictEqual(log, { open: 2, closed: 2 })
+    }))
+
   it.effect("is not made with options that cannot be", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(Effect.scoped(supervised({ healthyAfter: "-1 seconds" })))
