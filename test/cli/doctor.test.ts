@@ -6,6 +6,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import * as Binary from "../../packages/node/src/internal/binary.ts"
+import * as Fake from "../../packages/node/test/support/FakeExecutable.ts"
 import { Cli } from "./support.ts"
 
 const Findings = Schema.fromJsonString(Schema.Struct({
@@ -96,6 +97,34 @@ layer(model, { excludeTestServices: true, timeout: "120 seconds" })("effect-code
         assert.strictEqual(outcome.exitCode, exitCode, outcome.stdout)
       }
     }).pipe(Effect.scoped), 120_000)
+
+  it.effect.each([
+    { signals: 1, args: ["doctor", "--codex-path"], hangs: "--version" },
+    { signals: 2, args: ["doctor", "--codex-path"], hangs: "--version" },
+    { signals: 1, args: ["schema", "diff", "pinned"], hangs: "app-server" },
+    { signals: 2, args: ["schema", "diff", "pinned"], hangs: "app-server" }
+  ])(
+    "leaves no executable that minds no signal, after Ctrl-C: $signals times, in $args",
+    (given) =>
+      Effect.gen(function*() {
+        const cli = yield* Cli
+        const fake = yield* Fake.script(`
+        if (process.argv[2] !== ${JSON.stringify(given.hangs)}) return write("codex-cli 1.0.0")
+        process.on("SIGTERM", () => record("SIGTERM"))
+        setInterval(() => {}, 1000)
+        record("stubborn " + process.pid)`)
+        const child = yield* cli.start([...given.args, fake.path])
+        yield* fake.awaitValue("stubborn")
+        process.kill(child.pid, "SIGINT")
+        if (given.signals === 2) {
+          yield* fake.awaitRecord("SIGTERM")
+          process.kill(child.pid, "SIGINT")
+        }
+        assert.strictEqual(yield* child.exitCode, 130)
+        yield* fake.awaitGone("stubborn")
+      }).pipe(Effect.scoped, Effect.timeout("100 seconds")),
+    120_000
+  )
 
   it.effect.each([
     { args: ["--codex-path", "/none"], says: /^failure  executable  There is no executable at \/none\n {21}Install / },

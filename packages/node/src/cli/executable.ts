@@ -1,9 +1,9 @@
 /** Executables of codex, as a command line names them. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as ChildProcess from "effect/process/ChildProcess"
 import * as Stream from "effect/Stream"
 import * as Binary from "../internal/binary.ts"
+import * as Errand from "../internal/errand.ts"
 import { failed, fromCodexError, INSTALL_ADVICE } from "./failure.ts"
 
 /** The executable that is started for this name; the pinned one where there is none. */
@@ -15,7 +15,7 @@ const PATIENCE = Duration.seconds(30)
 export const version = Effect.fnUntraced(
   function*(executable: string) {
     const cannot = (why: string) => failed(`${executable} is no codex: --version ${why}`, INSTALL_ADVICE)
-    const child = yield* ChildProcess.make(executable, ["--version"], { stdin: "ignore", stderr: "ignore" }).pipe(
+    const child = yield* Errand.start(executable, ["--version"], { stderr: "ignore" }).pipe(
       Effect.mapError(() => failed(`There is no executable at ${executable}`, INSTALL_ADVICE))
     )
     const said = yield* child.stdout.pipe(

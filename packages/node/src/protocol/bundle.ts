@@ -1,10 +1,11 @@
 /** The protocol as an executable describes it: one bundle of JSON Schema definitions. */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
-import * as ChildProcess from "effect/process/ChildProcess"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Errand from "../internal/errand.ts"
 import { type Definitions, isNode, mapChildren, type Node, omit, refName, refTo } from "./jsonSchema.ts"
 
 /** What an executable wrote, or what was read, is no bundle of the protocol. */
@@ -19,15 +20,22 @@ export class UnexpectedBundle extends Schema.TaggedError<UnexpectedBundle>()("Un
 /** The file that holds all definitions, among those that an executable writes. */
 export const FULL_BUNDLE = "codex_app_server_protocol.schemas.json"
 
+/** How long it may take to write them, on a busy machine. */
+const PATIENCE = Duration.minutes(1)
+
 /** The protocol's definitions as the binary itself describes them. */
 export const protocolDefinitions = Effect.fnUntraced(
   function*(binary: string, options: { readonly experimental: boolean }) {
     const fs = yield* FileSystem.FileSystem
     const out = yield* fs.makeTempDirectoryScoped({ prefix: "codex-schema-" })
     const args = ["app-server", "generate-json-schema", ...(options.experimental ? ["--experimental"] : [])]
-    const handle = yield* ChildProcess.make(binary, [...args, "--out", out], { stdin: "ignore", stdout: "ignore" })
-    const said = yield* Stream.mkString(Stream.decodeText(handle.stderr))
-    const code = yield* handle.exitCode
+    const child = yield* Errand.start(binary, [...args, "--out", out], { stdout: "ignore" })
+    const [said, code] = yield* Effect.all([Stream.mkString(Stream.decodeText(child.stderr)), child.exitCode]).pipe(
+      Effect.timeoutOrElse({
+        duration: PATIENCE,
+        orElse: () => Effect.fail(new UnexpectedBundle({ reason: `${args.join(" ")} does not end` }))
+      })
+    )
     if (code !== 0) {
       const why = said.trim().split("\n").at(-1) ?? ""
       return yield* new UnexpectedBundle({
