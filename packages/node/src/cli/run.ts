@@ -174,6 +174,8 @@ const checkLogin = Effect.gen(function*() {
   const codex = yield* Codex
   const { account, requiresOpenaiAuth } = yield* Effect.mapError(codex.account(), fromCodexError)
   if (requiresOpenaiAuth && (account === null || account === undefined)) {
+    // Where the configuration cannot be read, the server goes by its defaults, which need a login.
+    yield* Effect.mapError(codex.config.read(), fromCodexError)
     return yield* failed("You are not logged in", LOGIN_ADVICE)
   }
 })
