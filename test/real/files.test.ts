@@ -120,9 +120,40 @@ layer(OfflineCodex.layer().pipe(Layer.merge(NodeServices.layer)), live)("files",
       yield* files.copy(at("from"), at("to"), { recursive: true })
       assert.strictEqual(yield* files.readText(at("to", "inner", "file")), "two")
       yield* failure(files.copy(at("from"), at("from", "inner"), { recursive: true }), "InvalidRequest")
-      const ontoItself = yield* failure(files.copy(at("copy"), at("copy")), "InvalidParams")
-      assert.deepStrictEqual(ontoItself.issues.map(({ path }) => path), ["destinationPath"])
-      assert.strictEqual(yield* files.readText(at("copy")), "one")
+    }))
+
+  it.effect("are not copied onto themselves, however the path is written", () =>
+    Effect.gen(function*() {
+      const { files } = yield* Codex
+      const { at, fs, root } = yield* directory
+      yield* files.createDirectory(at("far", "inner"))
+      yield* fs.symlink(at("far", "inner"), at("link"))
+      yield* files.writeFile(at("file"), "one")
+      for (
+        const path of [at("file"), `${root}//file`, `${root}/./file`, `${root}/far/../file`, `${root}/link/../file`]
+      ) {
+        const refused = yield* failure(files.copy(at("file"), path), "InvalidParams")
+        assert.deepStrictEqual(refused.issues.map(({ path }) => path), ["destinationPath"])
+        yield* failure(files.copy(path, at("file")), "InvalidParams")
+        assert.strictEqual(yield* files.readText(path), "one")
+      }
+    }))
+
+  it.effect("give way to a file, but not to a link, and not a directory to a file", () =>
+    Effect.gen(function*() {
+      const { files } = yield* Codex
+      const { at, fs } = yield* directory
+      yield* files.writeFile(at("file"), "one")
+      yield* files.writeFile(at("other"), "two")
+      yield* fs.symlink(at("file"), at("link"))
+      yield* files.copy(at("file"), at("other"))
+      assert.strictEqual(yield* files.readText(at("other")), "one")
+      assert.include((yield* failure(files.copy(at("link"), at("other")), "InternalError")).description, "File exists")
+      yield* files.copy(at("link"), at("new"))
+      assert.isTrue((yield* files.metadata(at("new"))).isSymlink)
+      yield* files.createDirectory(at("folder"))
+      const into = yield* failure(files.copy(at("file"), at("folder")), "InternalError")
+      assert.include(into.description, "Is a directory")
     }))
 
   it.effect("fail in the server's words", () =>

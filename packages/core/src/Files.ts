@@ -14,6 +14,7 @@ import type { AppServerClient } from "./AppServerClient.ts"
 import type { ConnectionError, RequestError } from "./CodexError.ts"
 import * as Base64 from "./internal/base64.ts"
 import { unsent } from "./internal/responseError.ts"
+import { isSamePath } from "./internal/serverPath.ts"
 import { stoppable } from "./internal/stoppable.ts"
 import { uniqueId } from "./internal/uniqueId.ts"
 import { unwrapScoped } from "./internal/unwrapScoped.ts"
@@ -144,8 +145,10 @@ export interface Files {
   /** Removes a file, a link or a directory. Mirrors `fs/remove`. */
   readonly remove: (path: string, options?: RemoveOptions) => Effect.Effect<void, RequestError>
   /**
-   * Copies a file, a link or a directory, in the place of the file that is there or into
-   * the directory that is there. Mirrors `fs/copy`.
+   * Copies a file in the place of the one that is there, a directory with what is in it
+   * over the one that is there, and a link where nothing is. The same path twice is refused
+   * as `InvalidParams`, however it is written. **A file copied onto itself by way of a link,
+   * hard or symbolic, is emptied**: the server does not see that it is the same. Mirrors `fs/copy`.
    */
   readonly copy: (from: string, to: string, options?: CopyOptions) => Effect.Effect<void, RequestError>
   /**
@@ -218,7 +221,7 @@ export const make = (client: AppServerClient["Service"]): Files => {
     }),
     copy: Effect.fn("Files.copy")(function*(from: string, to: string, options?: CopyOptions) {
       // The server would empty it.
-      if (from === to) {
+      if (yield* isSamePath(client.server.platformFamily, from, to)) {
         return yield* unsent("fs/copy", [{
           path: "destinationPath",
           expected: "Expected another path than the source's"
