@@ -669,6 +669,94 @@ const scenarios: ReadonlyArray<Scenario> = [
     })
   },
   {
+    name: "threads that have nothing yet",
+    replies: [],
+    scripts: [],
+    program: Effect.gen(function*() {
+      const codex = yield* Codex
+      const client = yield* AppServerClient
+      const thread = yield* start
+      const threadId = thread.id
+      yield* refused(client.request("thread/turns/list", { threadId }))
+      yield* refused(client.request("thread/items/list", { threadId }))
+      yield* Stream.runCollect(thread.turns())
+      yield* Stream.runCollect(thread.items())
+      yield* refused(codex.resumeThread(threadId))
+      yield* refused(thread.fork())
+      yield* refused(codex.unarchiveThread(threadId))
+      yield* codex.listThreads()
+      yield* thread.archive
+      yield* refused(thread.archive)
+      yield* client.request("thread/turns/list", { threadId })
+      yield* codex.listThreads({ archived: true })
+      yield* refused(codex.resumeThread(threadId))
+      yield* codex.unarchiveThread(threadId)
+      yield* refused(codex.unarchiveThread(threadId))
+      yield* codex.listThreads()
+      yield* codex.resumeThread(threadId)
+      const other = yield* start
+      yield* other.delete
+      yield* refused(other.delete)
+    })
+  },
+  {
+    name: "threads whose turns were read before the first",
+    replies: [],
+    scripts: [],
+    program: Effect.gen(function*() {
+      const codex = yield* Codex
+      const client = yield* AppServerClient
+      const thread = yield* start
+      const threadId = thread.id
+      yield* refused(client.request("thread/read", { threadId, includeTurns: true }))
+      yield* refused(client.request("thread/turns/list", { threadId }))
+      yield* refused(client.request("thread/items/list", { threadId }))
+      yield* refused(codex.resumeThread(threadId))
+      const fork = yield* thread.fork()
+      yield* client.request("thread/turns/list", { threadId: fork.id })
+      yield* thread.setName("Name")
+      yield* codex.resumeThread(threadId)
+      yield* client.request("thread/turns/list", { threadId })
+    })
+  },
+  {
+    name: "threads that have a name, or a goal, and no turn",
+    replies: [OfflineModel.text("One")],
+    scripts: ["One"],
+    program: Effect.gen(function*() {
+      const codex = yield* Codex
+      const client = yield* AppServerClient
+      const thread = yield* start
+      const threadId = thread.id
+      yield* thread.setName("Name")
+      yield* client.request("thread/turns/list", { threadId })
+      yield* client.request("thread/items/list", { threadId })
+      yield* thread.read({ includeTurns: true })
+      yield* codex.resumeThread(threadId)
+      const fork = yield* thread.fork()
+      yield* fork.read({ includeTurns: true })
+      yield* codex.listThreads()
+      yield* thread.unsubscribe
+      yield* thread.run("Hi")
+      yield* thread.fork()
+      yield* codex.listThreads()
+      yield* fork.archive
+      yield* codex.listThreads({ archived: true })
+      yield* fork.delete
+      const source = yield* start
+      yield* source.setName("Other")
+      yield* source.fork()
+      yield* source.delete
+      const aimed = yield* start
+      yield* aimed.goal.set({ objective: "First", status: "paused" })
+      yield* aimed.goal.set({ objective: "Second", status: "paused" })
+      yield* aimed.read({ includeTurns: true })
+      yield* aimed.goal.clear
+      yield* aimed.fork()
+      yield* codex.listThreads()
+    })
+  },
+  {
     name: "threads that are not stored, or not there",
     replies: [OfflineModel.text("Ephemeral")],
     scripts: ["Ephemeral"],
@@ -679,13 +767,23 @@ const scenarios: ReadonlyArray<Scenario> = [
       yield* refused(codex.resumeThread(nobody))
       yield* refused(codex.forkThread(nobody))
       yield* refused(codex.archiveThread(nobody))
+      yield* refused(codex.unarchiveThread(nobody))
+      yield* refused(codex.deleteThread(nobody))
+      yield* refused(client.request("thread/name/set", { threadId: nobody, name: "Name" }))
+      yield* refused(client.request("thread/turns/list", { threadId: nobody }))
       yield* refused(client.request("turn/start", { threadId: nobody, input: [{ type: "text", text: "x" }] }))
       yield* refused(client.request("turn/interrupt", { threadId: nobody, turnId: nobody }))
       yield* client.request("thread/unsubscribe", { threadId: nobody })
       const thread = yield* codex.startThread({ ephemeral: true })
       yield* thread.run("Hi")
       yield* refused(thread.read({ includeTurns: true }))
+      yield* refused(client.request("thread/turns/list", { threadId: thread.id }))
+      yield* refused(client.request("thread/items/list", { threadId: thread.id }))
+      yield* refused(thread.setName(" "))
+      yield* refused(thread.setName("Name"))
       yield* refused(thread.archive)
+      yield* refused(codex.unarchiveThread(thread.id))
+      yield* refused(thread.delete)
       yield* refused(codex.resumeThread(thread.id))
       yield* codex.account()
     })

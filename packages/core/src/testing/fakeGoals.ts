@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import { type Handlers, invalidRequest, type Refusal } from "./fakeConnection.ts"
 import type { FakeStore } from "./fakeStore.ts"
 import type { Telling } from "./fakeTelling.ts"
-import { type FakeThread, now, type Running } from "./fakeThread.ts"
+import { type FakeThread, now, previewOf, type Running } from "./fakeThread.ts"
 import type { Turns } from "./fakeTurns.ts"
 
 /** What happens to the goals of threads. */
@@ -106,6 +106,8 @@ export const handlers = (store: FakeStore, { account, show }: FakeGoals, { goOn 
       const thread = yield* store.withGoal(params.threadId)
       if (thread.running !== undefined) yield* account(thread, thread.running)
       thread.goal = yield* changed(thread, params, yield* now)
+      if (previewOf(thread) === "") thread.firstGoal = thread.goal.objective
+      thread.stored = "whole"
       yield* respond({ goal: thread.goal })
       yield* show(thread)
       yield* goOn(thread)

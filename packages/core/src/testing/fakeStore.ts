@@ -1,6 +1,6 @@
 /** The threads of the app-server in memory, and the words with which it refuses those that it has not, by what is wanted of them. */
 import * as Effect from "effect/Effect"
-import { INTERNAL_ERROR } from "../internal/responseError.ts"
+import { INTERNAL_ERROR, METHOD_NOT_FOUND } from "../internal/responseError.ts"
 import { invalidRequest, type Refusal, refuse } from "./fakeConnection.ts"
 import type { FakeThread } from "./fakeThread.ts"
 
@@ -35,9 +35,41 @@ export class FakeStore {
     return this.find(id, ({ loaded }) => loaded, () => notFound(id))
   }
 
-  /** One that is stored: that has had a turn. */
+  /** One that can be put away: that is there for longer than the process. */
+  lasting(id: string): Found {
+    return this.find(id, ({ ephemeral }) => !ephemeral, () => noRollout(id))
+  }
+
+  /** One that others begin with: of which there is something, and that is not put away. */
   stored(id: string): Found {
-    return this.find(id, ({ ephemeral, turns }) => !ephemeral && turns.length > 0, () => noRollout(id))
+    return this.lasting(id).pipe(
+      Effect.filterOrFail(({ stored }) => stored !== "nothing", () => noRollout(id)),
+      Effect.filterOrFail(({ archived }) => !archived, () => isArchived(id))
+    )
+  }
+
+  /** One whose turns can be listed. */
+  withTurns(id: string): Found {
+    return this.known(id).pipe(
+      Effect.filterOrFail(
+        ({ ephemeral }) => !ephemeral,
+        () => invalidRequest("ephemeral threads do not support thread/turns/list")
+      ),
+      Effect.filterOrFail(({ stored }) => stored !== "nothing", () =>
+        invalidRequest(
+          `thread ${id} is not materialized yet; thread/turns/list is unavailable before first user message`
+        )),
+      Effect.filterOrFail(isWhole, noTurns)
+    )
+  }
+
+  /** One whose items can be listed. */
+  withItems(id: string): Found {
+    return this.find(
+      id,
+      (thread) => !thread.ephemeral && isWhole(thread),
+      () => refuse(METHOD_NOT_FOUND, "thread/items/list is not supported yet")
+    )
   }
 
   /** One that may have a goal. */
@@ -70,9 +102,13 @@ const lasting = (what: string, found: Found): Found =>
     ({ id }) => invalidRequest(`ephemeral thread does not support ${what}: ${id}`)
   )
 
+export const isWhole = ({ stored }: FakeThread): boolean => stored === "whole"
+
+export const noTurns = (): Refusal => refuse(METHOD_NOT_FOUND, "list_turns is not supported yet")
+
 export const noRollout = (id: string): Refusal => invalidRequest(`no rollout found for thread id ${id}`)
 
-export const isArchived = (id: string): Refusal =>
+const isArchived = (id: string): Refusal =>
   invalidRequest(`session ${id} is archived. Run \`codex unarchive ${id}\` to unarchive it first.`)
 
 const notFound = (id: string): Refusal => invalidRequest(`thread not found: ${id}`)

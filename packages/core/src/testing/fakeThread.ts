@@ -107,11 +107,16 @@ export interface FakeThread {
   readonly forkedFromId: string | null
   readonly createdAt: number
   readonly turns: Array<StoredTurn>
+  /**
+   * How much of it is stored, if it is not ephemeral: nothing before its first turn, name
+   * or goal. Reading its turns before that begins with it, and has it answer otherwise.
+   */
+  stored: "nothing" | "begun" | "whole"
   readonly acceptedCommands: Set<string>
   /** What waits for the end of the turn that runs. */
   readonly queue: Array<Queued>
   goal: ThreadGoal | null
-  /** What its first turn was for, where that was a goal's. */
+  /** The goal that it was given before anything was said. */
   firstGoal: string | null
   cwd: string
   model: string
@@ -294,6 +299,10 @@ export const previewOf = (thread: FakeThread): string => {
     : ""
 }
 
+/** The model of one that is not loaded is known once there was something for it to work on. */
+const knowsModel = ({ firstGoal, forkedFromId, loaded, turns }: FakeThread): boolean =>
+  loaded || turns.length > 0 || firstGoal !== null || forkedFromId !== null
+
 export const threadOf = (thread: FakeThread, withTurns = false): Thread => ({
   id: thread.id,
   sessionId: thread.id,
@@ -303,7 +312,7 @@ export const threadOf = (thread: FakeThread, withTurns = false): Thread => ({
   ephemeral: thread.ephemeral,
   projectId: null,
   modelProvider: "openai",
-  model: thread.model,
+  model: knowsModel(thread) ? thread.model : null,
   reasoningEffort: thread.effort,
   createdAt: thread.createdAt,
   updatedAt: thread.updatedAt,

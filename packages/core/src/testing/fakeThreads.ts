@@ -4,14 +4,14 @@
  */
 import type { ThreadListParams } from "@effect-codex/generated"
 import * as Effect from "effect/Effect"
-import { INTERNAL_ERROR, METHOD_NOT_FOUND } from "../internal/responseError.ts"
+import { INTERNAL_ERROR } from "../internal/responseError.ts"
 import type { AgentTurn, Script } from "./agentTurn.ts"
 import { type FakeConnection, type Handlers, invalidRequest, refuse } from "./fakeConnection.ts"
 import * as FakeGoals from "./fakeGoals.ts"
 import { pageOf } from "./fakePage.ts"
 import * as FakeQueue from "./fakeQueue.ts"
 import { promptOf } from "./fakeReview.ts"
-import { FakeStore, isArchived, noRollout } from "./fakeStore.ts"
+import { FakeStore, isWhole, noRollout, noTurns } from "./fakeStore.ts"
 import * as FakeTelling from "./fakeTelling.ts"
 import {
   adjust,
@@ -58,6 +58,7 @@ export const make = (
         forkedFromId: null,
         createdAt,
         turns: [],
+        stored: "nothing",
         acceptedCommands: new Set(),
         queue: [],
         goal: null,
@@ -104,8 +105,7 @@ export const make = (
       }),
     "thread/resume": (params, respond) =>
       Effect.gen(function*() {
-        const thread = yield* store.stored(params.threadId)
-        if (thread.archived) return yield* noRollout(params.threadId)
+        const thread = yield* Effect.filterOrFail(store.stored(params.threadId), isWhole, noTurns)
         const wasLoaded = thread.loaded
         thread.loaded = true
         thread.subscribed = true
@@ -124,13 +124,10 @@ export const make = (
     "thread/fork": (params, respond) =>
       Effect.gen(function*() {
         const source = yield* store.stored(params.threadId)
-        if (source.archived) {
-          return yield* isArchived(source.id)
-        }
         const end = params.lastTurnId == null
           ? source.turns.length
           : source.turns.findIndex(({ id }) => id === params.lastTurnId) + 1
-        if (end === 0) return yield* invalidRequest(`turn not found: ${params.lastTurnId}`)
+        if (end === 0 && params.lastTurnId != null) return yield* invalidRequest(`turn not found: ${params.lastTurnId}`)
         // What runs is cut off where it is.
         const turns = source.turns.slice(0, end).map((turn): StoredTurn =>
           turn.status === "inProgress"
@@ -141,6 +138,7 @@ export const make = (
           ephemeral: params.ephemeral === true,
           forkedFromId: source.id,
           turns,
+          stored: "whole",
           name: source.name,
           firstGoal: source.firstGoal,
           tools: source.tools,
@@ -161,7 +159,10 @@ export const make = (
         const thread = yield* store.known(params.threadId)
         if (params.includeTurns === true) {
           if (thread.ephemeral) return yield* invalidRequest("ephemeral threads do not support includeTurns")
-          if (thread.turns.length === 0) return yield* refuse(METHOD_NOT_FOUND, "list_turns is not supported yet")
+          if (!isWhole(thread)) {
+            thread.stored = "begun"
+            return yield* noTurns()
+          }
         }
         const shown = threadOf(thread, params.includeTurns === true)
         // Of one that is not stored there is little to read.
@@ -169,19 +170,13 @@ export const make = (
       }),
     "thread/turns/list": (params, respond) =>
       Effect.gen(function*() {
-        const thread = store.get(params.threadId)
-        if (thread === undefined || thread.ephemeral || thread.turns.length === 0) {
-          return yield* refuse(METHOD_NOT_FOUND, "list_turns is not supported yet")
-        }
+        const thread = yield* store.withTurns(params.threadId)
         const turns = thread.turns.map((turn) => turnOf(turn, params.itemsView ?? "summary"))
         yield* respond(yield* pageOf(params.sortDirection === "asc" ? turns : turns.toReversed(), params))
       }),
     "thread/items/list": (params, respond) =>
       Effect.gen(function*() {
-        const thread = store.get(params.threadId)
-        if (thread === undefined || thread.ephemeral || thread.turns.length === 0) {
-          return yield* refuse(METHOD_NOT_FOUND, "thread/items/list is not supported yet")
-        }
+        const thread = yield* store.withItems(params.threadId)
         const all = thread.turns.flatMap((turn) =>
           params.turnId == null || params.turnId === turn.id
             ? turn.items.map((item) => ({
@@ -202,39 +197,54 @@ export const make = (
       }),
     "thread/name/set": (params, respond) =>
       Effect.gen(function*() {
-        const thread = yield* store.known(params.threadId)
         const name = params.name.trim()
         if (name === "") return yield* invalidRequest("thread name must not be empty")
-        if (thread.archived) return yield* noRollout(thread.id)
+        const thread = store.get(params.threadId)
+        if (thread === undefined || thread.archived) return yield* noRollout(params.threadId)
+        if (thread.ephemeral) {
+          return yield* invalidRequest(`ephemeral thread does not support metadata updates: ${thread.id}`)
+        }
         thread.name = name
+        thread.stored = "whole"
         yield* respond({})
         yield* tell(thread, "thread/name/updated", { threadId: thread.id, threadName: name })
       }),
     "thread/archive": (params, respond) =>
       Effect.gen(function*() {
-        const thread = yield* store.stored(params.threadId)
+        const thread = yield* store.lasting(params.threadId)
         if (thread.archived) return yield* noRollout(thread.id)
         yield* unload(thread)
         thread.archived = true
+        thread.stored = "whole"
         yield* respond({})
         yield* tell(thread, "thread/archived", { threadId: thread.id })
       }),
     "thread/unarchive": (params, respond) =>
       Effect.gen(function*() {
-        const thread = yield* store.stored(params.threadId)
-        if (!thread.archived) return yield* noRollout(params.threadId)
+        const thread = store.get(params.threadId)
+        if (thread?.archived !== true) {
+          return yield* invalidRequest(
+            thread?.loaded === true && !thread.ephemeral
+              ? `thread ${params.threadId} already has an active writer`
+              : `no archived rollout found for thread id ${params.threadId}`
+          )
+        }
         thread.archived = false
         yield* respond({ thread: threadOf(thread) })
         yield* tell(thread, "thread/unarchived", { threadId: thread.id })
       }),
     "thread/delete": (params, respond) =>
       Effect.gen(function*() {
-        const thread = yield* store.stored(params.threadId)
+        const thread = store.get(params.threadId)
+        if (thread === undefined) return yield* noRollout(params.threadId)
+        if (thread.ephemeral) {
+          return yield* invalidRequest(`thread is not persisted and cannot be deleted: ${thread.id}`)
+        }
         if (thread.loaded) {
           yield* unload(thread)
           yield* tellStatus(thread)
         }
-        if (store.all().some(({ forkedFromId }) => forkedFromId === thread.id)) {
+        if (store.all().some(({ forkedFromId, turns }) => forkedFromId === thread.id && sharesTurns(turns, thread))) {
           return yield* invalidRequest(`cannot delete thread ${thread.id}: forked history still references it`)
         }
         store.delete(thread)
@@ -343,6 +353,10 @@ export const make = (
   }
 }
 
+/** Whether they begin with the turns of that thread. */
+const sharesTurns = ([first]: ReadonlyArray<StoredTurn>, thread: FakeThread): boolean =>
+  first !== undefined && thread.turns.some(({ id }) => id === first.id)
+
 /** Those that are asked for, the last used first. */
 const listed = (
   threads: ReadonlyArray<FakeThread>,
@@ -351,11 +365,14 @@ const listed = (
   const folders = params.cwd == null ? undefined : typeof params.cwd === "string" ? [params.cwd] : params.cwd
   const term = params.searchTerm
   const found = threads.filter((thread) =>
-    !thread.ephemeral && thread.turns.length > 0 && thread.archived === (params.archived ?? false) &&
+    !thread.ephemeral && thread.archived === (params.archived ?? false) &&
+    // One in which nothing was said is seen when it is put away.
+    (thread.archived || previewOf(thread) !== "") &&
     (folders === undefined || folders.includes(thread.cwd)) &&
     (term == null || `${thread.name ?? ""}\n${previewOf(thread)}`.includes(term))
   )
   const ascending = params.sortDirection === "asc"
   found.sort((a, b) => ascending ? a.used - b.used : b.used - a.used)
-  return pageOf(found.map((thread) => threadOf(thread)), params)
+  // What each was forked from is not in lists.
+  return pageOf(found.map((thread) => ({ ...threadOf(thread), forkedFromId: null })), params)
 }

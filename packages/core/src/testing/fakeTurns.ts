@@ -169,7 +169,6 @@ export const make = (
       const [queued] = thread.queue
       if (queued !== undefined) return beginQueued(thread, queued)
       if (thread.goal?.status !== "active") return Effect.void
-      if (thread.turns.length === 0) thread.firstGoal = thread.goal.objective
       return begin(thread, { threadId: thread.id, input: [] })
     })
 
@@ -231,6 +230,7 @@ export const make = (
       }
       thread.running = running
       thread.turns.push(...new Set([run, turn]))
+      thread.stored = "whole"
       yield* respond({
         turn: {
           ...turnOf(turn, "notLoaded"),
