@@ -90,6 +90,14 @@ layer(OfflineCodex.layer({ model: echo, codex: experimental }), live)("the histo
       const { thread } = yield* threadWith()
       assert.deepStrictEqual(yield* Stream.runCollect(thread.turns()), [])
       assert.deepStrictEqual(yield* Stream.runCollect(thread.items()), [])
+      // Reading the turns has the server answer otherwise from then on.
+      assert.deepStrictEqual((yield* thread.read({ includeTurns: true })).turns, [])
+      assert.deepStrictEqual((yield* thread.read({ includeTurns: true })).turns, [])
+      assert.deepStrictEqual(yield* Stream.runCollect(thread.turns()), [])
+      assert.deepStrictEqual(yield* Stream.runCollect(thread.items()), [])
+      yield* thread.run("Hello")
+      assert.strictEqual((yield* thread.read({ includeTurns: true })).turns.length, 1)
+      assert.strictEqual((yield* Stream.runCollect(thread.turns())).length, 1)
     }))
 
   it.effect("is not kept of an ephemeral thread, which says so", () =>

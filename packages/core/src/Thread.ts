@@ -36,6 +36,7 @@ import * as Goal from "./Goal.ts"
 import * as Input from "./Input.ts"
 import { type OptionReader, readParams } from "./internal/options.ts"
 import type { ThreadHolders } from "./internal/threadHolders.ts"
+import { untouched } from "./internal/untouched.ts"
 import { unwrapScoped } from "./internal/unwrapScoped.ts"
 import type { ChildEvent, CodexEvent, TurnEvent } from "./Notification.ts"
 import * as Review from "./Review.ts"
@@ -520,7 +521,9 @@ const read = Effect.fn("Thread.read")(
     const { thread } = yield* client.request("thread/read", {
       threadId: id,
       includeTurns: options?.includeTurns ?? false
-    })
+    }).pipe(
+      Effect.catchTag("MethodNotFound", (error) => Effect.map(untouched(client, id, error), (thread) => ({ thread })))
+    )
     return thread
   }
 )

@@ -20,9 +20,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { AppServerClient } from "./AppServerClient.ts"
-import type { InvalidRequest, RequestError } from "./CodexError.ts"
+import type { RequestError } from "./CodexError.ts"
 import * as Pages from "./internal/pages.ts"
 import { fromMillis, fromSeconds } from "./internal/units.ts"
+import { untouched } from "./internal/untouched.ts"
 
 // =============================================================================
 // Models
@@ -141,7 +142,7 @@ export const turns = (
       itemsView: options.items,
       limit: options.pageSize,
       cursor
-    }).pipe(Effect.catchTag("InvalidRequest", emptyBeforeFirstTurn))
+    }).pipe(unlessEmpty(client, threadId))
   ).pipe(Stream.map((wire) => ({
     id: wire.id,
     status: wire.status,
@@ -174,7 +175,7 @@ export const items = (
     }).pipe(Effect.catchTag("MethodNotFound", (error) =>
       // What the server says of a thread that has no stored items, for whatever reason: its turns know the reason.
       client.request("thread/turns/list", { threadId, limit: 1, itemsView: "notLoaded" }).pipe(
-        Effect.catchTag("InvalidRequest", emptyBeforeFirstTurn),
+        unlessEmpty(client, threadId),
         Effect.flatMap(({ data }) => data.length === 0 ? Effect.succeed(noPage) : Effect.fail(error))
       )))
   ).pipe(Stream.map((wire) => ({
@@ -210,5 +211,11 @@ export const search = (
 const noPage = { data: [], nextCursor: null }
 
 /** A thread has no history to list before its first turn: that is an empty one, and no failure. */
-const emptyBeforeFirstTurn = (refusal: InvalidRequest): Effect.Effect<typeof noPage, InvalidRequest> =>
-  refusal.description.includes("is not materialized yet") ? Effect.succeed(noPage) : Effect.fail(refusal)
+const unlessEmpty =
+  (client: AppServerClient["Service"], threadId: string) =>
+  <A>(page: Effect.Effect<A, RequestError>): Effect.Effect<A | typeof noPage, RequestError> =>
+    Effect.catchTags(page, {
+      InvalidRequest: (refusal) =>
+        refusal.description.includes("is not materialized yet") ? Effect.succeed(noPage) : Effect.fail(refusal),
+      MethodNotFound: (refusal) => Effect.as(untouched(client, threadId, refusal), noPage)
+    })
