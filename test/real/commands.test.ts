@@ -137,6 +137,15 @@ layer(OfflineCodex.layer({ codex: { experimental: true } }), live)("processes", 
           assert.strictEqual(yield* process.exitCode, 0)
         }))
 
+      it.effect("has nothing on stdin where it is ignored in a terminal", () =>
+        Effect.gen(function*() {
+          const start = yield* kind
+          const process = yield* start(["cat"], { stdin: "ignore", tty: true })
+          assert.strictEqual(yield* process.exitCode, 0)
+          const brief = yield* start(["true"], { stdin: "ignore", tty: true })
+          assert.strictEqual(yield* brief.exitCode, 0)
+        }))
+
       it.effect("runs in a terminal that can be resized", () =>
         Effect.gen(function*() {
           const start = yield* kind

@@ -365,6 +365,10 @@ export const make = (client: AppServerClient["Service"]): Commands => {
         )
       )
       yield* restore(Fiber.join(starting))
+      // The server opens the stdin of a terminal, whatever it is told.
+      if (options.stdin === "ignore" && params.tty === true) {
+        yield* restore(Process.started(state, controls.write({ closeStdin: true })))
+      }
       return { id: processHandle, state, controls }
     }))
     return handleOf(
