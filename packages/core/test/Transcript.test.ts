@@ -6,6 +6,7 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -485,6 +486,51 @@ describe("a recording", () => {
       assert.notInclude(text, "-and-more")
       assert.notInclude(text, `state=${ofQuery}`)
       assert.include(text, "https://example.com/?a=1&state=…&b=2")
+    }))
+
+  it.effect("has no secrets in files, in output, and among what is written to the configuration", () =>
+    Effect.gen(function*() {
+      const shaped = "sk-s3nt1nel0123456789"
+      const untouched = Base64.encode("\u0000\u00ff, at 2026-01-01T00:00:00Z")
+      const setting = { mergeStrategy: "replace" }
+      const text = yield* record([
+        { from: "server", message: { id: 1, result: { dataBase64: Base64.encode(`grüße, KEY=${shaped}\n`) } } },
+        {
+          from: "server",
+          message: { method: "process/outputDelta", params: { deltaBase64: Base64.encode("s3nt1nel-by-value") } }
+        },
+        { from: "server", message: { id: 2, result: { dataBase64: untouched } } },
+        { from: "server", message: { id: 3, result: { dataBase64: "no Base64, s3nt1nel-by-value" } } },
+        {
+          from: "client",
+          message: {
+            id: 4,
+            method: "config/value/write",
+            params: { ...setting, keyPath: "model_providers.x.experimental_bearer_token", value: "s3nt1nel-written" }
+          }
+        },
+        {
+          from: "client",
+          message: {
+            id: 5,
+            method: "config/batchWrite",
+            params: {
+              edits: [
+                { ...setting, keyPath: "mcp_servers.a.env.\"DB_PASS\"", value: "s3nt1nel-in-a-batch" },
+                { ...setting, keyPath: "x.password", value: { any: ["s3nt1nel-below"] } },
+                { ...setting, keyPath: "model", value: "gpt-5.4" }
+              ]
+            }
+          }
+        },
+        { from: "client", message: { id: 6, method: "command/exec", params: { env: { DB_PASS: "s3nt1nel-passed" } } } },
+        { from: "server", message: { id: 6, result: { stdout: "s3nt1nel-written s3nt1nel-below s3nt1nel-passed" } } }
+      ], { secrets: ["s3nt1nel-by-value"] })
+      assert.notInclude(text, "s3nt1nel")
+      assert.notInclude(text, Base64.encode("s3nt1nel-by-value"))
+      assert.include(text, Base64.encode("grüße, KEY=…\n"))
+      assert.include(text, untouched)
+      assert.include(text, "gpt-5.4")
     }))
 
   it.effect("stops where it is to stop, with a word, and lets the connection go on", () =>

@@ -4,6 +4,7 @@ import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -158,6 +159,31 @@ describe("the wire tap", () => {
       assert.notInclude(all, KEY)
       assert.notInclude(all, "0123456789")
       assert.notInclude(all, "a key or a file")
+    }))
+
+  it.effect("shows no secrets in files, in output, and among what is written to the configuration", () =>
+    Effect.gen(function*() {
+      const { client, close, lines, server } = yield* connect({ content: "full" })
+      const content = Base64.encode(`grüße, ${KEY}`)
+      const untouched = Base64.encode(Uint8Array.of(0x61, 0xff))
+      const write = yield* fork(Effect.exit(client.request("config/value/write", {
+        keyPath: "model_providers.x.experimental_bearer_token",
+        value: "s3nt1nel",
+        mergeStrategy: "replace"
+      })))
+      yield* server.request("config/value/write")
+      yield* server.push(
+        { method: "process/outputDelta", params: { deltaBase64: content } },
+        { method: "process/outputDelta", params: { deltaBase64: untouched } }
+      )
+      yield* caughtUp(server, "marker")
+      yield* close
+      yield* Fiber.join(write)
+      const all = lines.map(({ text }) => text).join("\n")
+      assert.notInclude(all, "s3nt1nel")
+      assert.notInclude(all, content)
+      assert.include(all, `"deltaBase64":"${Base64.encode("grüße, <redacted>")}"`)
+      assert.include(all, `"deltaBase64":"${untouched}"`)
     }))
 
   it.effect("shows as much of a line as it may, and of a very long one what it was", () =>

@@ -5,7 +5,8 @@
  */
 import * as Predicate from "effect/Predicate"
 import { redactSecrets } from "../Redaction.ts"
-import { isSecretField, redactQuery } from "./secretField.ts"
+import * as Base64 from "./base64.ts"
+import { isSecretField, isSecretSetting, redactQuery } from "./secretField.ts"
 
 const REDACTED = "<redacted>"
 
@@ -66,9 +67,15 @@ export const everythingOf = (secrets: ReadonlyArray<string>): Show => {
   const show: Show = (value, field) => {
     if (isSecretField(field) && value !== null) return REDACTED
     if (Predicate.isObject(value) && !Array.isArray(value)) {
-      return Object.fromEntries(Object.entries(value).map(([name, member]) => [clean(name), show(member, name)]))
+      const setting: { readonly [name: string]: unknown } = { ...value }
+      return Object.fromEntries(
+        Object.entries(value).map(([name, member]) => [
+          clean(name),
+          isSecretSetting(setting, name) ? REDACTED : show(member, name)
+        ])
+      )
     }
-    return walk(value, field, clean, show)
+    return walk(value, field, (text) => Base64.isField(field) ? Base64.rewrite(text, clean) : clean(text), show)
   }
   return show
 }

@@ -5,7 +5,8 @@
  */
 import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
-import { isSecretField, redactQuery } from "../internal/secretField.ts"
+import * as Base64 from "../internal/base64.ts"
+import { isSecretField, isSecretSetting, redactQuery } from "../internal/secretField.ts"
 import { redactSecrets } from "../Redaction.ts"
 
 /** Who wrote a message. */
@@ -153,21 +154,40 @@ export class Normaliser {
 
   private bareIn(value: Schema.Json, key: string): Schema.Json {
     if (typeof value === "string") {
-      if (!isSecretField(key) || value === "") return this.bareText(value)
-      this.hide(value)
-      return REDACTED
+      if (isSecretField(key)) return this.hidden(value)
+      return Base64.isField(key) ? Base64.rewrite(value, (text) => this.withoutSecrets(text)) : this.bareText(value)
     }
     if (typeof value === "number") return timeKey.test(key) ? 0 : value
     if (isList(value)) return value.map((element) => this.bareIn(element, key))
     return isMessage(value)
-      ? Object.fromEntries(Object.entries(value).map(([name, member]) => [name, this.bareIn(member, name)]))
+      ? Object.fromEntries(
+        Object.entries(value).map(([name, member]) => [
+          name,
+          isSecretSetting(value, name) ? this.hidden(member) : this.bareIn(member, name)
+        ])
+      )
       : value
   }
 
-  private bareText(text: string): string {
+  /** What is secret, whatever it is. */
+  private hidden(value: Schema.Json): Schema.Json {
+    if (isList(value)) return value.map((element) => this.hidden(element))
+    if (isMessage(value)) {
+      return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, this.hidden(member)]))
+    }
+    if (typeof value !== "string" || value === "") return value
+    this.hide(value)
+    return REDACTED
+  }
+
+  private withoutSecrets(text: string): string {
     let bare = text
     for (const secret of this.secrets) bare = bare.replaceAll(secret, REDACTED)
     return redactQuery(redactSecrets(bare, REDACTED), REDACTED)
+  }
+
+  private bareText(text: string): string {
+    return this.withoutSecrets(text)
       .replace(timestamp, EPOCH)
       .replace(dayFolder, "0000$100$100")
       .replace(ephemeralPort, "0")
