@@ -543,6 +543,32 @@ describe("the faults of a TestAppServer", () => {
       assert.strictEqual((yield* Fiber.join(running)).finalResponse, "OK")
     }).pipe(Effect.provide(TestAppServer.layer())))
 
+  it.effect("a stall: what is said behind it does not overtake what was held back", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      const warn = (summary: string) => server.notify("configWarning", { summary, details: null })
+      const warnings = yield* collect((yield* AppServerClient).on("configWarning"))
+      yield* server.stall
+      const held = yield* fork(Effect.andThen(warn("1"), warn("2")))
+      yield* server.resume
+      yield* warn("3")
+      yield* Fiber.join(held)
+      yield* warn("4")
+      yield* warnings.atLeast(4)
+      assert.deepStrictEqual(warnings.seen.map(({ params }) => params.summary), ["1", "2", "3", "4"])
+    }).pipe(Effect.provide(TestAppServer.layer())))
+
+  it.effect("an exit in a stall: what was held back never comes", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      const thread = yield* start
+      yield* server.stall
+      const running = yield* fork(Effect.flip(thread.run("Hello")))
+      yield* server.receive("turn/start")
+      yield* server.exit({ exitCode: 1 })
+      assert.strictEqual((yield* Fiber.join(running))._tag, "AppServerExited")
+    }).pipe(Effect.provide(TestAppServer.layer())))
+
   it.effect("junk: the connection lives", () =>
     Effect.gen(function*() {
       const server = yield* TestAppServer

@@ -20,7 +20,6 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import * as Latch from "effect/Latch"
 import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
@@ -155,10 +154,10 @@ export const invalidRequest = (description: string, data?: Schema.Json): Refusal
 
 export const make: Effect.Effect<FakeConnection, never, Scope.Scope> = Effect.gen(function*() {
   const output = yield* Queue.bounded<Uint8Array, ConnectionError>(UNREAD)
-  const gate = yield* Latch.make(true)
+  let stalled: Deferred.Deferred<void, ConnectionError> | undefined
   const tasks = yield* Scope.fork(yield* Effect.scope)
   // Closed before them: what ends with the scope does not wait for a reader that is gone.
-  yield* Effect.addFinalizer(() => Effect.andThen(gate.open, Queue.shutdown(output)))
+  yield* Effect.addFinalizer(() => Effect.andThen(Effect.suspend(() => resume), Queue.shutdown(output)))
 
   const handlers: OpenHandlers = {}
   const received: Array<Received> = []
@@ -173,13 +172,25 @@ export const make: Effect.Effect<FakeConnection, never, Scope.Scope> = Effect.ge
   let asked = 0
   let over: ConnectionError | undefined
 
-  const raw = (text: string): Effect.Effect<void> =>
-    Effect.asVoid(Effect.andThen(gate.await, Queue.offer(output, encoder.encode(text))))
+  const raw = (text: string): Effect.Effect<void> => Effect.asVoid(Queue.offer(output, encoder.encode(text)))
+
+  // It is held back where it is read: what is written later stays behind it.
+  const incoming = Stream.fromPull(Effect.succeed(
+    Effect.tap(Queue.takeAll(output), () => stalled === undefined ? Effect.void : Deferred.await(stalled))
+  ))
+
+  const resume = Effect.suspend(() => {
+    const held = stalled
+    stalled = undefined
+    return held === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(held, undefined))
+  })
 
   const end = (error: ConnectionError): Effect.Effect<void> =>
     Effect.suspend(() => {
       over = error
-      return Effect.asVoid(Queue.fail(output, error))
+      // What is held back never comes.
+      const lost = stalled === undefined ? Effect.void : Deferred.fail(stalled, error)
+      return Effect.asVoid(Effect.andThen(lost, Queue.fail(output, error)))
     })
 
   const brokenBy = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
@@ -340,7 +351,7 @@ export const make: Effect.Effect<FakeConnection, never, Scope.Scope> = Effect.ge
 
   return {
     transport: Transport.of({
-      incoming: Stream.fromQueue(output),
+      incoming,
       send: (line) => Effect.suspend(() => over === undefined ? Effect.asVoid(fork(receive(line))) : Effect.fail(over))
     }),
     handlers,
@@ -376,8 +387,10 @@ export const make: Effect.Effect<FakeConnection, never, Scope.Scope> = Effect.ge
       ),
     fault: (fault, times) => Effect.sync(() => faults.push({ ...fault, times })),
     raw,
-    stall: Effect.asVoid(gate.close),
-    resume: Effect.asVoid(gate.open),
+    stall: Effect.sync(() => {
+      stalled ??= Deferred.makeUnsafe()
+    }),
+    resume,
     end,
     fork
   }
