@@ -8,7 +8,7 @@
  *
  * @since 0.1.0
  */
-import { ThreadItem, ThreadTokenUsage, TurnError } from "@effect-codex/generated"
+import { ThreadItem, ThreadTokenUsage, TurnError, TurnStatus } from "@effect-codex/generated"
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 
@@ -359,7 +359,7 @@ export type RequestError =
 const partialResult = Schema.Struct({
   threadId: Schema.String,
   turnId: Schema.String,
-  status: Schema.String,
+  status: Schema.suspend(() => TurnStatus),
   finalResponse: Schema.NullOr(Schema.String),
   items: Schema.Array(Schema.suspend(() => ThreadItem)),
   usage: Schema.NullOr(Schema.suspend(() => ThreadTokenUsage)),

@@ -3,12 +3,14 @@ import type {
   Approvals,
   AppServerClient,
   AppServerExited,
+  BudgetExceeded,
   Codex,
   CodexError,
   Configuration,
   ConnectionError,
   InvalidRequest,
   Notification,
+  OutputDecodeError,
   OutputResult,
   RequestError,
   RequestTimeout,
@@ -18,7 +20,8 @@ import type {
   TurnFailed,
   TurnHandle,
   TurnInterrupted,
-  TurnLagged
+  TurnLagged,
+  TurnStalled
 } from "@effect-codex/core"
 import type {
   BudgetError,
@@ -177,6 +180,12 @@ describe("turns", () => {
       const turn: TurnOptions = {}
       expectTypeOf(thread.run("Hi", turn)).toEqualTypeOf<Effect.Effect<RunResult, RunError>>()
     })
+  })
+
+  it("carry what there was by then in their errors, as results do", () => {
+    type Carrying = BudgetExceeded | OutputDecodeError | TurnFailed | TurnInterrupted | TurnStalled
+    expectTypeOf<Carrying["result"]>().toExtend<RunResult>()
+    expectTypeOf<RunResult>().toExtend<Carrying["result"]>()
   })
 
   it("are handles within a scope, whose streams and results say what can go wrong", () => {
