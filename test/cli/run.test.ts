@@ -325,17 +325,21 @@ layer(environment, { excludeTestServices: true, timeout: "120 seconds" })("effec
       assert.strictEqual(outcome.exitCode, exitCode)
     }), 120_000)
 
-  it.effect("says that the configuration cannot be read, and not that nobody is logged in", () =>
-    Effect.gen(function*() {
-      const cli = yield* Cli
-      const fs = yield* FileSystem.FileSystem
-      const path = yield* Path.Path
-      const home = yield* fs.makeTempDirectoryScoped({ prefix: "cli-home-" })
-      yield* fs.writeFileString(path.join(home, "config.toml"), "model = \n")
-      const { exitCode, stderr, stdout } = yield* cli.run([...quiet, "--codex-home", home, "x"])
-      assert.deepStrictEqual([exitCode, stdout], [1, ""])
-      assert.match(stderr, /^effect-codex: The app-server refused config\/read: .*config\.toml:1:9: .*\n$/)
-    }).pipe(Effect.scoped), 120_000)
+  it.effect(
+    "says that the configuration cannot be read, and not that nobody is logged in",
+    () =>
+      Effect.gen(function*() {
+        const cli = yield* Cli
+        const fs = yield* FileSystem.FileSystem
+        const path = yield* Path.Path
+        const home = yield* fs.makeTempDirectoryScoped({ prefix: "cli-home-" })
+        yield* fs.writeFileString(path.join(home, "config.toml"), "model = \n")
+        const { exitCode, stderr, stdout } = yield* cli.run([...quiet, "--codex-home", home, "x"])
+        assert.deepStrictEqual([exitCode, stdout], [1, ""])
+        assert.match(stderr, /^effect-codex: The app-server refused config\/read: .*config\.toml:1:9: .*\n$/)
+      }).pipe(Effect.scoped),
+    120_000
+  )
 
   it.effect("says what to do where nobody is logged in, and shows no secret", () =>
     Effect.gen(function*() {

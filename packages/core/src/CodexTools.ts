@@ -12,6 +12,7 @@ import type {
 import type * as Prompt from "effect/ai/Prompt"
 import * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
@@ -21,6 +22,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { formatIssues } from "./CodexError.ts"
+import * as OwnFailure from "./internal/ownFailure.ts"
 import * as Payload from "./internal/payload.ts"
 
 /**
@@ -137,8 +139,11 @@ const callTool = <Tools extends Record<string, Tool.Any>, Name extends Extract<k
       orElse: () => Effect.succeed(failure(`${name} did not finish within ${Duration.format(timeout)}.`))
     }),
     Effect.catch((error) => Effect.succeed(failure(`${name} failed: ${reasonOf(error)}`))),
-    Effect.catchDefect(() =>
-      Effect.as(Effect.logWarning(`The tool ${name} died`), failure(`${name} failed unexpectedly.`))
+    Effect.catchDefect((defect) =>
+      Effect.logWarning(`The tool ${name} died`).pipe(
+        Effect.andThen(OwnFailure.logPlace(`The tool ${name}`, Cause.die(defect))),
+        Effect.as(failure(`${name} failed unexpectedly.`))
+      )
     )
   )
 }

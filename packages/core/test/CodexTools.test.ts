@@ -4,7 +4,9 @@ import { Prompt, Tool, Toolkit } from "effect/ai"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
+import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import { TestClock } from "effect/testing"
 import { fork } from "./support/observe.ts"
@@ -146,6 +148,20 @@ describe("fromToolkit", () => {
         })({ name: "a" }),
         answer
       )
+    }))
+
+  it.effect("tells the program where it died, and not what was said", () =>
+    Effect.gen(function*() {
+      const logged: Array<string> = []
+      const logger = Logger.make<unknown, void>(({ message }) => {
+        logged.push(String(message))
+      })
+      yield* lookup(() => Effect.die(new TypeError(SECRET)))({ name: "a" }).pipe(
+        Effect.provide(Logger.layer([logger])),
+        Effect.provideService(References.MinimumLogLevel, "Debug")
+      )
+      assert.match(logged.join("\n"), /lookup failed\n {2}with TypeError\n +at .*CodexTools\.test/)
+      assert.notInclude(logged.join("\n"), SECRET)
     }))
 
   it.effect("interrupts a call that takes too long, 60 seconds unless told otherwise", () =>

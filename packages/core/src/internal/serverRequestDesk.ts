@@ -29,6 +29,7 @@ import { Feed } from "./feed.ts"
 import { Lineage } from "./lineage.ts"
 import { idAt } from "./notifications.ts"
 import type { Outlet } from "./outlet.ts"
+import * as OwnFailure from "./ownFailure.ts"
 import * as Payload from "./payload.ts"
 import { INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_OVERLOADED } from "./responseError.ts"
 import { ThreadAnswers } from "./threadAnswers.ts"
@@ -176,6 +177,7 @@ export const make = Effect.fnUntraced(function*(options: {
         const exit = yield* Effect.suspend(() => policy(request)).pipe(Effect.exit, withdrawn)
         if (Exit.isFailure(exit)) {
           yield* Effect.logWarning(`An approval policy failed, so the request is declined: ${describe(exit.cause)}`)
+          yield* OwnFailure.logPlace("The approval policy", exit.cause)
           return yield* settle(translation.result(Approvals.decline, params), "failure")
         }
         if (Option.isNone(exit.value)) continue
@@ -247,6 +249,7 @@ export const make = Effect.fnUntraced(function*(options: {
       if (error instanceof Refusal) return yield* Effect.fail(error)
       const reason = describe(exit.cause)
       yield* Effect.logWarning(`${method}: the handler failed: ${reason}`)
+      yield* OwnFailure.logPlace(`The handler of ${method}`, exit.cause)
       return yield* Effect.fail(new Refusal(INTERNAL_ERROR, `${method}: the handler failed: ${reason}`))
     }
     const result = Payload.outgoing(definition.result)(exit.value)
