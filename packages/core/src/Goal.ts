@@ -5,6 +5,7 @@
  */
 import type {
   ThreadGoal,
+  ThreadGoalMutationOrigin,
   ThreadGoalStatus,
   ThreadGoalStatusParam,
   ThreadItem,
@@ -71,6 +72,8 @@ export interface GoalOptions {
   readonly objective?: string | undefined
   /** How many tokens it may take; null without a limit. */
   readonly tokenBudget?: number | null | undefined
+  /** Who wants it: without a word the server does not take it for what the user has authorized. */
+  readonly origin?: ThreadGoalMutationOrigin | undefined
 }
 
 /**
@@ -87,6 +90,8 @@ export interface GoalSetOptions {
   readonly tokenBudget?: number | null | undefined
   /** Where it stands. A new goal is `active`: the thread starts to work on it at once. */
   readonly status?: ThreadGoalStatusParam | undefined
+  /** Who wants it; see `GoalOptions`. */
+  readonly origin?: ThreadGoalMutationOrigin | undefined
 }
 
 /**
@@ -201,7 +206,8 @@ export const make = (client: AppServerClient["Service"], threadId: string): Goal
       threadId,
       objective: options.objective,
       status: options.status,
-      tokenBudget: options.tokenBudget
+      tokenBudget: options.tokenBudget,
+      origin: options.origin
     })
     return fromWire(goal)
   }),
@@ -252,10 +258,10 @@ const open = Effect.fnUntraced(
     goal: string | GoalOptions,
     read: "replay" | "never"
   ) {
-    const { objective, tokenBudget } = typeof goal === "string" ? { objective: goal } : goal
+    const { objective, origin, tokenBudget } = typeof goal === "string" ? { objective: goal } : goal
     // Setting an objective changes the goal that is there, with the tokens it has taken and its limit.
     if (objective !== undefined) yield* client.request("thread/goal/clear", { threadId })
-    return yield* client.openGoal({ threadId, objective, tokenBudget }, { read })
+    return yield* client.openGoal({ threadId, objective, origin, tokenBudget }, { read })
   }
 )
 

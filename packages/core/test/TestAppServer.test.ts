@@ -414,7 +414,11 @@ describe("the goals of a TestAppServer", () => {
       yield* Deferred.await(begun)
       yield* Fiber.interrupt(running)
       assert.strictEqual((yield* thread.goal.get)?.status, "paused")
-      assert.strictEqual((yield* thread.runGoal({})).outcome, "complete")
+      assert.strictEqual((yield* thread.runGoal({ origin: "user" })).outcome, "complete")
+      assert.deepStrictEqual(
+        (yield* server.requests("thread/goal/set")).map(({ origin, status }) => [status, origin]),
+        [["active", undefined], ["paused", undefined], ["active", "user"]]
+      )
     }).pipe(Effect.provide(TestAppServer.layer())))
 })
 
