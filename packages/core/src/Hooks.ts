@@ -4,11 +4,19 @@
  * @since 0.1.0
  */
 import type { HooksListEntry } from "@effect-codex/generated"
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import type { AppServerClient } from "./AppServerClient.ts"
 import type { ConnectionError, RequestError } from "./CodexError.ts"
-import type { ServerNotification } from "./Notification.ts"
+import { unwrapScoped } from "./internal/unwrapScoped.ts"
+import type { CodexEvent, ServerNotification } from "./Notification.ts"
+
+/** What is kept for a reader that is behind: the oldest give way. */
+const KEPT = 4_096
+
+type HookRun = ServerNotification<"hook/started" | "hook/completed">
 
 /**
  * Whose hooks: those of directories, or those of a loaded thread.
@@ -35,7 +43,7 @@ export type ListOptions =
 export interface Hooks {
   /** The hooks that are configured, with what is wrong with them. Mirrors `hooks/list`. */
   readonly list: (options?: ListOptions) => Effect.Effect<ReadonlyArray<HooksListEntry>, RequestError>
-  /** The hooks that run, of every thread, while the stream runs. */
+  /** The hooks that run, of every thread, while the stream runs; in the order that the server tells it. */
   readonly runs: Stream.Stream<ServerNotification<"hook/started" | "hook/completed">, ConnectionError>
 }
 
@@ -53,5 +61,20 @@ export const make = (client: AppServerClient["Service"]): Hooks => ({
     )
     return data
   }),
-  runs: Stream.merge(client.on("hook/started"), client.on("hook/completed"))
+  runs: unwrapScoped(Effect.gen(function*() {
+    // A subscription to each of the two methods would not keep their order. What else is told must not take their room.
+    const runs = yield* Effect.acquireRelease(
+      Queue.sliding<HookRun, ConnectionError | Cause.Done>(KEPT),
+      Queue.shutdown
+    )
+    yield* client.notifications.pipe(
+      Stream.filter(isRun),
+      Stream.runIntoQueue(runs),
+      Effect.forkScoped({ startImmediately: true })
+    )
+    return Stream.fromQueue(runs)
+  }))
 })
+
+const isRun = (event: CodexEvent): event is HookRun =>
+  event.method === "hook/started" || event.method === "hook/completed"

@@ -8,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { AppServerClient } from "../src/AppServerClient.ts"
 import * as Agent from "../src/Codex.ts"
+import { collect } from "./support/observe.ts"
 import * as ScriptedServer from "./support/ScriptedServer.ts"
 
 /** The agent over a scripted server. */
@@ -107,6 +108,35 @@ describe("lists", () => {
       yield* server.respond(second, { data: [app("b"), app("c")], nextCursor: "even more" })
       assert.deepStrictEqual((yield* Fiber.join(reading)).map(({ id }) => id), ["a", "b"])
       assert.deepStrictEqual(server.methods(), ["app/list", "app/list"])
+    }))
+})
+
+describe("hooks that run", () => {
+  it.effect("are told in the order of the wire", () =>
+    Effect.gen(function*() {
+      const { codex, server } = yield* connect
+      const run = {
+        displayOrder: 0,
+        entries: [],
+        eventName: "preToolUse",
+        executionMode: "sync",
+        handlerType: "command",
+        scope: "thread",
+        sourcePath: "/hook",
+        startedAt: 1
+      }
+      const told = (id: string) => [
+        { method: "hook/started", params: { threadId: "T", turnId: null, run: { ...run, id, status: "running" } } },
+        { method: "hook/completed", params: { threadId: "T", turnId: null, run: { ...run, id, status: "completed" } } }
+      ]
+      const runs = yield* collect(codex.hooks.runs)
+      yield* server.barrier
+      yield* server.push(...told("a"), ...told("b"), ...told("c"))
+      yield* runs.atLeast(6)
+      assert.deepStrictEqual(
+        runs.seen.map(({ method, params }) => [method, params.run.id]),
+        ["a", "b", "c"].flatMap((id) => [["hook/started", id], ["hook/completed", id]])
+      )
     }))
 })
 
