@@ -19,6 +19,7 @@ import type { AppServerClient } from "./AppServerClient.ts"
 import { type ConnectionError, DecodeError, type RequestError } from "./CodexError.ts"
 import { scopeClosed } from "./internal/closed.ts"
 import { stopGrace } from "./internal/stoppable.ts"
+import { unreadable } from "./internal/unreadable.ts"
 
 /**
  * A login that a person has to complete.
@@ -29,8 +30,11 @@ import { stopGrace } from "./internal/stoppable.ts"
 export interface PendingLogin {
   /** The login's id. */
   readonly loginId: string
-  /** Waits until the login has ended, and tells whether it succeeded. */
-  readonly wait: Effect.Effect<AccountLoginCompletedNotification, ConnectionError>
+  /**
+   * Waits until the login has ended, and tells whether it succeeded. An end that cannot be
+   * read is a `DecodeError`, whichever login it is of.
+   */
+  readonly wait: Effect.Effect<AccountLoginCompletedNotification, ConnectionError | DecodeError>
   /** Gives the login up. Mirrors `account/login/cancel`. */
   readonly cancel: Effect.Effect<void, RequestError>
 }
@@ -118,7 +122,7 @@ const begin = <A>(
   read: (response: LoginAccountResponse) => { readonly loginId: string; readonly fields: A } | undefined
 ): Effect.Effect<PendingLogin & A, RequestError, Scope.Scope> =>
   Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
-    const completed = yield* Deferred.make<AccountLoginCompletedNotification, ConnectionError>()
+    const completed = yield* Deferred.make<AccountLoginCompletedNotification, ConnectionError | DecodeError>()
     const ended = new Map<string | null, AccountLoginCompletedNotification>()
     let loginId: string | undefined
     // From before the request, since the login may end before its response is looked at.
@@ -128,6 +132,10 @@ const begin = <A>(
         if (loginId !== undefined) return id === loginId ? Deferred.succeed(completed, params) : Effect.void
         return Effect.sync(() => ended.set(id, params))
       }),
+      Effect.catch((error) => Deferred.fail(completed, error)),
+      Effect.forkScoped({ startImmediately: true })
+    )
+    yield* unreadable(client, "account/login/completed").pipe(
       Effect.catch((error) => Deferred.fail(completed, error)),
       Effect.forkScoped({ startImmediately: true })
     )

@@ -24,6 +24,7 @@ import { type ConnectionError, DecodeError, type RequestError } from "./CodexErr
 import { scopeClosed } from "./internal/closed.ts"
 import * as Pages from "./internal/pages.ts"
 import { wholeSeconds } from "./internal/units.ts"
+import { unreadable } from "./internal/unreadable.ts"
 
 // =============================================================================
 // Options
@@ -125,8 +126,11 @@ export interface PendingMcpLogin {
   readonly authorizationUrl: URL
   /** The login's id, where it has one. */
   readonly loginId: string | null
-  /** Waits until the login has ended, and tells whether it succeeded. */
-  readonly wait: Effect.Effect<McpServerOauthLoginCompletedNotification, ConnectionError>
+  /**
+   * Waits until the login has ended, and tells whether it succeeded. An end that cannot be
+   * read is a `DecodeError`, whichever login it is of.
+   */
+  readonly wait: Effect.Effect<McpServerOauthLoginCompletedNotification, ConnectionError | DecodeError>
 }
 
 /**
@@ -182,7 +186,7 @@ const statusOf = (wire: McpServerStatusUpdatedNotification): StartupStatus => ({
 
 const login = Effect.fn("McpServers.login")(
   function*(client: AppServerClient["Service"], server: string, options?: LoginOptions) {
-    const completed = yield* Deferred.make<McpServerOauthLoginCompletedNotification, ConnectionError>()
+    const completed = yield* Deferred.make<McpServerOauthLoginCompletedNotification, ConnectionError | DecodeError>()
     const seen: Array<McpServerOauthLoginCompletedNotification> = []
     let isMine: ((end: McpServerOauthLoginCompletedNotification) => boolean) | undefined
     // From before the request, since the login may end before its response is looked at.
@@ -192,6 +196,10 @@ const login = Effect.fn("McpServers.login")(
         if (isMine === undefined) return Effect.sync(() => seen.push(params))
         return isMine(params) ? Deferred.succeed(completed, params) : Effect.void
       }),
+      Effect.catch((error) => Deferred.fail(completed, error)),
+      Effect.forkScoped({ startImmediately: true })
+    )
+    yield* unreadable(client, "mcpServer/oauthLogin/completed").pipe(
       Effect.catch((error) => Deferred.fail(completed, error)),
       Effect.forkScoped({ startImmediately: true })
     )

@@ -140,6 +140,27 @@ describe("hooks that run", () => {
     }))
 })
 
+describe("a login", () => {
+  it.live("fails when its end cannot be read, and its scope has nothing to give up then", () =>
+    Effect.gen(function*() {
+      const { codex, server } = yield* connect
+      yield* Effect.scoped(Effect.gen(function*() {
+        const starting = yield* fork(codex.loginChatgpt)
+        yield* server.respond(yield* server.request("account/login/start"), {
+          type: "chatgpt",
+          loginId: "L",
+          authUrl: "https://login.example/start"
+        })
+        const login = yield* Fiber.join(starting)
+        const waiting = yield* fork(Effect.flip(login.wait))
+        yield* server.push({ method: "account/login/completed", params: { loginId: "L", success: "yes" } })
+        const error = yield* Fiber.join(waiting)
+        assert.strictEqual(error._tag === "DecodeError" ? error.method : error, "account/login/completed")
+      }))
+      assert.notInclude(server.methods(), "account/login/cancel")
+    }))
+})
+
 describe("a login with an MCP server", () => {
   const completed = (name: string, loginId: string | null, success = true) => ({
     method: "mcpServer/oauthLogin/completed",
@@ -161,6 +182,22 @@ describe("a login with an MCP server", () => {
       const login = yield* Fiber.join(starting)
       assert.strictEqual(login.authorizationUrl.hostname, "login.example")
       assert.deepInclude(yield* login.wait, { name: "linear", loginId: "L", success: true })
+    }))
+
+  it.effect("fails when its end cannot be read", () =>
+    Effect.gen(function*() {
+      const { codex, server } = yield* connect
+      const starting = yield* fork(codex.mcp.login("linear"))
+      yield* server.respond(yield* server.request("mcpServer/oauth/login"), {
+        authorizationUrl: "https://login.example/start",
+        loginId: "L"
+      })
+      const login = yield* Fiber.join(starting)
+      const waiting = yield* fork(Effect.flip(login.wait))
+      yield* server.push({ method: "skills/changed", params: 7 })
+      yield* server.push({ method: "mcpServer/oauthLogin/completed", params: { name: "linear", success: "yes" } })
+      const error = yield* Fiber.join(waiting)
+      assert.strictEqual(error._tag === "DecodeError" ? error.method : error, "mcpServer/oauthLogin/completed")
     }))
 
   it.effect("whose page is none is a DecodeError", () =>
