@@ -22,6 +22,7 @@ import * as Stream from "effect/Stream"
 import type { AppServerClient } from "./AppServerClient.ts"
 import { type ConnectionError, DecodeError, type RequestError } from "./CodexError.ts"
 import { scopeClosed } from "./internal/closed.ts"
+import { readParams } from "./internal/options.ts"
 import * as Pages from "./internal/pages.ts"
 import { wholeSeconds } from "./internal/units.ts"
 import { unreadable } from "./internal/unreadable.ts"
@@ -84,7 +85,7 @@ export interface LoginOptions {
   readonly scopes?: ReadonlyArray<string> | undefined
   /** How the client is made known to the service; found out when left out. */
   readonly clientRegistration?: McpServerOauthClientRegistration | undefined
-  /** How long the server waits for the login's end, rounded up to seconds. */
+  /** How long the server waits for the login's end, rounded up to seconds; finite. Default: as the server has it. */
   readonly timeout?: Duration.Input | undefined
   /** The thread that wants it. */
   readonly threadId?: string | undefined
@@ -186,6 +187,13 @@ const statusOf = (wire: McpServerStatusUpdatedNotification): StartupStatus => ({
 
 const login = Effect.fn("McpServers.login")(
   function*(client: AppServerClient["Service"], server: string, options?: LoginOptions) {
+    const params = yield* readParams("mcpServer/oauth/login", (read) => ({
+      name: server,
+      scopes: options?.scopes,
+      clientRegistration: options?.clientRegistration,
+      timeoutSecs: wholeSeconds(read.finiteTime("timeout", options?.timeout)),
+      threadId: options?.threadId
+    }))
     const completed = yield* Deferred.make<McpServerOauthLoginCompletedNotification, ConnectionError | DecodeError>()
     const seen: Array<McpServerOauthLoginCompletedNotification> = []
     let isMine: ((end: McpServerOauthLoginCompletedNotification) => boolean) | undefined
@@ -204,13 +212,7 @@ const login = Effect.fn("McpServers.login")(
       Effect.forkScoped({ startImmediately: true })
     )
     yield* Effect.addFinalizer(() => Deferred.fail(completed, scopeClosed("login", "mcpServer/oauth/login")))
-    const response = yield* client.request("mcpServer/oauth/login", {
-      name: server,
-      scopes: options?.scopes,
-      clientRegistration: options?.clientRegistration,
-      timeoutSecs: wholeSeconds(options?.timeout),
-      threadId: options?.threadId
-    })
+    const response = yield* client.request("mcpServer/oauth/login", params)
     if (!URL.canParse(response.authorizationUrl)) {
       return yield* new DecodeError({
         method: "mcpServer/oauth/login",

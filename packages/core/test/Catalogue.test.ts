@@ -200,6 +200,19 @@ describe("a login with an MCP server", () => {
       assert.strictEqual(error._tag === "DecodeError" ? error.method : error, "mcpServer/oauthLogin/completed")
     }))
 
+  it.effect("is not begun with a timeout that is none", () =>
+    Effect.gen(function*() {
+      const { codex, server } = yield* connect
+      for (const timeout of ["-1 seconds", Duration.infinity] as const) {
+        const error = yield* Effect.flip(codex.mcp.login("linear", { timeout }))
+        assert.deepStrictEqual(error._tag === "InvalidParams" ? error.issues : error, [{
+          path: "timeout",
+          expected: "Expected a finite duration that is not below zero"
+        }])
+      }
+      assert.deepStrictEqual(server.methods(), [])
+    }))
+
   it.effect("whose page is none is a DecodeError", () =>
     Effect.gen(function*() {
       const { codex, server } = yield* connect

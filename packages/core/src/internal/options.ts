@@ -45,6 +45,15 @@ export class OptionReader {
     return Duration.infinity
   }
 
+  /** The same where the server knows no way to leave the limit out. */
+  finiteTime(path: string, input: Duration.Input | undefined): Duration.Duration | undefined {
+    if (input === undefined) return undefined
+    const read = Duration.fromInput(input)
+    if (Option.isSome(read) && Duration.isFinite(read.value) && !Duration.isNegative(read.value)) return read.value
+    this.issues.push({ path, expected: "Expected a finite duration that is not below zero" })
+    return undefined
+  }
+
   /** What one of some names stands for. */
   choice<Name extends string, A>(
     path: string,

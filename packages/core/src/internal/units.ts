@@ -18,5 +18,5 @@ export const durationOf = (
 ): Duration.Duration | null => amount === null || amount === undefined ? null : of(amount)
 
 /** A duration as whole seconds of the wire, rounded up. */
-export const wholeSeconds = (input: Duration.Input | undefined): number | undefined =>
-  input === undefined ? undefined : Math.ceil(Duration.toSeconds(input))
+export const wholeSeconds = (duration: Duration.Duration | undefined): number | undefined =>
+  duration === undefined ? undefined : Math.ceil(Duration.toSeconds(duration))
