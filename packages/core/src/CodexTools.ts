@@ -55,7 +55,8 @@ export interface Options {
  * its `toModelOutput`); a typed failure, arguments that do not fit, a defect and a
  * call that takes too long become a call without success, with a text that the
  * model can use. So does a call of a tool that needs approval, as there is nobody
- * to ask. A call is interrupted when its turn ends.
+ * to ask. A call is interrupted when its turn ends. Tools that a provider defines are
+ * left out: the server knows none of them.
  *
  * ```ts
  * import { Codex, CodexTools } from "@effect-codex/core"
@@ -84,7 +85,7 @@ export const fromToolkit = <Tools extends Record<string, Tool.Any>>(
 ): CodexTools<Tool.HandlersFor<Tools> | Tool.HandlerServices<Tools[keyof Tools]>> => {
   const timeout = Duration.fromInputUnsafe(options.timeout ?? "60 seconds")
   return {
-    specs: Object.values(toolkit.tools).map((tool) => ({
+    specs: Object.values(toolkit.tools).filter((tool) => !Tool.isProviderDefined(tool)).map((tool) => ({
       type: "function",
       name: tool.name,
       description: Tool.getDescription(tool) ?? "",
@@ -151,7 +152,8 @@ const callTool = <Tools extends Record<string, Tool.Any>, Name extends Extract<k
 const isToolOf = <Tools extends Record<string, Tool.Any>>(
   toolkit: Toolkit.Toolkit<Tools>,
   name: string
-): name is Extract<keyof Tools, string> => Object.hasOwn(toolkit.tools, name)
+): name is Extract<keyof Tools, string> =>
+  Object.hasOwn(toolkit.tools, name) && !Tool.isProviderDefined(toolkit.tools[name])
 
 /** What a Schema encodes to, as JSON and back: that is what the model is told of, and it need not be JSON itself. */
 const jsonForm = (schema: unknown) => Schema.isSchema(schema) ? Schema.toCodecJson(Schema.toEncoded(schema)) : undefined

@@ -61,6 +61,27 @@ describe("fromToolkit", () => {
     assert.deepInclude(specs[1], { description: "" })
   })
 
+  it.effect("leaves out what a provider defines, which the server would refuse", () =>
+    Effect.gen(function*() {
+      const Search = Tool.providerDefined({
+        id: "openai.web_search",
+        customName: "WebSearch",
+        providerName: "web_search",
+        args: Schema.Struct({}),
+        success: Schema.String
+      })
+      const kit = Toolkit.make(Lookup, Search({}))
+      const tools = CodexTools.fromToolkit(kit)
+      assert.deepStrictEqual(tools.specs.map(({ name }) => name), ["lookup"])
+      const answer = yield* tools.call(call("WebSearch", {})).pipe(
+        Effect.provide(kit.toLayer({ lookup: () => found }))
+      )
+      assert.deepStrictEqual(answer, {
+        success: false,
+        contentItems: said("There is no tool WebSearch on this thread.")
+      })
+    }))
+
   it.effect("decodes the arguments and encodes the result", () =>
     Effect.gen(function*() {
       const seen: Array<unknown> = []
