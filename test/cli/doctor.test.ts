@@ -128,6 +128,12 @@ layer(model, { excludeTestServices: true, timeout: "120 seconds" })("effect-code
 
   it.effect.each([
     { args: ["--codex-path", "/none"], says: /^failure  executable  There is no executable at \/none\n {21}Install / },
+    { args: ["--codex-path", "/tmp"], says: /^failure  executable  Could not start \/tmp: PermissionDenied\n(?! )/ },
+    {
+      args: ["--codex-path", "/etc/passwd/codex"],
+      says: /^failure  executable  Could not start \/etc\/passwd\/codex\n/
+    },
+    { args: ["--codex-path", ""], says: /^failure  executable  The path of codex is empty\n {21}Install / },
     { args: ["--codex-path", "/bin/true"], says: /^failure  executable  \/bin\/true is no codex: / },
     { args: ["--codex-home", "/none"], says: /^failure  home        \/none is not there\n {21}Make it, /m },
     {

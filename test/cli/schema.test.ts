@@ -146,6 +146,7 @@ layer(Cli.layer(), { excludeTestServices: true, timeout: "120 seconds" })("effec
       exitCode: 1,
       says: /^effect-codex: There is no executable at \.\/nothing\n  Install .*\n$/
     },
+    { args: ["pinned", ""], exitCode: 1, says: /^effect-codex: The path of codex is empty\n  Install .*\n$/ },
     { args: ["pinned"], exitCode: 2, says: /^effect-codex: Missing required argument: new\n/ }
   ])("says what is wrong with $args", ({ args, exitCode, says }) =>
     Effect.gen(function*() {

@@ -4,14 +4,7 @@
  *
  * @since 0.1.0
  */
-import {
-  AppServerExited,
-  AppServerSpawnError,
-  type ConnectionError,
-  InvalidOptions,
-  Transport,
-  TransportError
-} from "@effect-codex/core"
+import { AppServerExited, type ConnectionError, InvalidOptions, Transport, TransportError } from "@effect-codex/core"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -25,10 +18,10 @@ import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import { existsSync, statSync } from "node:fs"
 import * as Binary from "./internal/binary.ts"
 import * as Groups from "./internal/groups.ts"
 import * as Redact from "./internal/redact.ts"
+import * as SpawnError from "./internal/spawnError.ts"
 import * as Stderr from "./internal/stderr.ts"
 
 /**
@@ -127,11 +120,7 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
         killSignal: "SIGTERM",
         forceKillAfter: grace
       })
-    )).pipe(
-      Effect.mapError((error) => spawnError(error, executable, options.cwd)),
-      // Node throws some of the reasons instead of reporting them.
-      Effect.catchDefect((cause) => Effect.fail(spawnFailed(cause, executable, options.cwd)))
-    )
+    )).pipe(SpawnError.told(executable, options.cwd))
 
   // While the process starts: what comes before it is waited for. The writer is the first fiber to run, as the server
   // waits for the first line.
@@ -275,38 +264,3 @@ const isRecord = (value: ConfigValue): value is ConfigOverrides => typeof value 
 
 const signalOf = (cause: Cause.Cause<PlatformError.PlatformError>): string =>
   /'(SIG[A-Z0-9]+)'/.exec(Cause.pretty(cause))?.[1] ?? "unknown signal"
-
-const spawnError = (
-  cause: PlatformError.PlatformError,
-  executable: string,
-  cwd: string | undefined
-): AppServerSpawnError => {
-  const { reason } = cause
-  if (reason._tag === "NotFound" && reason.module === "FileSystem") return badWorkingDirectory(cause, executable, cwd)
-  return new AppServerSpawnError({
-    reason: reason._tag === "NotFound" ? "BinaryNotFound" : "SpawnFailed",
-    executable,
-    description: reason._tag === "NotFound"
-      ? `There is no executable at ${executable}`
-      : `Could not start ${executable}: ${reason._tag}`,
-    cause
-  })
-}
-
-const spawnFailed = (cause: unknown, executable: string, cwd: string | undefined): AppServerSpawnError =>
-  cwd !== undefined && existsSync(cwd) && !statSync(cwd).isDirectory()
-    ? badWorkingDirectory(cause, executable, cwd)
-    : new AppServerSpawnError({
-      reason: "SpawnFailed",
-      executable,
-      description: `Could not start ${executable}`,
-      cause
-    })
-
-const badWorkingDirectory = (cause: unknown, executable: string, cwd: string | undefined): AppServerSpawnError =>
-  new AppServerSpawnError({
-    reason: "BadWorkingDirectory",
-    executable,
-    description: `The working directory does not exist: ${cwd ?? "."}`,
-    cause
-  })

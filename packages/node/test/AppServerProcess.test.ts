@@ -65,6 +65,12 @@ layer(NodeServices.layer, live)("starting the process", (it) => {
       }
     }))
 
+  it.effect("fails with BinaryNotFound when its name is empty", () =>
+    Effect.gen(function*() {
+      const error = yield* spawnError({ codexPath: "" })
+      assert.deepStrictEqual([error.reason, error.executable], ["BinaryNotFound", undefined])
+    }))
+
   it.effect("fails with SpawnFailed when the file cannot be executed", () =>
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem

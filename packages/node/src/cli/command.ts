@@ -50,7 +50,7 @@ export const program = Effect.gen(function*() {
       if (error instanceof Failure) return Effect.as(say(error.description, error.details), error.exitCode)
       if (CliError.isCliError(error)) return Effect.succeed<ExitCode>(ExitCode.usage)
       return Effect.as(
-        say("Something unexpected went wrong; --log-level debug says more", [
+        say("Something unexpected went wrong", [
           error instanceof Error ? `${error.name}: ${error.message}` : "unknown"
         ]),
         ExitCode.failed

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as Binary from "../internal/binary.ts"
 import * as Errand from "../internal/errand.ts"
+import * as SpawnError from "../internal/spawnError.ts"
 import { failed, fromCodexError, INSTALL_ADVICE } from "./failure.ts"
 
 /** The executable that is started for this name; the pinned one where there is none. */
@@ -16,7 +17,8 @@ export const version = Effect.fnUntraced(
   function*(executable: string) {
     const cannot = (why: string) => failed(`${executable} is no codex: --version ${why}`, INSTALL_ADVICE)
     const child = yield* Errand.start(executable, ["--version"], { stderr: "ignore" }).pipe(
-      Effect.mapError(() => failed(`There is no executable at ${executable}`, INSTALL_ADVICE))
+      SpawnError.told(executable),
+      Effect.mapError(fromCodexError)
     )
     const said = yield* child.stdout.pipe(
       Stream.decodeText,

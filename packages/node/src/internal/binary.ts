@@ -113,6 +113,11 @@ export const ofVersion = (
  */
 const named = (codexPath: string, host: Host): Effect.Effect<string, AppServerSpawnError> =>
   Effect.suspend(() => {
+    if (codexPath === "") {
+      return Effect.fail(
+        new AppServerSpawnError({ reason: "BinaryNotFound", description: "The path of codex is empty" })
+      )
+    }
     const path = /[\\/]/.test(codexPath) ? codexPath : search(codexPath, host)
     const native = path === undefined ? undefined : nativeBehind(path, host)
     if (native !== undefined) return Effect.succeed(native)
