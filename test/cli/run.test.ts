@@ -293,6 +293,11 @@ layer(environment, { excludeTestServices: true, timeout: "120 seconds" })("effec
       exitCode: 2,
       says: /^effect-codex: There is no image at \/none.png\n$/
     },
+    {
+      args: [...quiet, "--image", "/tmp", "x"],
+      exitCode: 2,
+      says: /^effect-codex: \/tmp is a directory, and not an image\n$/
+    },
     { args: [...quiet, "--cd", "/none", "x"], exitCode: 2, says: /\/none/ },
     {
       args: [...quiet, "--codex-path", "/none", "x"],

@@ -207,9 +207,9 @@ const imageOf = Effect.fnUntraced(function*(image: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const file = path.resolve(image)
-  if (!(yield* Effect.orElseSucceed(fs.exists(file), () => false))) {
-    return yield* misused(`There is no image at ${image}`)
-  }
+  const kind = yield* Effect.orElseSucceed(Effect.map(fs.stat(file), ({ type }) => type), () => undefined)
+  if (kind === undefined) return yield* misused(`There is no image at ${image}`)
+  if (kind === "Directory") return yield* misused(`${image} is a directory, and not an image`)
   return Input.localImage(file)
 })
 
