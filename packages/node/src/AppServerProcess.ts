@@ -18,6 +18,7 @@ import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
+import { resolve } from "node:path"
 import * as Binary from "./internal/binary.ts"
 import * as Groups from "./internal/groups.ts"
 import * as Redact from "./internal/redact.ts"
@@ -34,10 +35,16 @@ export interface Options {
   /**
    * The executable to start instead of the one in the pinned `@openai/codex`. The
    * launcher that npm installs (`codex`, `codex.cmd`, `codex.ps1`) stands for the
-   * executable of its own package, which is started directly.
+   * executable of its own package, which is started directly. A name is looked for in
+   * `PATH`; a relative path counts from this process's working directory, and not from
+   * `cwd`.
    */
   readonly codexPath?: string | undefined
-  /** The home directory of the server (`CODEX_HOME`): configuration, login, stored threads. It must exist. */
+  /**
+   * The home directory of the server (`CODEX_HOME`): configuration, login, stored
+   * threads. It must exist. A relative path counts from this process's working directory,
+   * and not from `cwd`.
+   */
   readonly codexHome?: string | undefined
   /**
    * Configuration overrides, by dotted key as in `config.toml`; each becomes `--config
@@ -103,7 +110,12 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
   const spawner = yield* ChildProcessSpawner
   const grace = yield* graceOf(options)
   yield* checkConfig(options)
-  const executable = yield* Binary.locate(options.codexPath)
+  // The process would take what is relative from its own working directory. An empty home is none.
+  const codexHome = options.codexHome && resolve(options.codexHome)
+  const { codexPath } = options
+  const executable = yield* Binary.locate(
+    codexPath === undefined || Binary.isName(codexPath) ? codexPath : resolve(codexPath)
+  )
 
   const [child, leaderEnded] = yield* Groups.track(grace, (marks) =>
     spawner.spawn(
@@ -113,7 +125,7 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
           LOG_FORMAT: "json",
           ...options.env,
           ...marks,
-          ...(options.codexHome === undefined ? {} : { CODEX_HOME: options.codexHome })
+          ...(codexHome === undefined ? {} : { CODEX_HOME: codexHome })
         },
         extendEnv: true,
         windowsHide: true,

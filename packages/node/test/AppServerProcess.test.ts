@@ -365,6 +365,31 @@ layer(NodeServices.layer, live)("what the process is given", (it) => {
     }))
 })
 
+layer(NodeServices.layer, live)("relative paths", (it) => {
+  it.effect("count from the working directory of this process, wherever the app-server's is", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const home = yield* fs.makeTempDirectoryScoped()
+      const fake = yield* Fake.script(`record("home " + process.env.CODEX_HOME)\n${cooperative}`)
+      const fromHere = (file: string) => path.relative(process.cwd(), file)
+      assert.notStrictEqual(fromHere(home), home)
+      yield* connect({
+        codexPath: fromHere(fake.path),
+        codexHome: fromHere(home),
+        cwd: yield* fs.makeTempDirectoryScoped({ prefix: "deeper", directory: home })
+      })
+      assert.strictEqual(yield* fake.awaitValue("home"), home)
+    }))
+
+  it.effect("leave an empty home what it is for the app-server: none", () =>
+    Effect.gen(function*() {
+      const fake = yield* Fake.script(`record("home " + JSON.stringify(process.env.CODEX_HOME))\n${cooperative}`)
+      yield* connect({ codexPath: fake.path, codexHome: "" })
+      assert.strictEqual(yield* fake.awaitValue("home"), "\"\"")
+    }))
+})
+
 layer(NodeServices.layer, live)("what the process writes to stderr", (it) => {
   it.effect("is kept as a bounded, redacted tail", () =>
     Effect.gen(function*() {

@@ -34,6 +34,9 @@ export const locate = (
   host: Host = process
 ): Effect.Effect<string, AppServerSpawnError> => codexPath === undefined ? pinned(host) : named(codexPath, host)
 
+/** Whether it is a name to look for in `PATH`, and not a path. */
+export const isName = (codexPath: string): boolean => !/[\\/]/.test(codexPath)
+
 /** The executable for this platform in the platform package of the pinned `@openai/codex`. */
 export const pinned = (
   { arch, platform }: Pick<Host, "arch" | "platform"> = process
@@ -118,7 +121,7 @@ const named = (codexPath: string, host: Host): Effect.Effect<string, AppServerSp
         new AppServerSpawnError({ reason: "BinaryNotFound", description: "The path of codex is empty" })
       )
     }
-    const path = /[\\/]/.test(codexPath) ? codexPath : search(codexPath, host)
+    const path = isName(codexPath) ? search(codexPath, host) : codexPath
     const native = path === undefined ? undefined : nativeBehind(path, host)
     if (native !== undefined) return Effect.succeed(native)
     if (host.platform !== "win32" || path === undefined || !isScript(path)) return Effect.succeed(codexPath)
