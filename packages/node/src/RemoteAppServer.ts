@@ -122,7 +122,8 @@ export const unixSocket = Effect.fn("RemoteAppServer.unixSocket")(function*(opti
   const path = yield* Path.Path
   const given = options.path ??
     path.join(
-      options.codexHome ?? process.env["CODEX_HOME"] ?? path.join(homedir(), ".codex"),
+      // The server takes an empty one for none.
+      options.codexHome || process.env["CODEX_HOME"] || path.join(homedir(), ".codex"),
       "app-server-control",
       "app-server-control.sock"
     )

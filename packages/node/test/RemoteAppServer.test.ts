@@ -1,9 +1,12 @@
 import { InvalidOptions, TransportError } from "@effect-codex/core"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as NodeWS from "@effect/platform-node/NodeWS"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { createServer, type RequestListener } from "node:http"
@@ -22,6 +25,22 @@ const listening = <S extends Server>(server: S) =>
     }),
     () => Effect.sync(() => server.close())
   )
+
+/** The environment of this process has these variables until the scope closes. */
+const withEnv = (env: Readonly<Record<string, string>>) =>
+  Effect.forEach(Object.entries(env), ([name, value]) =>
+    Effect.acquireRelease(
+      Effect.sync(() => {
+        const before = process.env[name]
+        process.env[name] = value
+        return before
+      }),
+      (before) =>
+        Effect.sync(() => {
+          if (before === undefined) delete process.env[name]
+          else process.env[name] = before
+        })
+    ))
 
 /** An HTTP server that may answer, and what its WebSockets do. */
 const serve = (onSocket: ((socket: NodeWS.WebSocket) => void) | undefined, onRequest?: RequestListener) =>
@@ -74,6 +93,19 @@ describe("what keeps a connection from being made", () => {
       assert.include(error.message, "ECONNREFUSED")
       assert.include(error.message, new URL(url).host)
     }))
+
+  it.live("nobody who listens in the home, which is the user's own where CODEX_HOME is empty", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const home = yield* fs.makeTempDirectoryScoped()
+      yield* withEnv({ CODEX_HOME: "", HOME: home, USERPROFILE: home })
+      const expected = path.join(home, ".codex", "app-server-control", "app-server-control.sock")
+      for (const options of [{}, { codexHome: "" }]) {
+        const error = yield* Effect.flip(Effect.scoped(RemoteAppServer.unixSocket(options)))
+        assert.strictEqual(error.message, `Could not connect to ${expected}: ENOENT (open)`)
+      }
+    }).pipe(Effect.provide(NodeServices.layer)))
 
   it.live("a web server", () =>
     Effect.gen(function*() {
