@@ -78,18 +78,17 @@ export const make = <E>(bytes: Stream.Stream<Uint8Array, E>, redact: (text: stri
   }
 }
 
-/** Lines, and pieces of one that does not end: nothing that the process writes is kept without a bound. */
+/**
+ * Lines, and the beginning of one that is too long: nothing that the process writes is kept without a bound, and in
+ * pieces of a line a secret would not be known any more.
+ */
 const boundedLines = <E>(text: Stream.Stream<string, E>): Stream.Stream<string, E> =>
   Stream.suspend(() => {
     let rest = ""
     return text.pipe(
       Stream.map((chunk) => {
         const lines = (rest + chunk).split(/\r?\n/)
-        rest = lines.pop() ?? ""
-        if (rest.length > MAX_REST) {
-          lines.push(rest)
-          rest = ""
-        }
+        rest = (lines.pop() ?? "").slice(0, MAX_REST)
         return lines
       }),
       Stream.concat(Stream.sync(() => [rest])),
