@@ -6,6 +6,8 @@
  */
 import { AppServerExited, type ConnectionError, InvalidOptions, Transport, TransportError } from "@effect-codex/core"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -58,7 +60,10 @@ export interface Options {
   readonly cwd?: string | undefined
   /** Variables over the inherited environment; `undefined` takes one away. */
   readonly env?: Readonly<Record<string, string | Redacted.Redacted<string> | undefined>> | undefined
-  /** How long the process may take to end by itself once its stdin has ended, and again after SIGTERM. Default: 5 seconds. */
+  /**
+   * How long the process may take to end by itself once its stdin has ended, and again
+   * after SIGTERM; in real time, also under a `TestClock`. Default: 5 seconds.
+   */
   readonly shutdownGrace?: Duration.Input | undefined
 }
 
@@ -87,12 +92,15 @@ const OUTBOX = 256
 /** How many chunks of its output may wait for the reader. */
 const INBOX = 16
 
+/** Processes live in real time: nothing that waits for one goes by a clock that a test holds. */
+const inRealTime = Effect.provideService(Clock.Clock, Context.get(Context.empty(), Clock.Clock))
+
 /**
  * How long the last output of a process that has ended may take to arrive: another
  * process may keep the pipe open. In steps, so that a host that was busy for longer
  * reads what is there all the same.
  */
-const drainGrace = Effect.repeat(Effect.sleep("100 millis"), { times: 4 })
+const drainGrace = inRealTime(Effect.repeat(Effect.sleep("100 millis"), { times: 4 }))
 
 /** How long the exit of a process may take that does not read its stdin any more. */
 const EXIT_GRACE = Duration.seconds(4)
@@ -187,7 +195,8 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
   yield* Effect.addFinalizer(() =>
     Queue.end(outbox).pipe(
       Effect.andThen(Effect.exit(child.exitCode)),
-      Effect.timeoutOption(grace)
+      Effect.timeoutOption(grace),
+      inRealTime
     )
   )
 
@@ -200,13 +209,13 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
           accepted
             ? Effect.void
             // The pipe breaks before the process's exit is known.
-            : Effect.timeoutOrElse(Deferred.await(exited), {
+            : inRealTime(Effect.timeoutOrElse(Deferred.await(exited), {
               duration: EXIT_GRACE,
               orElse: () =>
                 Effect.fail(
                   new TransportError({ operation: "write", description: "The app-server reads no more input" })
                 )
-            })
+            }))
       )
   })
 })

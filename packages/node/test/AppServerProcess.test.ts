@@ -480,22 +480,14 @@ layer(NodeServices.layer, live)("what the process writes to stderr", (it) => {
     }))
 })
 
+// Under the clock of a test, which stands still: processes live in real time.
 layer(NodeServices.layer)("closing", (it) => {
-  // Once it has begun to pass, real time: so long that a busy machine gets round to the signal.
-  const shutdownGrace = "3 seconds"
+  // So long that a busy machine gets round to the signal.
+  const shutdownGrace = "2 seconds"
 
   const noticing = `onMessage(() => {})
         process.stdin.on("end", () => record("stdin ended"))
         setInterval(() => {}, 1000)`
-
-  /** Closes, and lets the grace pass that follows the end of stdin once the process has noticed it. */
-  const closing = (fake: Fake.FakeExecutable, close: Effect.Effect<void>) =>
-    Effect.gen(function*() {
-      const fiber = yield* fork(close)
-      yield* fake.awaitRecord("stdin ended")
-      yield* TestClock.adjust(shutdownGrace)
-      yield* Fiber.join(fiber)
-    })
 
   it.effect("ends stdin, and lets the process end by itself", () =>
     Effect.gen(function*() {
@@ -512,7 +504,7 @@ layer(NodeServices.layer)("closing", (it) => {
       const fake = yield* Fake.script(`${noticing}
         process.on("SIGTERM", () => { record("SIGTERM"); process.exit(0) })`)
       const { close } = yield* closable({ codexPath: fake.path, shutdownGrace })
-      yield* closing(fake, close)
+      yield* close
       assert.isFalse(Fake.isRunning(Number(yield* fake.awaitValue("pid"))))
       assert.deepStrictEqual(fake.recorded().slice(1), ["stdin ended", "SIGTERM"])
     }))
@@ -522,7 +514,7 @@ layer(NodeServices.layer)("closing", (it) => {
       const fake = yield* Fake.script(`${noticing}
         process.on("SIGTERM", () => record("SIGTERM"))`)
       const { close } = yield* closable({ codexPath: fake.path, shutdownGrace })
-      yield* closing(fake, close)
+      yield* close
       assert.isFalse(Fake.isRunning(Number(yield* fake.awaitValue("pid"))))
       assert.deepStrictEqual(fake.recorded().slice(1), ["stdin ended", "SIGTERM"])
     }))
@@ -536,7 +528,7 @@ layer(NodeServices.layer)("closing", (it) => {
         record("grandchild " + child.pid)
         ${noticing}`)
       const { close } = yield* closable({ codexPath: fake.path, shutdownGrace })
-      yield* closing(fake, close)
+      yield* close
       yield* fake.awaitGone("pid")
       yield* fake.awaitGone("grandchild")
     }))
