@@ -35,7 +35,6 @@ layer(NodeServices.layer)("an executable that is asked and does not end", (it) =
       yield* fake.awaitRecord("asked")
       yield* TestClock.adjust(patience)
       yield* fake.awaitRecord("SIGTERM")
-      yield* TestClock.adjust("1 second")
       assert.include(yield* Fiber.join(asking), "does not end")
       yield* fake.awaitGone()
     }))
