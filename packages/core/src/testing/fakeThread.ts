@@ -30,6 +30,7 @@ import type * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
+import { nothing as noTokens } from "../internal/spending.ts"
 
 /** What an app-server in memory says of itself. */
 export interface Place {
@@ -166,16 +167,7 @@ const decodePolicy = Schema.decodeUnknownSync(AskForApproval)
 const decodeSandbox = Schema.decodeUnknownSync(SandboxPolicy)
 const decodeInput = Schema.decodeUnknownSync(Schema.Array(UserInput))
 
-const none: TokenUsageBreakdown = {
-  totalTokens: 0,
-  inputTokens: 0,
-  cachedInputTokens: 0,
-  cacheWriteInputTokens: 0,
-  outputTokens: 0,
-  reasoningOutputTokens: 0
-}
-
-export const nothing: Spent = { total: none, last: none }
+export const nothing: Spent = { total: noTokens, last: noTokens }
 
 export const sandboxOf = (mode: ThreadStartParams["sandbox"]): SandboxPolicy => {
   switch (mode) {
