@@ -73,7 +73,7 @@ export const make = Effect.fnUntraced(function*<A, I>(
   }
   const check = Schema.decodeUnknownEffect(codec, { errors: "all" })
   return {
-    jsonSchema: jsonOf(jsonSchema),
+    jsonSchema: jsonOf(withoutUnused(jsonSchema)),
     decode: (result) => {
       const failed = (issues: OutputDecodeError["issues"]) =>
         new OutputDecodeError({
@@ -122,6 +122,27 @@ const findShapeless = (
     if (found !== undefined) return found
   }
   return undefined
+}
+
+/** Without definitions that nothing refers to, as the encoding of a class has one: the model is charged for each. */
+const withoutUnused = (schema: object): object => {
+  const { $defs, ...root } = fields(schema)
+  if (!Predicate.isObject($defs)) return schema
+  const definitions = fields($defs)
+  const used = new Map<string, unknown>()
+  const visit = (part: unknown): void => {
+    if (!Predicate.isObject(part) && !Array.isArray(part)) return
+    for (const [key, value] of Object.entries(part)) {
+      const name = key === "$ref" && typeof value === "string" ? definitionOf(value) : undefined
+      if (name === undefined) visit(value)
+      else if (!used.has(name) && Object.hasOwn(definitions, name)) {
+        used.set(name, definitions[name])
+        visit(definitions[name])
+      }
+    }
+  }
+  visit(root)
+  return used.size === 0 ? root : { ...root, $defs: Object.fromEntries(used) }
 }
 
 /** The name of what is referred to, of which a reference has an encoding of its own. */

@@ -94,6 +94,21 @@ describe("the JSON schema", () => {
       })
   )
 
+  it.effect("has the definitions that something refers to, and no others", () =>
+    Effect.gen(function*() {
+      const definitionsOf = <A, I>(schema: Schema.Codec<A, I>) =>
+        Effect.map(make(schema), ({ jsonSchema }) =>
+          Predicate.hasProperty(jsonSchema, "$defs") && Predicate.isObject(jsonSchema.$defs)
+            ? Object.keys(jsonSchema.$defs)
+            : [])
+      class Report extends Schema.Class<Report>("Report")({ point: Point, tree: Tree }) {}
+      const report = yield* make(Report)
+      const [tree, ...others] = yield* definitionsOf(Report)
+      assert.deepStrictEqual(others, [])
+      assert.include(JSON.stringify(report.jsonSchema), `"$ref":"#/$defs/${tree}"`)
+      assert.deepStrictEqual(yield* definitionsOf(Point), [])
+    }))
+
   it.effect("makes what is optional nullable, which comes back as absent", () =>
     Effect.gen(function*() {
       const { decode, jsonSchema } = yield* make(supported.optional)
