@@ -1,5 +1,5 @@
 /** Text for people. */
-import { stripVTControlCharacters } from "node:util"
+import * as Escapes from "../internal/escapes.ts"
 
 const controls = /(?![\n\t])[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu
 
@@ -8,7 +8,7 @@ const controls = /(?![\n\t])[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu
  * follows or turn its direction stands there as a sign instead of doing it.
  */
 export const visible = (text: string): string =>
-  stripVTControlCharacters(text.replaceAll("\r\n", "\n")).replace(controls, (character) => {
+  Escapes.strip(text.replaceAll("\r\n", "\n")).replace(controls, (character) => {
     const code = character.charCodeAt(0)
     return code < 0x20 ? String.fromCharCode(0x2400 + code) : "\ufffd"
   })

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { stripVTControlCharacters } from "node:util"
+import * as Escapes from "./escapes.ts"
 
 const TAIL_LINES = 40
 const LINE_LENGTH = 2_000
@@ -35,7 +35,7 @@ export interface Stderr {
 export const make = <E>(bytes: Stream.Stream<Uint8Array, E>, redact: (text: string) => string): Stderr => {
   const lines: Array<string> = []
   const log = (line: string): Effect.Effect<void> => {
-    const text = redact(stripVTControlCharacters(line)).slice(0, LINE_LENGTH).trimEnd()
+    const text = redact(Escapes.strip(line)).slice(0, LINE_LENGTH).trimEnd()
     if (text === "" || unresolvedFrame.test(text)) return Effect.void
     // What cannot be JSON is not tried: a parser's exception is dear when there are many lines.
     const entry = text.startsWith("{") ? decodeLogLine(text) : Option.none()
