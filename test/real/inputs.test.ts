@@ -118,11 +118,13 @@ layer(OfflineCodex.layer().pipe(Layer.provideMerge(NodeServices.layer)), live)("
       })
     ))
 
-  it.effect("of an image file is found from the app-server's directory", () =>
+  it.effect("of an image file is found from the app-server's directory, wherever the thread is", () =>
     inDirectory((directory, fs, path) =>
       Effect.gen(function*() {
         yield* fs.writeFile(path.join(directory, "pixel.png"), Buffer.from(png, "base64"))
-        const { parts } = yield* ask(Input.localImage("pixel.png")).pipe(
+        const thread = path.join(directory, "thread")
+        yield* fs.makeDirectory(thread)
+        const { parts } = yield* ask(Input.localImage("pixel.png"), thread).pipe(
           Effect.provide(OfflineCodex.layer({ codex: { cwd: directory } }))
         )
         assert.strictEqual(parts.flat().filter(isImage).length, 1)

@@ -2,6 +2,7 @@ import { Codex } from "@effect-codex/core"
 import { OfflineCodex, OfflineModel } from "@effect-codex/node/testing"
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { asked, askedCount, echo, failure, heard, live, messages, prompts, spoken } from "./support.ts"
 
@@ -35,6 +36,25 @@ layer(OfflineCodex.layer({ model: echo }), live)("steering a turn", (it) => {
       const events = yield* Stream.runCollect(turn.events)
       assert.strictEqual(events.filter((event) => event.method === "turn/completed").length, 1)
       assert.strictEqual(spoken(events), "On it.Red Answer to: No, blue")
+      const messageEvents = (method: "item/started" | "item/completed") =>
+        events.filter((event) => event.method === method && event.params.item.type === "agentMessage").length
+      assert.deepStrictEqual([messageEvents("item/started"), messageEvents("item/completed")], [3, 2])
+    }))
+
+  it.effect("with a run is refused where that wants its answer in another form", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const model = yield* OfflineModel
+      const gate = yield* OfflineModel.gate
+      yield* model.enqueue(OfflineModel.text(["So ", OfflineModel.hold(gate), "far"]))
+      const thread = yield* codex.startThread()
+      const turn = yield* thread.turn("Go")
+      yield* gate.reached
+      const output = Schema.Struct({ city: Schema.String })
+      const refused = yield* failure(thread.run("Where?", { output }), "InternalError")
+      assert.include(refused.description, "ActiveTurnOutputSchemaMismatch")
+      yield* gate.open
+      assert.strictEqual((yield* turn.result).finalResponse, "So far")
     }))
 
   it.effect("takes several pieces of input, several times", () =>

@@ -52,8 +52,8 @@ export const image = (url: string | URL, options?: { readonly detail?: ImageDeta
 })
 
 /**
- * An image file on the machine the app-server runs on. A relative path is
- * resolved by the app-server.
+ * An image file on the machine the app-server runs on. A relative path is relative to
+ * the working directory of the app-server, and not to that of the thread.
  *
  * @since 0.1.0
  * @category constructors
