@@ -34,6 +34,8 @@ import * as Payload from "./internal/payload.ts"
 export interface CodexTools<R = never> {
   /** The tools as the protocol takes them. */
   readonly specs: ReadonlyArray<DynamicToolSpec>
+  /** How long a call may take, as it was given: a thread that is given the tools looks at it. */
+  readonly timeout?: Duration.Input | undefined
   /** Answers a call. Whatever goes wrong is told to the model, as a call without success. */
   readonly call: (params: DynamicToolCallParams) => Effect.Effect<DynamicToolCallResponse, never, R>
 }
@@ -45,7 +47,10 @@ export interface CodexTools<R = never> {
  * @category models
  */
 export interface Options {
-  /** How long a call may take; then it is interrupted and the model is told. Default: 60 seconds. */
+  /**
+   * How long a call may take; then it is interrupted and the model is told. Default: 60
+   * seconds. A thread refuses tools with a timeout that is none, as `InvalidParams`.
+   */
   readonly timeout?: Duration.Input | undefined
 }
 
@@ -83,8 +88,9 @@ export const fromToolkit = <Tools extends Record<string, Tool.Any>>(
   toolkit: Toolkit.Toolkit<Tools>,
   options: Options = {}
 ): CodexTools<Tool.HandlersFor<Tools> | Tool.HandlerServices<Tools[keyof Tools]>> => {
-  const timeout = Duration.fromInputUnsafe(options.timeout ?? "60 seconds")
+  const timeout = Option.getOrElse(Duration.fromInput(options.timeout ?? defaultTimeout), () => defaultTimeout)
   return {
+    timeout: options.timeout,
     specs: Object.values(toolkit.tools).filter((tool) => !Tool.isProviderDefined(tool)).map((tool) => ({
       type: "function",
       name: tool.name,
@@ -97,6 +103,8 @@ export const fromToolkit = <Tools extends Record<string, Tool.Any>>(
         : Effect.succeed(failure(`There is no tool ${name} on this thread.`))
   }
 }
+
+const defaultTimeout = Duration.seconds(60)
 
 const callTool = <Tools extends Record<string, Tool.Any>, Name extends Extract<keyof Tools, string>>(
   toolkit: Toolkit.Toolkit<Tools>,

@@ -15,6 +15,7 @@ import type {
   ThreadUnsubscribeStatus,
   TurnStartParams
 } from "@effect-codex/generated"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -718,17 +719,20 @@ const answersOf = <E, R, T>(
     })
 
 /** Without an approval mode or a sandbox what the thread has stored stays. */
-const threadParams = <E, R, T>(read: OptionReader, options: ThreadOptions<E, R, T>) => ({
-  model: options.model,
-  modelProvider: options.modelProvider,
-  serviceTier: options.serviceTier,
-  cwd: options.cwd,
-  ...read.choice("approvalMode", options.approvalMode, ApprovalMode.fields),
-  sandbox: read.choice("sandbox", options.sandbox, Sandbox.modes),
-  baseInstructions: options.baseInstructions,
-  developerInstructions: options.developerInstructions,
-  config: options.config
-})
+const threadParams = <E, R, T>(read: OptionReader, options: ThreadOptions<E, R, T>) => {
+  read.duration("tools.timeout", options.tools?.timeout, Duration.infinity)
+  return {
+    model: options.model,
+    modelProvider: options.modelProvider,
+    serviceTier: options.serviceTier,
+    cwd: options.cwd,
+    ...read.choice("approvalMode", options.approvalMode, ApprovalMode.fields),
+    sandbox: read.choice("sandbox", options.sandbox, Sandbox.modes),
+    baseInstructions: options.baseInstructions,
+    developerInstructions: options.developerInstructions,
+    config: options.config
+  }
+}
 
 const isFamily = (options: TurnOptions | FamilyOptions | undefined): options is FamilyOptions =>
   options !== undefined && "includeChildren" in options && options.includeChildren

@@ -1,4 +1,5 @@
-import { CodexTools } from "@effect-codex/core"
+import { Codex, CodexTools } from "@effect-codex/core"
+import { TestAppServer } from "@effect-codex/core/testing"
 import { assert, describe, it } from "@effect/vitest"
 import { Prompt, Tool, Toolkit } from "effect/ai"
 import * as Deferred from "effect/Deferred"
@@ -170,6 +171,24 @@ describe("fromToolkit", () => {
         answer
       )
     }))
+
+  it.effect("with a timeout that is none is refused by the thread that is given it", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const server = yield* TestAppServer
+      const kit = Toolkit.make(Tool.make("ping"))
+      // The last as from a file, where nothing has checked it.
+      for (const timeout of [Number.NaN, "-1 seconds", JSON.parse("\"soon\"")]) {
+        const error = yield* Effect.flip(
+          codex.startThread({ tools: CodexTools.fromToolkit(kit, { timeout }) }).pipe(
+            Effect.provide(kit.toLayer({ ping: () => Effect.void }))
+          )
+        )
+        if (error._tag !== "InvalidParams") return assert.fail(error._tag)
+        assert.deepStrictEqual([error.sent, error.issues.map(({ path }) => path)], [false, ["tools.timeout"]])
+      }
+      assert.deepStrictEqual(yield* server.requests("thread/start"), [])
+    }).pipe(Effect.provide(TestAppServer.layer({ client: { experimental: true } }))))
 
   it.effect("tells the program where it died, and not what was said", () =>
     Effect.gen(function*() {
