@@ -456,6 +456,14 @@ describe("the queue of a TestAppServer", () => {
 })
 
 describe("the methods of a TestAppServer", () => {
+  it.effect("leave out what the client can do without", () =>
+    Effect.gen(function*() {
+      const events = yield* Stream.runCollect((yield* start).stream("Hello"))
+      assert.notInclude(events.map(({ method }) => method), "item/agentMessage/delta")
+    }).pipe(Effect.provide(TestAppServer.layer({
+      client: { capabilities: { optOutNotificationMethods: ["item/agentMessage/delta"] } }
+    }))))
+
   it.effect("do what the test says; nobody's method is not known", () =>
     Effect.gen(function*() {
       const server = yield* TestAppServer

@@ -185,12 +185,15 @@ const layerTransport = (options: ServerOptions = {}): Layer.Layer<Transport | Te
         ),
         account(connection),
         {
-          initialize: ({ clientInfo }, respond) =>
-            respond({
-              userAgent: `${clientInfo.name}/${codexVersion} (TestAppServer)`,
-              codexHome,
-              platformFamily: "unix",
-              platformOs: "linux"
+          initialize: ({ capabilities, clientInfo }, respond) =>
+            Effect.suspend(() => {
+              connection.leaveOut(capabilities?.optOutNotificationMethods ?? [])
+              return respond({
+                userAgent: `${clientInfo.name}/${codexVersion} (TestAppServer)`,
+                codexHome,
+                platformFamily: "unix",
+                platformOs: "linux"
+              })
             })
         } satisfies FakeConnection.Handlers
       )

@@ -124,6 +124,8 @@ export interface FakeConnection {
     method: M,
     params: ServerNotificationParams[M]
   ) => Effect.Effect<void>
+  /** Tells nothing of these any more, as the client has wished in its handshake. */
+  readonly leaveOut: (methods: ReadonlyArray<string>) => void
   /** Asks the client. When the answer is there, or `Effect.interrupt` has ended the wait, `resolved` says so to the client. */
   readonly ask: <M extends ServerRequestMethod>(
     method: M,
@@ -168,6 +170,7 @@ export const make: Effect.Effect<FakeConnection, never, Scope.Scope> = Effect.ge
     readonly reached: Deferred.Deferred<void>
   }>()
   const faults: Array<Fault> = []
+  let leftOut: ReadonlySet<string> = new Set()
   const pending = new Map<string | number, Pending>()
   let asked = 0
   let over: ConnectionError | undefined
@@ -212,6 +215,7 @@ export const make: Effect.Effect<FakeConnection, never, Scope.Scope> = Effect.ge
 
   const notify = <M extends ServerNotificationMethod>(method: M, params: ServerNotificationParams[M]) =>
     Effect.flatMap(Clock.currentTimeMillis, (emittedAtMs) => {
+      if (leftOut.has(method)) return Effect.void
       const checked = Payload.outgoing(ServerNotifications[method].params)(params)
       return Exit.isSuccess(checked)
         ? raw(`${JSON.stringify({ method, params: checked.value, emittedAtMs })}\n`)
@@ -372,6 +376,9 @@ export const make: Effect.Effect<FakeConnection, never, Scope.Scope> = Effect.ge
           : params
       }),
     notify,
+    leaveOut: (methods) => {
+      leftOut = new Set(methods)
+    },
     ask,
     resolveAll: (threadId) =>
       Effect.forEach([...pending], ([id, entry]) => {
