@@ -1,7 +1,7 @@
 /** The questions of `effect-codex run` at a terminal, answered key by key in this process. */
 import { OfflineHome, OfflineModel } from "@effect-codex/node/testing"
 import { NodeServices } from "@effect/platform-node"
-import { assert, layer } from "@effect/vitest"
+import { assert, layer, vi } from "@effect/vitest"
 import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -39,6 +39,11 @@ type Key = "down" | "return" | "escape"
 const answered = Effect.fnUntraced(function*(keys: ReadonlyArray<Key>, ...args: ReadonlyArray<string>) {
   const { baseUrl } = yield* OfflineModel
   const home = yield* OfflineHome.make({ baseUrl })
+  // The agent's shell reads the profile that is there: not that of whoever runs the tests.
+  yield* Effect.acquireRelease(
+    Effect.sync(() => vi.stubEnv("HOME", home)),
+    () => Effect.sync(() => vi.unstubAllEnvs())
+  )
   const written = { stdout: "", stderr: "" }
   const sink = (name: "stdout" | "stderr") => () =>
     Sink.forEach((text: string | Uint8Array) => Effect.sync(() => written[name] += String(text)))

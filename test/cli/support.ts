@@ -50,7 +50,8 @@ export class Cli extends Context.Service<Cli, {
         const spawner = yield* ChildProcessSpawner
         const given = (options: Given = {}) => ({
           ...options,
-          env: { CODEX_HOME: home, CODEX_PATH: "", ...secrets, ...options.env }
+          // The agent's shell reads the profile that is there: not that of whoever runs the tests.
+          env: { HOME: home, CODEX_HOME: home, CODEX_PATH: "", ...secrets, ...options.env }
         })
         return {
           home,
