@@ -67,8 +67,8 @@ export interface TurnHandle<Event = TurnEvent> {
   readonly result: Effect.Effect<RunResult, TurnFailed | TurnInterrupted | TurnStalled | ConnectionError | DecodeError>
   /**
    * Adds input to the running turn. What the model is saying is cut off at once: that
-   * message stays in `text` and is none of the result's items. Fails with `StaleTurn` when the turn is no longer the thread's active one. Mirrors
-   * `turn/steer`.
+   * message stays in `text` and is none of the result's items. Fails with `StaleTurn`
+   * when the turn is no longer the thread's active one. Mirrors `turn/steer`.
    */
   readonly steer: (input: Input.Input) => Effect.Effect<TurnSteerResponse, RequestError | StaleTurn>
   /**

@@ -1,6 +1,7 @@
 /** Which thread has which one's agent, as far as the server has told. Everything here is synchronous, on the reader fiber. */
 import type { ThreadItem } from "@effect-codex/generated"
 import type { CodexEvent } from "../Notification.ts"
+import { forgetOldest } from "./recent.ts"
 
 /** How many threads and turns are remembered; those of long ago are no longer loaded. */
 const LIMIT = 16_384
@@ -89,8 +90,5 @@ const isBirth = (item: ThreadItem): boolean =>
 
 const remember = (known: Map<string, string>, key: string, value: string): void => {
   known.set(key, value)
-  for (const oldest of known.keys()) {
-    if (known.size <= LIMIT) break
-    known.delete(oldest)
-  }
+  forgetOldest(known, LIMIT)
 }

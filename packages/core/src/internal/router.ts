@@ -25,6 +25,7 @@ import { type Frame, OversizedLine } from "./framer.ts"
 import { lagged } from "./lagged.ts"
 import type { DropReason, FailedPayload } from "./metrics.ts"
 import * as Notifications from "./notifications.ts"
+import { forgetOldest } from "./recent.ts"
 import { fromWireError } from "./responseError.ts"
 import type { Desk } from "./serverRequestDesk.ts"
 import { Spending } from "./spending.ts"
@@ -308,10 +309,7 @@ export class Router {
   mayBeUnheard(threadId: string): void {
     this.unheard.add(threadId)
     // Those of long ago are no longer loaded: a turn on one is refused, and not unheard.
-    for (const oldest of this.unheard) {
-      if (this.unheard.size <= UNHEARD_LIMIT) break
-      this.unheard.delete(oldest)
-    }
+    forgetOldest(this.unheard, UNHEARD_LIMIT)
   }
 
   /** The server tells of the thread again, or there is nothing to tell. */

@@ -5,6 +5,7 @@
  * that has grown.
  */
 import type { ThreadTokenUsage, TokenUsageBreakdown } from "@effect-codex/generated"
+import { forgetOldest } from "./recent.ts"
 
 /** How many threads are remembered. */
 const LIMIT = 16_384
@@ -40,10 +41,7 @@ export class Spending {
   note(threadId: string, { total }: ThreadTokenUsage): void {
     this.totals.delete(threadId)
     this.totals.set(threadId, total)
-    for (const oldest of this.totals.keys()) {
-      if (this.totals.size <= LIMIT) break
-      this.totals.delete(oldest)
-    }
+    forgetOldest(this.totals, LIMIT)
   }
 
   /** What the thread had taken before it was told this. */

@@ -25,7 +25,7 @@ export const make = Effect.fnUntraced(function*(options: {
   /** Threads that are being unsubscribed from: what is begun on one of them would be told to nobody. */
   const leaving = new Map<string, Deferred.Deferred<void>>()
 
-  /** Done whatever becomes of whoever asked for it: the next one on the thread waits for its end. */
+  /** However it ends, what waits for its end goes on; where it may have been carried out, the thread counts as left. */
   const unsubscribing = <M extends ClientRequestMethod>(method: M, params: unknown, threadId: string) =>
     Effect.suspend(() => {
       const settled = Deferred.makeUnsafe<void>()

@@ -1,0 +1,9 @@
+/** Collections that would grow with everything that was ever heard of. */
+
+/** Lets go of the oldest entries, until there are no more than so many. */
+export const forgetOldest = (known: Map<string, unknown> | Set<string>, limit: number): void => {
+  for (const oldest of known.keys()) {
+    if (known.size <= limit) break
+    known.delete(oldest)
+  }
+}
