@@ -4,7 +4,7 @@ import { assert, layer } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { asked, echo, failure, live, messages, prompts } from "./support.ts"
+import { asked, echo, failure, halfway, live, messages, prompts } from "./support.ts"
 
 const experimental = { experimental: true } as const
 
@@ -72,13 +72,7 @@ layer(OfflineCodex.layer({ model: echo, codex: experimental }), live)("the histo
 
   it.effect("has the turn that runs", () =>
     Effect.gen(function*() {
-      const codex = yield* Codex
-      const model = yield* OfflineModel
-      const gate = yield* OfflineModel.gate
-      yield* model.enqueue(OfflineModel.text(["So ", OfflineModel.hold(gate), "far"]))
-      const thread = yield* codex.startThread()
-      const turn = yield* thread.turn("Go")
-      yield* gate.reached
+      const { gate, thread, turn } = yield* halfway
       const [running] = yield* Stream.runCollect(thread.turns())
       assert.deepStrictEqual([running?.id, running?.status, running?.completedAt], [turn.id, "inProgress", null])
       yield* gate.open

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
-import { asked, closable, echo, failure, live, prompts } from "./support.ts"
+import { asked, closable, echo, failure, halfway, live, prompts } from "./support.ts"
 
 layer(OfflineCodex.layer({ model: echo }), live)("a thread in a scope", (it) => {
   /** What the server says to one who would unsubscribe now. */
@@ -230,12 +230,7 @@ layer(OfflineCodex.layer({ model: echo }), live)("a thread that was unsubscribed
   it.effect("fails the turn that runs, which goes on unheard", () =>
     Effect.gen(function*() {
       const codex = yield* Codex
-      const model = yield* OfflineModel
-      const gate = yield* OfflineModel.gate
-      yield* model.enqueue(OfflineModel.text(["So ", OfflineModel.hold(gate), "far"]))
-      const thread = yield* codex.startThread()
-      const turn = yield* thread.turn("Go")
-      yield* gate.reached
+      const { gate, thread, turn } = yield* halfway
       yield* thread.unsubscribe
       const error = yield* failure(turn.result, "TransportError")
       assert.include(error.message, "unsubscribed")

@@ -4,7 +4,7 @@ import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { asked, askedCount, echo, failure, heard, live, messages, prompts, spoken } from "./support.ts"
+import { asked, askedCount, echo, failure, halfway, heard, live, messages, prompts, spoken } from "./support.ts"
 
 layer(OfflineCodex.layer({ model: echo }), live)("steering a turn", (it) => {
   it.effect("brings a second model request on the same turn", () =>
@@ -43,13 +43,7 @@ layer(OfflineCodex.layer({ model: echo }), live)("steering a turn", (it) => {
 
   it.effect("with a run is refused where that wants its answer in another form", () =>
     Effect.gen(function*() {
-      const codex = yield* Codex
-      const model = yield* OfflineModel
-      const gate = yield* OfflineModel.gate
-      yield* model.enqueue(OfflineModel.text(["So ", OfflineModel.hold(gate), "far"]))
-      const thread = yield* codex.startThread()
-      const turn = yield* thread.turn("Go")
-      yield* gate.reached
+      const { gate, thread, turn } = yield* halfway
       const output = Schema.Struct({ city: Schema.String })
       const refused = yield* failure(thread.run("Where?", { output }), "InternalError")
       assert.include(refused.description, "ActiveTurnOutputSchemaMismatch")

@@ -1,5 +1,5 @@
 /** What the tests against the real app-server share. */
-import type { CodexEvent, TurnEvent, TurnHandle } from "@effect-codex/core"
+import { Codex, type CodexEvent, type TurnEvent, type TurnHandle } from "@effect-codex/core"
 import type { ThreadItem } from "@effect-codex/core/types"
 import { type ModelRequest, OfflineModel, type OfflineModelOptions } from "@effect-codex/node/testing"
 import { assert } from "@effect/vitest"
@@ -15,6 +15,18 @@ export const live = { excludeTestServices: true } as const
 export const echo: OfflineModelOptions = {
   respond: (request) => OfflineModel.text(`Answer to: ${request.text}`)
 }
+
+/** A thread whose turn waits at a gate between `So` and `far`. */
+export const halfway = Effect.gen(function*() {
+  const codex = yield* Codex
+  const model = yield* OfflineModel
+  const gate = yield* OfflineModel.gate
+  yield* model.enqueue(OfflineModel.text(["So ", OfflineModel.hold(gate), "far"]))
+  const thread = yield* codex.startThread()
+  const turn = yield* thread.turn("Go")
+  yield* gate.reached
+  return { gate, thread, turn }
+})
 
 /** The error that an effect has to fail with, by its tag. */
 export const failure = <A, E extends { readonly _tag: string }, R, Tag extends E["_tag"]>(
