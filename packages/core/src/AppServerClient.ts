@@ -40,7 +40,7 @@ import * as CodexMetrics from "./CodexMetrics.ts"
 import { closed, isClosed } from "./internal/closed.ts"
 import * as Envelope from "./internal/envelope.ts"
 import { EventHub, type Listener } from "./internal/eventHub.ts"
-import { Framer } from "./internal/framer.ts"
+import { Framer, type OnFrame } from "./internal/framer.ts"
 import type { AddressedMethod } from "./internal/methodTraits.ts"
 import * as Metrics from "./internal/metrics.ts"
 import { isOf } from "./internal/notifications.ts"
@@ -466,10 +466,11 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     connection.end(isClosed(router.closed) ? undefined : router.closed)
   }
 
+  const receive: OnFrame = (frame, bytes, source, start) => router.receive(frame, bytes, source, start)
   yield* transport.incoming.pipe(
     Stream.runForEachArray((chunks) =>
       Effect.sync(() => {
-        for (const chunk of chunks) framer.push(chunk, (frame, bytes) => router.receive(frame, bytes))
+        for (const chunk of chunks) framer.push(chunk, receive)
         pace.flow()
       })
     ),

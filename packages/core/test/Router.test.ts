@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import { EventHub } from "../src/internal/eventHub.ts"
+import { Framer } from "../src/internal/framer.ts"
 import { Router, type SendError } from "../src/internal/router.ts"
 import * as Wire from "./support/wire.ts"
 
@@ -19,11 +20,14 @@ const make = () =>
     desk: { open: () => {}, observe: () => {}, close: () => {} }
   })
 
+const receiveLine = (router: Router, line: string) =>
+  new Framer(limits.bytes).push(
+    new TextEncoder().encode(`${line}\n`),
+    (frame, bytes, source, start) => router.receive(frame, bytes, source, start)
+  )
+
 const receive = (router: Router, ...messages: ReadonlyArray<unknown>) => {
-  for (const message of messages) {
-    const line = JSON.stringify(message)
-    router.receive(line, line.length)
-  }
+  for (const message of messages) receiveLine(router, JSON.stringify(message))
 }
 
 /** How many entries each table has. */
@@ -32,6 +36,8 @@ const sizes = (router: Router) => ({
   turns: router["turns"].size,
   starting: router["starting"].size
 })
+
+const textsOf = (router: Router): number => router["deltas"]["texts"].size
 
 const empty = { waiters: 0, turns: 0, starting: 0 }
 
@@ -49,6 +55,34 @@ describe("Router", () => {
       receive(router, ...rest)
       assert.deepStrictEqual(sizes(router), empty)
     }
+  })
+
+  it("gives every delta of a text to its turn, and knows no text of a turn that is over", () => {
+    const router = make()
+    const deltas = (...texts: ReadonlyArray<string>) => texts.map((text) => Wire.delta("A", "T", "m", text))
+    const told = ({ unread }: ReturnType<Router["claim"]>) =>
+      unread.map(({ event }) => event.method === "item/agentMessage/delta" ? event.params.delta : event.method)
+    router.startPending("A")
+    receive(router, Wire.turnStarted("A", "T"), ...deltas("a", "b"))
+    const turn = router.claim("A", "T")
+    router.startAnswered("A")
+    receive(router, ...deltas("c", "d"))
+    assert.deepStrictEqual(told(turn), ["turn/started", "a", "b", "c", "d"])
+    assert.strictEqual(textsOf(router), 1)
+    receive(router, Wire.turnCompleted("A", "T"))
+    assert.strictEqual(textsOf(router), 0)
+    receive(router, ...deltas("late", "later"))
+    assert.strictEqual(told(turn).length, 6)
+    const again = router.claim("A", "T")
+    receive(router, ...deltas("e", "f"))
+    assert.deepStrictEqual(told(again), ["e", "f"])
+    router.release(again)
+    router.abandon(again)
+    assert.strictEqual(textsOf(router), 0)
+    receive(router, ...deltas("late", "later"))
+    assert.deepStrictEqual(told(again), ["e", "f"])
+    router.close(new AppServerExited({ exitCode: 1, stderr: "" }))
+    assert.strictEqual(textsOf(router), 0)
   })
 
   it("gives a turn nothing of another thread whose history has a turn of that id", () => {
@@ -187,7 +221,7 @@ describe("Router", () => {
   it("does not mind a payload that is nested deeper than the stack", () => {
     const router = make()
     const deep = `{"method":"turn/diff/updated","params":${"[".repeat(200_000)}${"]".repeat(200_000)}}`
-    router.receive(deep, deep.length)
+    receiveLine(router, deep)
     const turn = router.claim("A", "T")
     receive(router, Wire.turnStarted("A", "T"), Wire.turnCompleted("A", "T"))
     assert.isTrue(turn.isDone)

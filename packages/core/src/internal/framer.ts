@@ -16,6 +16,9 @@ export class OversizedLine {
   }
 }
 
+/** Is told each frame and its size in bytes, and where a line stands: at `start` of the source. */
+export type OnFrame = (frame: Frame, bytes: number, source: Uint8Array, start: number) => void
+
 const LINE_FEED = 0x0a
 const CARRIAGE_RETURN = 0x0d
 /** Enough to hold an envelope's `id` or `method`, which the server writes first. */
@@ -39,7 +42,7 @@ export class Framer {
   }
 
   /** Adds `chunk` and hands each line it completes to `onFrame`, blank ones left out. */
-  push(chunk: Uint8Array, onFrame: (frame: Frame, bytes: number) => void): void {
+  push(chunk: Uint8Array, onFrame: OnFrame): void {
     const first = chunk.indexOf(LINE_FEED)
     if (first === -1) {
       if (chunk.length > 0) this.keep(chunk)
@@ -56,7 +59,7 @@ export class Framer {
    * byte of a line feed in it, so the lines of the text are those of the bytes; they are looked for twice only where
    * some character takes more than one byte.
    */
-  private emitLines(lines: Uint8Array, onFrame: (frame: Frame, bytes: number) => void): void {
+  private emitLines(lines: Uint8Array, onFrame: OnFrame): void {
     const text = decoder.decode(lines)
     const isAscii = text.length === lines.length
     let start = 0
@@ -66,9 +69,9 @@ export class Framer {
       const end = isAscii ? textEnd : lines.indexOf(LINE_FEED, start)
       const bytes = end > start && lines[end - 1] === CARRIAGE_RETURN ? end - start - 1 : end - start
       if (end - start > this.maxLineBytes) {
-        onFrame(new OversizedLine(end - start, headOf(lines.subarray(start, end))), end - start)
+        onFrame(new OversizedLine(end - start, headOf(lines.subarray(start, end))), end - start, lines, start)
       } else if (bytes > 0) {
-        onFrame(text.slice(textStart, bytes === end - start ? textEnd : textEnd - 1), bytes)
+        onFrame(text.slice(textStart, bytes === end - start ? textEnd : textEnd - 1), bytes, lines, start)
       }
       start = end + 1
       textStart = textEnd + 1
@@ -85,7 +88,7 @@ export class Framer {
     }
   }
 
-  private finish(last: Uint8Array, onFrame: (frame: Frame, bytes: number) => void): void {
+  private finish(last: Uint8Array, onFrame: OnFrame): void {
     if (this.pending === 0 && last.length <= this.maxLineBytes) {
       emitLine(last, onFrame)
       return
@@ -95,17 +98,17 @@ export class Framer {
     this.pieces = []
     this.pending = 0
     this.head = undefined
-    if (head !== undefined) onFrame(new OversizedLine(pending, head), pending)
+    if (head !== undefined) onFrame(new OversizedLine(pending, head), pending, last, 0)
     else emitLine(join(pieces, pending), onFrame)
   }
 }
 
 const headOf = (line: Uint8Array): string => decoder.decode(line.subarray(0, HEAD_BYTES))
 
-const emitLine = (line: Uint8Array, onFrame: (frame: Frame, bytes: number) => void): void => {
+const emitLine = (line: Uint8Array, onFrame: OnFrame): void => {
   const length = line.length > 0 && line[line.length - 1] === CARRIAGE_RETURN ? line.length - 1 : line.length
   if (length === 0) return
-  onFrame(decoder.decode(length === line.length ? line : line.subarray(0, length)), length)
+  onFrame(decoder.decode(length === line.length ? line : line.subarray(0, length)), length, line, 0)
 }
 
 const join = (pieces: ReadonlyArray<Uint8Array>, length: number): Uint8Array => {

@@ -8,7 +8,8 @@ import type { CodexEvent, DecodeFailure, ServerNotification, TurnEvent, UnknownN
 import type { Envelope } from "./envelope.ts"
 import * as Payload from "./payload.ts"
 
-type NotificationEnvelope = Extract<Envelope, { readonly _tag: "Notification" }>
+/** What a notification is before it is decoded. */
+export type NotificationEnvelope = Extract<Envelope, { readonly _tag: "Notification" }>
 
 type Decode<M extends ServerNotificationMethod> = (
   envelope: NotificationEnvelope

@@ -1,7 +1,7 @@
 /** Collections that would grow with everything that was ever heard of. */
 
 /** Lets go of the oldest entries, until there are no more than so many. */
-export const forgetOldest = (known: Map<string, unknown> | Set<string>, limit: number): void => {
+export const forgetOldest = <K>(known: Map<K, unknown> | Set<K>, limit: number): void => {
   for (const oldest of known.keys()) {
     if (known.size <= limit) break
     known.delete(oldest)

@@ -18,6 +18,7 @@ import type { RequestTimeout, ResponseError } from "../CodexError.ts"
 import { AppServerExited, type ConnectionError, DecodeError, TransportError } from "../CodexError.ts"
 import type { CodexEvent, TurnEvent, UnknownNotification } from "../Notification.ts"
 import { scopeClosed } from "./closed.ts"
+import { DeltaLines, type Text } from "./deltaLines.ts"
 import * as Envelope from "./envelope.ts"
 import type { EventHub } from "./eventHub.ts"
 import type { Follower } from "./follower.ts"
@@ -85,8 +86,7 @@ export class Router {
   private lastId = 0
   private readonly waiters = new Map<Envelope.RequestId, Waiter>()
   private readonly turns = new Map<string, TurnState>()
-  /** The one of `turns` that the last event was of. */
-  private latest: TurnState | undefined
+  private readonly deltas = new DeltaLines()
   private readonly starting = new Map<string, Starting>()
   private readonly followers = new Set<Follower>()
   /** Threads whose events this connection has asked not to get any more. */
@@ -212,8 +212,7 @@ export class Router {
   abandon(turn: TurnState): void {
     if (turn.owners > 0 || this.turns.get(turn.turnId) !== turn) return
     turn.disconnect(scopeClosed("turn", "turn/start"))
-    this.turns.delete(turn.turnId)
-    this.latest = undefined
+    this.drop(turn)
     this.depart(turn.threadId)
   }
 
@@ -326,44 +325,26 @@ export class Router {
   // ---------------------------------------------------------------------------
 
   /** Takes a line in. Whatever is wrong with it, the next one is looked at. */
-  receive(frame: Frame, bytes: number): void {
+  receive(frame: Frame, bytes: number, source: Uint8Array, start: number): void {
     // A strict connection is over with a message that does not fit, whatever comes with it.
     if (this.closedWith !== undefined) return
     try {
-      this.route(frame, bytes)
+      this.route(frame, bytes, source, start)
     } catch {
       // A payload nested deeper than the stack is the way to get here.
       this.unreadable(typeof frame === "string" ? frame : frame.head, "a message that can be read")
     }
   }
 
-  private route(frame: Frame, bytes: number): void {
+  private route(frame: Frame, bytes: number, source: Uint8Array, start: number): void {
     if (frame instanceof OversizedLine) {
       return this.unreadable(frame.head, `a line within the limit (${frame.bytes} bytes came)`)
     }
-    const envelope = Envelope.parse(frame)
+    const text = this.deltas.read(frame, source, start, bytes)
+    const envelope = text ?? Envelope.parse(frame)
     switch (envelope._tag) {
-      case "Notification": {
-        const event = Notifications.decode(envelope)
-        if (event.method === "client/decodeFailure") this.undecoded("notification")
-        this.hub.publish(event, bytes)
-        if (event.method === "client/decodeFailure") {
-          this.hub.unreadable(envelope.method, envelope.params, event.params.error)
-        }
-        if (this.strict) this.insist(event)
-        this.desk.observe(event)
-        const turn = this.turnOf(event)
-        if (!Notifications.isTurnEvent(event)) return this.hub.publishUnowned(event, bytes)
-        turn?.accept(event, bytes)
-        const followed = this.followers.size > 0 && this.tell(event, bytes, turn)
-        if (event.method === "thread/tokenUsage/updated") {
-          this.spending.note(event.params.threadId, event.params.tokenUsage)
-        }
-        if (turn === undefined) return followed ? undefined : this.hub.publishUnowned(event, bytes)
-        this.meet(turn, event)
-        if (turn.isDone) this.retire(turn)
-        return
-      }
+      case "Notification":
+        return this.notified(envelope, bytes, text)
       case "Response": {
         const waiter = this.takeWaiter(envelope.id)
         if (waiter === undefined) return this.dropped(this.wasIssued(envelope.id) ? "late" : "unknown")
@@ -389,6 +370,27 @@ export class Router {
     }
   }
 
+  private notified(notification: Notifications.NotificationEnvelope, bytes: number, text: Text | undefined): void {
+    const event = Notifications.decode(notification)
+    if (event.method === "client/decodeFailure") this.undecoded("notification")
+    this.hub.publish(event, bytes)
+    if (event.method === "client/decodeFailure") {
+      this.hub.unreadable(notification.method, notification.params, event.params.error)
+    }
+    if (this.strict) this.insist(event)
+    this.desk.observe(event)
+    const turn = text?.turn ?? this.turnOf(event, text)
+    if (!Notifications.isTurnEvent(event)) return this.hub.publishUnowned(event, bytes)
+    turn?.accept(event, bytes)
+    const followed = this.followers.size > 0 && this.tell(event, bytes, turn)
+    if (event.method === "thread/tokenUsage/updated") {
+      this.spending.note(event.params.threadId, event.params.tokenUsage)
+    }
+    if (turn === undefined) return followed ? undefined : this.hub.publishUnowned(event, bytes)
+    this.meet(turn, event)
+    if (turn.isDone) this.retire(turn)
+  }
+
   /** Ends everything that waits, with one cause. The first cause stays. */
   close(error: ConnectionError): void {
     if (this.closedWith !== undefined) return
@@ -399,7 +401,7 @@ export class Router {
     for (const waiter of waiters) waiter.settle(Exit.fail(duringMethod(error, waiter.question.method)))
     const turns = Array.from(this.turns.values())
     this.turns.clear()
-    this.latest = undefined
+    this.deltas.clear()
     for (const turn of turns) turn.disconnect(error)
     for (const follower of this.followers) follower.disconnect(error)
     this.followers.clear()
@@ -424,16 +426,16 @@ export class Router {
     return waiter
   }
 
-  private turnOf(event: TurnEvent | UnknownNotification): TurnState | undefined {
+  private turnOf(event: TurnEvent | UnknownNotification, text: Text | undefined): TurnState | undefined {
     const { threadId, turnId } = event
     if (turnId === undefined) return undefined
-    // Most events are of the same turn as the one before, and to compare costs less than to hash.
-    if (this.latest?.turnId === turnId && isOf(this.latest, threadId)) return this.latest
     const known = this.turns.get(turnId) ?? reviewOf(event, this.turns)
     // The history of a fork has the turns of its parent.
-    const turn = known !== undefined && isOf(known, threadId) ? known : undefined
-    this.latest = turn
-    if (turn !== undefined || threadId === undefined || this.starting.size === 0) return turn
+    if (known !== undefined && isOf(known, threadId)) {
+      if (text !== undefined) known.tells(text)
+      return known
+    }
+    if (threadId === undefined || this.starting.size === 0) return undefined
     const starting = this.starting.get(threadId)
     if (starting === undefined) return undefined
     let held = reviewOf(event, starting.held) ?? starting.held.get(turnId)
@@ -456,9 +458,14 @@ export class Router {
   }
 
   private retire(turn: TurnState): void {
-    this.latest = undefined
-    if (this.turns.delete(turn.turnId)) this.starting.get(turn.threadId)?.finished.set(turn.turnId, turn)
+    if (this.drop(turn)) this.starting.get(turn.threadId)?.finished.set(turn.turnId, turn)
     this.depart(turn.threadId)
+  }
+
+  private drop(turn: TurnState): boolean {
+    for (const text of turn.texts) this.deltas.forget(text)
+    turn.texts.length = 0
+    return this.turns.delete(turn.turnId)
   }
 
   private meet(turn: TurnState, event: TurnEvent): void {

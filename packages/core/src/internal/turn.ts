@@ -13,6 +13,7 @@ import { type ConnectionError, type DecodeError, TurnFailed, TurnInterrupted, Tu
 import type { TurnEvent } from "../Notification.ts"
 import * as RunResult from "../RunResult.ts"
 import { coalesce } from "./coalesce.ts"
+import type { Text } from "./deltaLines.ts"
 import { EventLog, type ReadFailure } from "./eventLog.ts"
 import { scrubber } from "./scrub.ts"
 import { growth, nothing, type Spending } from "./spending.ts"
@@ -54,6 +55,8 @@ export class TurnState {
   owners = 0
   /** Grows whenever something is heard of the turn. */
   heard = 0
+  /** The texts that are known to be of this turn. */
+  readonly texts: Array<Text> = []
 
   private isStarted = false
   private readonly log: EventLog<TurnEvent>
@@ -93,6 +96,12 @@ export class TurnState {
   /** One of its readers was too far behind. */
   lagged(): void {
     this.observer?.lagged()
+  }
+
+  /** What else there is of the text need not be looked up. */
+  tells(text: Text): void {
+    text.turn = this
+    this.texts.push(text)
   }
 
   /** Takes an event in. */

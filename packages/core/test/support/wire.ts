@@ -27,6 +27,7 @@ export const turn = (fields: TurnFields) => ({
 export interface Notification {
   readonly method: string
   readonly params: unknown
+  readonly emittedAtMs?: number
 }
 
 export const agentMessage = (id: string, text: string, phase: string | null = null) => ({
@@ -54,7 +55,8 @@ export const itemCompleted = (threadId: string, turnId: string, item: unknown): 
 
 export const delta = (threadId: string, turnId: string, itemId: string, text: string): Notification => ({
   method: "item/agentMessage/delta",
-  params: { threadId, turnId, itemId, delta: text }
+  params: { threadId, turnId, itemId, delta: text },
+  emittedAtMs: 1_795_243_254_000
 })
 
 const tokens = (totalTokens: number) => ({
