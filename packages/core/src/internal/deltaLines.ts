@@ -15,11 +15,14 @@ import type { TurnState } from "./turn.ts"
 /** How many texts are remembered: more than are told at once. */
 const TEXTS = 4_096
 
-/** How many lengths of heads: ids have one length, so that a method has one. */
-const LENGTHS = 8
+/** How many lengths of heads: as a rule ids have one length, and so have the heads of a method. */
+const LENGTHS = 16
 
 /** How many kinds of tails: hardly any of them names more than the time. */
 const TAILS = 64
+
+/** How far from its ends a line is looked at for what others may have in common with it, in characters. */
+const REACH = 1_024
 
 /** The digits of a time in milliseconds, from 2001 to 2286. */
 const TIME = 13
@@ -118,6 +121,8 @@ export class DeltaLines {
 
   /** The text that the line, which stands at `start` of the source, goes on with; none where all of the line has to be parsed. */
   read(line: string, source: Uint8Array, start: number, bytes: number): Text | undefined {
+    // No notification, as `method` comes first in those.
+    if (source[start + 2] !== 0x6d) return undefined
     if (source !== this.source) {
       this.source = source
       this.view = viewOf(source)
@@ -157,8 +162,8 @@ export class DeltaLines {
   }
 
   private learn(line: string): void {
-    const [before] = head.exec(line) ?? []
-    const [behind] = tail.exec(line) ?? []
+    const [before] = head.exec(line.slice(0, REACH)) ?? []
+    const [behind] = tail.exec(line.slice(-REACH)) ?? []
     if (before === undefined || behind === undefined) return
     // There is a string of JSON in between, and nothing else.
     if (stringOf(line, before.length, line.length - TIME - 1 - behind.length) === undefined) return
