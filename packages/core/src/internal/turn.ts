@@ -220,9 +220,12 @@ export class TurnState {
   }
 
   private resultOf(turn: Turn): RunResult.RunResult {
-    // The server sums the turn up with its last message, which has been completed before.
-    const completed = new Set<unknown>(this.items.map((item) => item.id))
-    const items = [...this.items, ...turn.items.filter((item) => !completed.has(item.id))]
+    // The server sums the turn up with its last message, which has been completed before, and just before as a rule.
+    const missing = new Map<unknown, ThreadItem>(turn.items.map((item) => [item.id, item]))
+    for (let index = this.items.length - 1; index >= 0 && missing.size > 0; index--) {
+      missing.delete(this.items[index]?.id)
+    }
+    const items = [...this.items, ...missing.values()]
     return {
       threadId: this.threadId,
       turnId: this.turnId,
