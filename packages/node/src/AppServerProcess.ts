@@ -146,9 +146,8 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
   // waits for the first line.
   const outbox = yield* Queue.bounded<string, Cause.Done>(OUTBOX)
   yield* Stream.fromQueue(outbox).pipe(
-    Stream.encodeText,
     // A write costs more than a line does.
-    Stream.mapArray((lines) => [Buffer.concat(lines)]),
+    Stream.mapArray((lines) => [Buffer.from(lines.join(""))]),
     Stream.run(child.stdin),
     // A pipe that nobody reads any more: the process's exit says why.
     Effect.ensuring(Queue.shutdown(outbox)),
