@@ -143,7 +143,7 @@ export interface Options {
   readonly retry?: RetryPolicy.RetryPolicy | undefined
   /**
    * How many requests may be unanswered at once; the others wait their turn. The server refuses some when more than 129
-   * come at once. Default: 96.
+   * come at once. Default: 112.
    */
   readonly maxInFlight?: number | undefined
   /** The longest line accepted, in bytes; a longer message fails alone. Default: 32 MiB. */

@@ -111,7 +111,7 @@ export const resolve = Effect.fnUntraced(function*(options: Options) {
     timeoutOf: (method: string): Duration.Duration => deadlines.get(method) ?? requestTimeout,
     retry: options.retry ?? RetryPolicy.overload,
     turnIdleTimeout: read.duration("turnIdleTimeout", options.turnIdleTimeout, Duration.minutes(5)),
-    maxInFlight: read.count("maxInFlight", options.maxInFlight, 96),
+    maxInFlight: read.count("maxInFlight", options.maxInFlight, 112),
     maxLineBytes: read.count("maxLineBytes", options.maxLineBytes, 32 * MEBIBYTE),
     turnBuffer: {
       events: read.count("turnBuffer.events", options.turnBuffer?.events, 16_384),
