@@ -11,5 +11,7 @@ const load = () => {
 }
 
 const { drive } = await load()
+// What the import has left behind is part of the import.
+if (task.name === "ready") globalThis.gc?.()
 process.stdout.write("\n" + JSON.stringify(await drive({ executable, home }, task)))
 setTimeout(() => process.exit(0), 0)
