@@ -13,9 +13,10 @@ interface Read {
   readonly read: unknown
 }
 
+const bytesOf = (lines: ReadonlyArray<string>): Uint8Array => encoder.encode(lines.map((line) => `${line}\n`).join(""))
+
 /** The lines as a connection reads them, in chunks of so many bytes. */
-const readAll = (deltas: DeltaLines, lines: ReadonlyArray<string>, chunkBytes = 200): ReadonlyArray<Read> => {
-  const bytes = encoder.encode(lines.map((line) => `${line}\n`).join(""))
+const readAll = (deltas: DeltaLines, bytes: Uint8Array, chunkBytes = 200): ReadonlyArray<Read> => {
   const framer = new Framer(100_000)
   const all: Array<Read> = []
   for (let at = 0; at < bytes.length; at += chunkBytes) {
@@ -32,8 +33,9 @@ const readAll = (deltas: DeltaLines, lines: ReadonlyArray<string>, chunkBytes = 
 }
 
 /** How many of the lines were read without parsing them, each of which says what parsing it says. */
-const readAsParsed = (lines: ReadonlyArray<string>, deltas = new DeltaLines()): number => {
-  const read = readAll(deltas, lines).filter(({ read }) => read !== undefined)
+const readAsParsed = (lines: ReadonlyArray<string> | Uint8Array, deltas = new DeltaLines()): number => {
+  const bytes = lines instanceof Uint8Array ? lines : bytesOf(lines)
+  const read = readAll(deltas, bytes).filter(({ read }) => read !== undefined)
   for (const { line, read: envelope } of read) assert.deepStrictEqual(envelope, Envelope.parse(line))
   return read.length
 }
@@ -72,6 +74,10 @@ const Line = Schema.Struct({
   ])
 })
 
+const Place = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 }))
+
+const Byte = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 255 }))
+
 describe("DeltaLines", () => {
   it("knows all but the first delta of a text, whatever they say and when", () => {
     const deltas = [
@@ -103,10 +109,17 @@ describe("DeltaLines", () => {
     assert.strictEqual(readAsParsed([...part(0), ...part(1)]), 4)
   })
 
+  it("minds no line that is shorter than what the text ended with before", () => {
+    const deltas = new DeltaLines()
+    const long = lineOf({ delta: "text", more: { note: "n".repeat(300) } })
+    assert.strictEqual(readAsParsed([long, long], deltas), 1)
+    assert.strictEqual(readAsParsed([lineOf({ delta: "text" })], deltas), 0)
+  })
+
   it("has the same texts again when lines are cut anywhere", () => {
     const lines = Array.from({ length: 40 }, (_, index) => lineOf({ delta: `${index} é` }))
     for (const chunkBytes of [1, 7, 163, 64_000]) {
-      const read = readAll(new DeltaLines(), lines, chunkBytes)
+      const read = readAll(new DeltaLines(), bytesOf(lines), chunkBytes)
       assert.deepStrictEqual(read.map(({ line }) => line), lines)
       assert.strictEqual(read.filter(({ read }) => read !== undefined).length, lines.length - 1)
     }
@@ -117,6 +130,18 @@ describe("DeltaLines", () => {
       const lines = fields.map(lineOf)
       readAsParsed([...lines, ...lines])
     }))
+
+  it.effect.prop(
+    "says what the whole line says, or nothing, whatever bytes of it are others",
+    [Schema.Array(Line).check(Schema.isMinLength(1)), Schema.Array(Schema.Tuple([Place, Byte]))],
+    ([fields, changes]) =>
+      Effect.sync(() => {
+        const lines = fields.map(lineOf)
+        const changed = bytesOf(lines)
+        for (const [place, byte] of changes) changed[place % changed.length] = byte
+        readAsParsed(new Uint8Array([...bytesOf([...lines, ...lines]), ...changed]))
+      })
+  )
 
   it("says nothing of a line that is like a delta's and not one", () => {
     const line = lineOf({ delta: "text" })
@@ -135,13 +160,15 @@ describe("DeltaLines", () => {
       line.replace("1795243299693", "-795243299693"),
       line.replace("1795243299693", "1795243299.93"),
       line.replace("1795243299693}", "1795243299693,\"id\":1}"),
+      line.replace("Ms\":", "Ms\";"),
+      `${line.slice(0, -1)}]`,
       line.slice(0, -1),
       `${line}}`,
       ` ${line}`,
       line.slice(0, 130),
       ""
     ]
-    assert.deepStrictEqual(readAll(deltas, others.filter((other) => readAsParsed([other], deltas) > 0)), [])
+    assert.deepStrictEqual(others.filter((other) => readAsParsed([other], deltas) > 0), [])
     assert.strictEqual(readAsParsed([line], deltas), 1)
   })
 
@@ -159,7 +186,7 @@ describe("DeltaLines", () => {
         line.replace("item/agentMessage/delta", "unheard/of/delta")
       ]
     ) {
-      assert.strictEqual(readAsParsed([other, other]), 0, other)
+      assert.strictEqual(readAsParsed([other, other, line]), 0, other)
     }
   })
 
@@ -182,7 +209,7 @@ describe("DeltaLines", () => {
     const deltas = new DeltaLines()
     for (let index = 0; index < 5_000; index++) {
       const item = `${index}`.repeat(1 + index % 20)
-      readAll(deltas, [lineOf({ item, delta: "", more: { contentIndex: index } })], 10_000)
+      readAll(deltas, bytesOf([lineOf({ item, delta: "", more: { contentIndex: index } })]), 10_000)
     }
     assert.strictEqual(deltas["texts"].size, 4_096)
     assert.strictEqual(deltas["lengths"].length, 16)
