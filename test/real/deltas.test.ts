@@ -14,7 +14,7 @@ const reading = () => {
   const framer = new Framer(1_000_000)
   const deltas = new DeltaLines()
   const lines: Array<{ readonly envelope: Envelope.Envelope; readonly known: unknown }> = []
-  const note = (frame: Frame, bytes: number, source: Uint8Array, start: number) => {
+  const note = (frame: Frame, bytes: number, source: DataView, start: number) => {
     if (typeof frame !== "string") return
     const text = deltas.read(frame, source, start, bytes)
     const known = text === undefined

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { DeltaLines } from "../src/internal/deltaLines.ts"
 import * as Envelope from "../src/internal/envelope.ts"
-import { Framer } from "../src/internal/framer.ts"
+import { Framer, viewOf } from "../src/internal/framer.ts"
 
 const encoder = new TextEncoder()
 
@@ -193,8 +193,8 @@ describe("DeltaLines", () => {
   it("knows no more of a text than of any other once it is forgotten", () => {
     const deltas = new DeltaLines()
     const line = lineOf({ delta: "text" })
-    const bytes = encoder.encode(line)
-    const read = () => deltas.read(line, bytes, 0, bytes.length)
+    const bytes = viewOf(encoder.encode(line))
+    const read = () => deltas.read(line, bytes, 0, bytes.byteLength)
     assert.isUndefined(read())
     const text = read()
     assert.isDefined(text)

@@ -8,6 +8,7 @@
  */
 import * as Predicate from "effect/Predicate"
 import * as Envelope from "./envelope.ts"
+import { viewOf } from "./framer.ts"
 import * as Notifications from "./notifications.ts"
 import { forgetOldest } from "./recent.ts"
 import type { TurnState } from "./turn.ts"
@@ -44,8 +45,6 @@ const tail = new RegExp(`"(?:,${member})*},"emittedAtMs":(?=[1-9]\\d{${TIME - 1}
 const WORD = 4
 
 const encoder = new TextEncoder()
-
-const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 /** Bytes to compare with those of a line. */
 class Bytes {
@@ -116,24 +115,16 @@ export class DeltaLines {
   /** Of heads. */
   private readonly lengths: Array<number> = []
   private readonly tails = new Map<string, Bytes>()
-  private source: Uint8Array | undefined
-  private view = viewOf(new Uint8Array(0))
 
   /** The text that the line, which stands at `start` of the source, goes on with; none where all of the line has to be parsed. */
-  read(line: string, source: Uint8Array, start: number, bytes: number): Text | undefined {
-    // No notification, as `method` comes first in those.
-    if (source[start + 2] !== 0x6d) return undefined
-    if (source !== this.source) {
-      this.source = source
-      this.view = viewOf(source)
-    }
+  read(line: string, source: DataView, start: number, bytes: number): Text | undefined {
     for (const length of this.lengths) {
-      if (length > bytes || this.view.getInt32(start + length - WORD, true) !== headEnd) continue
-      const text = this.texts.get(hash(this.view, start, length))
-      if (text === undefined || text.head.length !== length || !text.head.areAt(this.view, start)) continue
+      if (length > bytes || source.getInt32(start + length - WORD, true) !== headEnd) continue
+      const text = this.texts.get(hash(source, start, length))
+      if (text === undefined || text.head.length !== length || !text.head.areAt(source, start)) continue
       const rest = bytes - TIME - 1 - text.tail.length
-      if (rest >= length && text.tail.areAt(this.view, start + rest)) {
-        return this.tell(text, line, start, bytes) ? text : undefined
+      if (rest >= length && text.tail.areAt(source, start + rest)) {
+        return this.tell(text, line, source, start, bytes) ? text : undefined
       }
     }
     if (isDelta(line)) this.learn(line)
@@ -151,9 +142,9 @@ export class DeltaLines {
   }
 
   /** Has the text say what the line says, if there is a string and a time where those belong. */
-  private tell(text: Text, line: string, start: number, bytes: number): boolean {
+  private tell(text: Text, line: string, source: DataView, start: number, bytes: number): boolean {
     const { head, tail } = text
-    const emittedAtMs = timeAt(this.view, start + bytes - TIME - 1)
+    const emittedAtMs = timeAt(source, start + bytes - TIME - 1)
     const delta = stringOf(line, head.length, line.length - TIME - 1 - tail.length)
     if (emittedAtMs === undefined || delta === undefined) return false
     text.emittedAtMs = emittedAtMs

@@ -17,7 +17,7 @@ export class OversizedLine {
 }
 
 /** Is told each frame and its size in bytes, and where a line stands: at `start` of the source. */
-export type OnFrame = (frame: Frame, bytes: number, source: Uint8Array, start: number) => void
+export type OnFrame = (frame: Frame, bytes: number, source: DataView, start: number) => void
 
 const LINE_FEED = 0x0a
 const CARRIAGE_RETURN = 0x0d
@@ -62,6 +62,7 @@ export class Framer {
   private emitLines(lines: Uint8Array, onFrame: OnFrame): void {
     const text = decoder.decode(lines)
     const isAscii = text.length === lines.length
+    const source = viewOf(lines)
     let start = 0
     let textStart = 0
     while (start < lines.length) {
@@ -69,9 +70,9 @@ export class Framer {
       const end = isAscii ? textEnd : lines.indexOf(LINE_FEED, start)
       const bytes = end > start && lines[end - 1] === CARRIAGE_RETURN ? end - start - 1 : end - start
       if (end - start > this.maxLineBytes) {
-        onFrame(new OversizedLine(end - start, headOf(lines.subarray(start, end))), end - start, lines, start)
+        onFrame(new OversizedLine(end - start, headOf(lines.subarray(start, end))), end - start, source, start)
       } else if (bytes > 0) {
-        onFrame(text.slice(textStart, bytes === end - start ? textEnd : textEnd - 1), bytes, lines, start)
+        onFrame(text.slice(textStart, bytes === end - start ? textEnd : textEnd - 1), bytes, source, start)
       }
       start = end + 1
       textStart = textEnd + 1
@@ -98,17 +99,20 @@ export class Framer {
     this.pieces = []
     this.pending = 0
     this.head = undefined
-    if (head !== undefined) onFrame(new OversizedLine(pending, head), pending, last, 0)
+    if (head !== undefined) onFrame(new OversizedLine(pending, head), pending, viewOf(last), 0)
     else emitLine(join(pieces, pending), onFrame)
   }
 }
+
+/** The bytes as numbers of any size. */
+export const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 const headOf = (line: Uint8Array): string => decoder.decode(line.subarray(0, HEAD_BYTES))
 
 const emitLine = (line: Uint8Array, onFrame: OnFrame): void => {
   const length = line.length > 0 && line[line.length - 1] === CARRIAGE_RETURN ? line.length - 1 : line.length
   if (length === 0) return
-  onFrame(decoder.decode(length === line.length ? line : line.subarray(0, length)), length, line, 0)
+  onFrame(decoder.decode(length === line.length ? line : line.subarray(0, length)), length, viewOf(line), 0)
 }
 
 const join = (pieces: ReadonlyArray<Uint8Array>, length: number): Uint8Array => {

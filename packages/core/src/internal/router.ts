@@ -325,7 +325,7 @@ export class Router {
   // ---------------------------------------------------------------------------
 
   /** Takes a line in. Whatever is wrong with it, the next one is looked at. */
-  receive(frame: Frame, bytes: number, source: Uint8Array, start: number): void {
+  receive(frame: Frame, bytes: number, source: DataView, start: number): void {
     // A strict connection is over with a message that does not fit, whatever comes with it.
     if (this.closedWith !== undefined) return
     try {
@@ -336,7 +336,7 @@ export class Router {
     }
   }
 
-  private route(frame: Frame, bytes: number, source: Uint8Array, start: number): void {
+  private route(frame: Frame, bytes: number, source: DataView, start: number): void {
     if (frame instanceof OversizedLine) {
       return this.unreadable(frame.head, `a line within the limit (${frame.bytes} bytes came)`)
     }
