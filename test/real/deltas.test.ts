@@ -4,24 +4,14 @@ import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import { DeltaLines } from "../../packages/core/src/internal/deltaLines.ts"
-import * as Envelope from "../../packages/core/src/internal/envelope.ts"
-import { type Frame, Framer } from "../../packages/core/src/internal/framer.ts"
+import { Framer } from "../../packages/core/src/internal/framer.ts"
+import { reading } from "../../packages/core/test/support/deltas.ts"
 import { spoken } from "./support.ts"
 
-/** What the server's lines say, and which of them were read by what they have in common with an earlier one. */
-const reading = () => {
+/** A transport of which the lines are read along. */
+const watched = () => {
   const framer = new Framer(1_000_000)
-  const deltas = new DeltaLines()
-  const lines: Array<{ readonly envelope: Envelope.Envelope; readonly known: unknown }> = []
-  const note = (frame: Frame, bytes: number, source: DataView, start: number) => {
-    if (typeof frame !== "string") return
-    const text = deltas.read(frame, source, start, bytes)
-    const known = text === undefined
-      ? undefined
-      : { _tag: text._tag, method: text.method, params: { ...text.params }, emittedAtMs: text.emittedAtMs }
-    lines.push({ envelope: Envelope.parse(frame), known })
-  }
+  const { lines, note } = reading()
   const layer = Layer.effect(
     Transport,
     Effect.map(Transport, (transport) =>
@@ -35,7 +25,7 @@ const reading = () => {
 
 it.live("deltas of the real app-server are known by what they have in common, each from the second of its text on", () =>
   Effect.gen(function*() {
-    const { layer, lines } = reading()
+    const { layer, lines } = watched()
     const said = ["Three ", "deltas,\n", "\"quoted\" ", "漢字 😀"]
     const thought = { item_id: "rs", output_index: 0, summary_index: 0 }
     const thinking = [
@@ -68,13 +58,11 @@ it.live("deltas of the real app-server are known by what they have in common, ea
       )
     )
     assert.strictEqual(spoken(events), said.join(""))
-    const told = lines.flatMap(({ envelope, known }) =>
-      envelope._tag === "Notification" && /delta$/i.test(envelope.method) ? [{ envelope, known }] : []
-    )
-    for (const { envelope, known } of told) if (known !== undefined) assert.deepStrictEqual(known, envelope)
     const tally: Record<string, string> = {}
-    for (const { envelope: { method }, known } of told) {
-      tally[method] = `${tally[method] ?? ""}${known === undefined ? "parsed " : "known "}`
+    for (const { envelope, isKnown, read } of lines) {
+      if (read !== undefined) assert.deepStrictEqual(read, envelope)
+      if (envelope._tag !== "Notification" || !/delta$/i.test(envelope.method)) continue
+      tally[envelope.method] = `${tally[envelope.method] ?? ""}${isKnown ? "known " : "parsed "}`
     }
     assert.deepStrictEqual(tally, {
       "item/reasoning/summaryTextDelta": "parsed known known ",

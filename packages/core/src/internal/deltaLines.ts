@@ -92,7 +92,7 @@ export class Text implements Notifications.NotificationEnvelope {
   readonly _tag = "Notification"
   readonly method: string
   readonly params: { delta?: unknown }
-  emittedAtMs = 0
+  emittedAtMs: number | undefined
   /** The turn that it is of, once that is known and for as long as it runs. */
   turn: TurnState | undefined = undefined
   /** The hash of its head. */
@@ -100,9 +100,16 @@ export class Text implements Notifications.NotificationEnvelope {
   readonly head: Bytes
   readonly tail: Bytes
 
-  constructor(method: string, params: { delta?: unknown }, key: number, head: Bytes, tail: Bytes) {
+  constructor(
+    { emittedAtMs, method }: Notifications.NotificationEnvelope,
+    params: { delta?: unknown },
+    key: number,
+    head: Bytes,
+    tail: Bytes
+  ) {
     this.method = method
     this.params = params
+    this.emittedAtMs = emittedAtMs
     this.key = key
     this.head = head
     this.tail = tail
@@ -116,7 +123,7 @@ export class DeltaLines {
   private readonly lengths: Array<number> = []
   private readonly tails = new Map<string, Bytes>()
 
-  /** The text that the line, which stands at `start` of the source, goes on with; none where all of the line has to be parsed. */
+  /** The text that the line, which stands at `start` of the source, begins or goes on with; none where it is no such line. */
   read(line: string, source: DataView, start: number, bytes: number): Text | undefined {
     for (const length of this.lengths) {
       if (length > bytes || source.getInt32(start + length - WORD, true) !== headEnd) continue
@@ -127,8 +134,7 @@ export class DeltaLines {
         return this.tell(text, line, source, start, bytes) ? text : undefined
       }
     }
-    if (isDelta(line)) this.learn(line)
-    return undefined
+    return isDelta(line) ? this.learn(line) : undefined
   }
 
   /** There will be no more deltas of it. */
@@ -152,25 +158,28 @@ export class DeltaLines {
     return true
   }
 
-  private learn(line: string): void {
+  private learn(line: string): Text | undefined {
     const [before] = head.exec(line.slice(0, REACH)) ?? []
     const [behind] = tail.exec(line.slice(-REACH)) ?? []
-    if (before === undefined || behind === undefined) return
+    if (before === undefined || behind === undefined) return undefined
     // There is a string of JSON in between, and nothing else.
-    if (stringOf(line, before.length, line.length - TIME - 1 - behind.length) === undefined) return
-    const envelope = Envelope.parse(line)
-    // What is not known is handed on as it is, and must not change.
-    if (envelope._tag !== "Notification" || !Notifications.isKnown(envelope.method)) return
+    if (stringOf(line, before.length, line.length - TIME - 1 - behind.length) === undefined) return undefined
     const bytes = encoder.encode(before)
     const end = this.tails.get(behind) ?? new Bytes(encoder.encode(behind))
     // Places in the text are places among the bytes only where each character is one.
-    if (!Predicate.isObject(envelope.params) || bytes.length !== before.length || end.length !== behind.length) return
+    if (bytes.length !== before.length || end.length !== behind.length) return undefined
+    const envelope = Envelope.parse(line)
+    // What is not known is handed on as it is, and must not change.
+    if (envelope._tag !== "Notification" || !Notifications.isKnown(envelope.method)) return undefined
+    if (!Predicate.isObject(envelope.params)) return undefined
     const key = hash(viewOf(bytes), 0, bytes.length)
-    this.texts.set(key, new Text(envelope.method, envelope.params, key, new Bytes(bytes), end))
+    const text = new Text(envelope, envelope.params, key, new Bytes(bytes), end)
+    this.texts.set(key, text)
     forgetOldest(this.texts, TEXTS)
     this.tails.set(behind, end)
     forgetOldest(this.tails, TAILS)
     if (!this.lengths.includes(before.length) && this.lengths.unshift(before.length) > LENGTHS) this.lengths.pop()
+    return text
   }
 }
 

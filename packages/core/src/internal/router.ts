@@ -462,6 +462,7 @@ export class Router {
     this.depart(turn.threadId)
   }
 
+  /** Answers whether it was one of the turns that are told of what comes. */
   private drop(turn: TurnState): boolean {
     for (const text of turn.texts) this.deltas.forget(text)
     turn.texts.length = 0
