@@ -421,6 +421,38 @@ describe("a recording", () => {
       assert.strictEqual(texts[2], texts[0])
     }))
 
+  it.effect("is the same text when the server told of a turn before or after it answered that it has begun", () =>
+    Effect.gen(function*() {
+      const active = server({
+        method: "thread/status/changed",
+        params: { threadId: "A", status: { type: "active", activeFlags: [] } }
+      })
+      const warning = server({ method: "warning", params: { threadId: "A", message: "No metadata" } })
+      const before = [...handshake, ...threadStart(2, "A"), ...turnOf(3, "A", "S", "Hello", "Hi")]
+      const [request, answer, started, item, ...events] = turnOf(4, "A", "T", "Go on", "Well")
+      assert.isDefined(request)
+      assert.isDefined(answer)
+      assert.isDefined(started)
+      assert.isDefined(item)
+      const orders = [
+        [...before, request, answer, active, started, item, warning, ...events],
+        [...before, request, active, answer, started, item, ...events.slice(0, 1), warning, ...events.slice(1)],
+        [...before, request, active, started, answer, warning, item, ...events],
+        [...before, request, warning, active, started, item, answer, ...events]
+      ]
+      const [first, ...others] = yield* Effect.forEach(
+        orders,
+        (entries) => Effect.map(recordingOf(entries), Transcript.canonical)
+      )
+      assert.isDefined(first)
+      const methods = first.entries.map((entry) => "message" in entry ? entry.message["method"] : "a line")
+      assert.deepStrictEqual(
+        methods.slice(methods.lastIndexOf("turn/start"), methods.lastIndexOf("item/started")),
+        ["turn/start", undefined, "warning", "thread/status/changed", "turn/started"]
+      )
+      for (const other of others) assert.deepStrictEqual(other, first)
+    }))
+
   it.effect("has placeholders for ids, times and places, and the answer under the number of its request", () =>
     Effect.gen(function*() {
       const thread = "019ab3f0-1111-7222-8333-444455556666"

@@ -10,7 +10,7 @@
  *
  * @since 0.1.0
  */
-import { codexVersion } from "@effect-codex/generated"
+import { codexVersion, ServerNotifications } from "@effect-codex/generated"
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -28,6 +28,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { AppServerExited, type ConnectionError, TransportError } from "../CodexError.ts"
 import { Framer } from "../internal/framer.ts"
+import { idAt, isKnown } from "../internal/notifications.ts"
 import { Transport } from "../Transport.ts"
 import { isMessage, type Message, Normaliser, type Side } from "./normaliser.ts"
 import { type Divergence, lanesOf, Playback } from "./playback.ts"
@@ -269,6 +270,30 @@ const resolvedBy = (entry: Entry): Schema.Json | undefined => {
   return method === "serverRequest/resolved" && isMessage(params) ? params["requestId"] : undefined
 }
 
+/** The turn that a step tells of. */
+const turnOf = (entry: Entry): string | undefined => {
+  const { method, params } = "message" in entry ? entry.message : {}
+  return typeof method === "string" && isKnown(method) ? idAt(params, ServerNotifications[method].turnId) : undefined
+}
+
+/** The turn that an answer says has begun. */
+const begunBy = (entry: Entry): string | undefined =>
+  "message" in entry ? idAt(entry.message, ["result", "turn", "id"]) : undefined
+
+const isActive = (entry: Entry): boolean =>
+  "message" in entry && entry.message["method"] === "thread/status/changed" &&
+  idAt(entry.message, ["params", "status", "type"]) === "active"
+
+/** Where an exchange belongs in its thread: one that begins a turn stands before what is said of the turn. */
+const placeIn = (group: ReadonlyArray<Entry>, answer: Entry): number => {
+  const turn = begunBy(answer)
+  let place = group.length
+  if (turn === undefined) return place
+  const isOfTurn = (entry: Entry | undefined) => entry !== undefined && (isActive(entry) || turnOf(entry) === turn)
+  while (isOfTurn(group[place - 1])) place--
+  return place
+}
+
 /** What a thread is warned of, before or after the answer to what it is asked: it stands right after the answer. */
 interface Warnings {
   /** Requests without an answer so far. */
@@ -323,10 +348,11 @@ export const canonical = (recording: Recording): Recording => {
         exchanges.push([from, [request, entry]])
         continue
       }
-      group.push(request, entry)
+      const place = placeIn(group, entry)
       const thread = warningsOf(lane)
-      thread.place = group.length
-      if (--thread.pending === 0) thread.place = group.push(...thread.early.splice(0))
+      const early = --thread.pending === 0 ? thread.early.splice(0) : []
+      group.splice(place, 0, request, entry, ...early)
+      thread.place = place + 2 + early.length
       continue
     }
     if (method === "warning" && lane !== undefined) {
