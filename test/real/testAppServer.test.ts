@@ -882,11 +882,12 @@ const counted = (entry: Transcript.Entry): ReadonlyArray<Transcript.Entry> => {
   }]
 }
 
-/** What was said after the handshake: what was answered, what was told and how each thread fared, which race with each other. */
+/** What was said after the handshake: what was answered, what was told and how each thread and its queue fared, which race with each other. */
 interface Said {
   readonly exchanges: ReadonlyArray<string>
   readonly told: ReadonlyArray<string>
   readonly statuses: ReadonlyArray<string>
+  readonly queues: ReadonlyArray<string>
 }
 
 const saidIn = (text: string): Effect.Effect<Said, Transcript.InvalidTranscript> =>
@@ -894,6 +895,7 @@ const saidIn = (text: string): Effect.Effect<Said, Transcript.InvalidTranscript>
     const exchanges: Array<string> = []
     const told: Array<string> = []
     const statuses: Array<string> = []
+    const queues: Array<string> = []
     const { entries } = Transcript.canonical({ ...recording, entries: recording.entries.flatMap(counted) })
     for (const entry of entries) {
       const line = JSON.stringify(entry)
@@ -902,10 +904,11 @@ const saidIn = (text: string): Effect.Effect<Said, Transcript.InvalidTranscript>
       if (entry.from === "client" && "message" in entry && entry.message["error"] !== undefined) continue
       if (line.includes("userAgent") || method === "initialize" || method === "initialized") continue
       if (method === "thread/status/changed") statuses.push(line)
+      else if (method === "thread/queue/changed") queues.push(line)
       else if (entry.from === "client" || method === undefined) exchanges.push(line)
       else told.push(line)
     }
-    return { exchanges, told, statuses }
+    return { exchanges, told, statuses, queues }
   })
 
 const recorded = (
