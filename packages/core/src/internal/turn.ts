@@ -62,6 +62,8 @@ export class TurnState {
   private readonly log: EventLog<TurnEvent>
   private readonly companions: Array<Companion> = []
   private readonly items: Array<ThreadItem> = []
+  /** Those of them that may be the answer: at its end a long turn need not be gone through for them. */
+  private readonly messages: Array<ThreadItem> = []
   private usage: ThreadTokenUsage | null = null
   private readonly spending: Spending
   /** What the thread had taken before the turn, once something is heard of it. */
@@ -122,7 +124,7 @@ export class TurnState {
         this.report(event)
         return
       case "item/completed":
-        this.items.push(event.params.item)
+        this.add(event.params.item)
         this.report(event)
         return
       case "thread/tokenUsage/updated":
@@ -140,6 +142,11 @@ export class TurnState {
         return
       default:
     }
+  }
+
+  private add(item: ThreadItem): void {
+    this.items.push(item)
+    if (item.type === "agentMessage") this.messages.push(item)
   }
 
   private start(): void {
@@ -167,7 +174,10 @@ export class TurnState {
   /** Ends the turn as the server's record has it, because its last word was not heard. */
   reconcile(turn: Turn): void {
     // A record that is complete also has the items that were not heard of.
-    if (turn.itemsView === "full") this.items.length = 0
+    if (turn.itemsView === "full") {
+      this.items.length = 0
+      this.messages.length = 0
+    }
     const { threadId, turnId } = this
     this.accept(
       { method: "turn/completed", params: { threadId, turn }, threadId, turnId, emittedAtMs: undefined },
@@ -225,13 +235,13 @@ export class TurnState {
     for (let index = this.items.length - 1; index >= 0 && missing.size > 0; index--) {
       missing.delete(this.items[index]?.id)
     }
-    const items = [...this.items, ...missing.values()]
+    const others = [...missing.values()]
     return {
       threadId: this.threadId,
       turnId: this.turnId,
       status: turn.status,
-      finalResponse: RunResult.finalResponse(items),
-      items,
+      finalResponse: RunResult.finalResponse([...this.messages, ...others]),
+      items: [...this.items, ...others],
       usage: this.usage,
       startedAt: fromSeconds(turn.startedAt),
       completedAt: fromSeconds(turn.completedAt),
