@@ -138,6 +138,24 @@ describe("a replay", () => {
       }).pipe(Effect.provide(agent(recording)))
     }))
 
+  it.effect("asks of a program only what it does, and not to hear the server out", () =>
+    Effect.gen(function*() {
+      const warning = { method: "warning", params: { threadId: "A", message: "Late" } }
+      const recording = yield* recordingOf([
+        ...[...handshake, ...threadStart(2, "A"), ...turnOf(3, "A", "T", "Hello", "Hi")].map((entry) => ({
+          ...entry,
+          at: 0
+        })),
+        server(warning, 1_000)
+      ])
+      yield* Effect.gen(function*() {
+        assert.strictEqual(yield* ask("Hello"), "Hi")
+        const replay = yield* Transcript.Replay
+        assert.lengthOf(yield* replay.unplayed, 1)
+        yield* replay.verify
+      }).pipe(Effect.provide(agent(recording, { pacing: true })))
+    }))
+
   it.effect("lets threads take turns in another order than they did", () =>
     Effect.gen(function*() {
       const first = turnOf(4, "A", "TA", "One", "1")

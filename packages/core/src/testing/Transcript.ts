@@ -570,7 +570,10 @@ export class Replay extends Context.Service<Replay, {
   readonly unplayed: Effect.Effect<ReadonlyArray<Entry>>
   /** Waits until the program does something that was not recorded. */
   readonly diverged: Effect.Effect<TranscriptMismatch>
-  /** Fails when the program has done something that was not recorded, or when something is left unplayed. */
+  /**
+   * Fails when the program has done something that was not recorded, or has not done something that was. What the
+   * server has still to say to a program that asks for nothing more is not the program's.
+   */
   readonly verify: Effect.Effect<void, TranscriptMismatch>
 }>()("@effect-codex/core/testing/Replay") {}
 
@@ -660,7 +663,7 @@ export const replayRecording = (
         unplayed: Effect.sync(() => entries.filter((_, index) => !playback.isDone(index))),
         diverged: Deferred.await(diverged),
         verify: Effect.suspend(() => {
-          const left = entries.filter((_, index) => !playback.isDone(index))
+          const left = entries.filter(({ from }, index) => from === "client" && !playback.isDone(index))
           return Deferred.isDoneUnsafe(diverged)
             ? Effect.flatMap(Deferred.await(diverged), Effect.fail)
             : left.length > 0
