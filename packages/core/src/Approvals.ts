@@ -410,6 +410,45 @@ export interface Options<E = never, R = never> {
   readonly handlers?: ServerRequests.Handlers<unknown, R> | undefined
 }
 
+/** What a policy or any of the handlers comes to. */
+type AnswersOf<O extends Options<unknown, unknown>> = ReturnType<
+  Extract<
+    O["policy"] | (O["handlers"] extends infer H ? H[keyof H] : never),
+    (...args: ReadonlyArray<never>) => Effect.Effect<unknown, unknown, unknown>
+  >
+>
+
+/**
+ * The same options, which need what the policy and every handler needs. Without it TypeScript takes what the first of
+ * them needs for all of it, and refuses the others.
+ *
+ * **Example** (A policy and a handler with services of their own)
+ *
+ * ```ts
+ * import { Approvals } from "@effect-codex/core"
+ * import { Context, Effect } from "effect"
+ *
+ * class Rules extends Context.Service<Rules, { readonly policy: Approvals.Policy }>()("Rules") {}
+ * class Operator extends Context.Service<Operator, { readonly now: Effect.Effect<number> }>()("Operator") {}
+ *
+ * const Live = Approvals.layer(Approvals.options({
+ *   policy: (request) => Rules.use(({ policy }) => policy(request)),
+ *   handlers: {
+ *     "currentTime/read": () => Operator.use(({ now }) => Effect.map(now, (currentTimeAt) => ({ currentTimeAt })))
+ *   }
+ * }))
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export function options<const O extends Options<unknown, unknown>>(
+  options: O
+): Options<Effect.Error<AnswersOf<O>>, Effect.Services<AnswersOf<O>>>
+export function options<E, R>(options: Options<E, R>): Options<E, R> {
+  return options
+}
+
 /**
  * The same with everything it needs, ready to be asked.
  *

@@ -232,6 +232,24 @@ describe("types", () => {
     >()
   })
 
+  it("a policy and handlers may need different services", () => {
+    const options = Approvals.options({
+      policy: byPerson,
+      handlers: {
+        "currentTime/read": ({ threadId }) => Effect.as(Rules, { currentTimeAt: threadId.length }),
+        "item/tool/requestUserInput": () => Effect.fail(new Broken())
+      }
+    })
+    expectTypeOf(options).toEqualTypeOf<Approvals.Options<Away | Broken, Person | Rules>>()
+    expectTypeOf(Approvals.layer(options)).toEqualTypeOf<Layer.Layer<Approvals.Approvals, never, Person | Rules>>()
+    expectTypeOf(Approvals.options({})).toEqualTypeOf<Approvals.Options>()
+    expectTypeOf(Approvals.options({ policy: Approvals.acceptAll })).toEqualTypeOf<Approvals.Options>()
+    const given: Approvals.Options<Away, Person> = {}
+    expectTypeOf(Approvals.options(given)).toEqualTypeOf<Approvals.Options<Away, Person>>()
+    // @ts-expect-error: no such method
+    Approvals.options({ handlers: { "currentTime/write": () => Effect.succeed({ currentTimeAt: 1 }) } })
+  })
+
   it("what a thread's policy, handlers and tools need is what starting it needs", () => {
     const Kit = Toolkit.make(Tool.make("lookup", { dependencies: [Rules] }))
     const start = (codex: Codex["Service"]) => ({
