@@ -289,6 +289,32 @@ layer(OfflineCodex.layer({ model: agent }).pipe(Layer.provideMerge(NodeServices.
         )
       }))
 
+    it.effect("are those of a thread that was resumed, however its id was written", () =>
+      Effect.gen(function*() {
+        const codex = yield* Codex
+        const { id, run } = yield* codex.startThread()
+        yield* run("Hello")
+        const spellings = [id.toUpperCase(), id.replaceAll("-", ""), `urn:uuid:${id}`, `{${id}}`]
+        for (const [index, spelling] of spellings.entries()) {
+          const somebody = yield* person
+          const approvals = { policy: somebody.policy }
+          const thread = yield* codex.resumeThread(spelling, { approvals, approvalMode: "ask" })
+          assert.strictEqual(thread.id, id)
+          const turn = yield* thread.turn(`call${index} run: echo hi`)
+          yield* somebody.asked
+          yield* somebody.answer(Approvals.accept)
+          assert.deepStrictEqual(statuses((yield* turn.result).items), ["completed"])
+          // One who has it for a scope does not take it from another one who wrote it otherwise.
+          yield* Effect.scoped(
+            codex.thread({ resume: id }).pipe(
+              Effect.andThen(Effect.scoped(codex.thread({ resume: spelling }))),
+              Effect.andThen((held) => held.run("Hello")),
+              Effect.tap((result) => Effect.sync(() => assert.strictEqual(result.finalResponse, "Answer to: Hello")))
+            )
+          )
+        }
+      }))
+
     it.effect("are asked once, though the thread is resumed while they are awaited", () =>
       Effect.gen(function*() {
         const codex = yield* Codex

@@ -140,4 +140,16 @@ layer(OfflineCodex.layer({ model: echo, home: { streamRetries: 1 } }), live)("th
       assert.isAtMost(yield* askedCount(thread.id), 3)
       yield* gate.open
     }))
+
+  it.effect("that is used up has nothing for a repair", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const thread = yield* codex.startThread()
+      const options = { output: Schema.Struct({ size: Schema.Int }), repairs: 5, budget: { tokens: 60 } }
+      yield* script(thread.id, [OfflineModel.text("No JSON"), tokens(60)], OfflineModel.text("Never asked"))
+      const error = yield* failure(thread.run("Go", options), "BudgetExceeded")
+      assert.strictEqual(error.limit, "tokens")
+      assert.strictEqual(error.result.finalResponse, "No JSON")
+      assert.strictEqual(yield* askedCount(thread.id), 1)
+    }))
 })

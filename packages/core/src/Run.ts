@@ -125,7 +125,7 @@ export interface Run {
     options: OutputOptions<A, I>
   ): Effect.Effect<OutputResult<A>, RunError | OutputError | BudgetError>
   (input: Input.Input, options?: RunOptions & WithoutBudget): Effect.Effect<RunResult, RunError>
-  (input: Input.Input, options: RunOptions): Effect.Effect<RunResult, RunError | BudgetError>
+  (input: Input.Input, options?: RunOptions): Effect.Effect<RunResult, RunError | BudgetError>
 }
 
 /**
@@ -161,11 +161,11 @@ export const make = (
     function*(
       input: Input.Input,
       options: RunOptions | undefined,
-      enforce: BudgetMeter.Enforce | undefined,
+      meter: BudgetMeter.Meter | undefined,
       outputSchema: Schema.Json | undefined
     ) {
-      const opened = yield* open(input, options, enforce === undefined ? "never" : "once", outputSchema)
-      return yield* enforce === undefined ? opened.result : enforce(opened)
+      const opened = yield* open(input, options, meter === undefined ? "never" : "once", outputSchema)
+      return yield* meter === undefined ? opened.result : meter.enforce(opened)
     },
     Effect.scoped
   )
@@ -173,16 +173,17 @@ export const make = (
   const runOutput = Effect.fnUntraced(function*<A, I>(
     input: Input.Input,
     options: OutputOptions<A, I>,
-    enforce: BudgetMeter.Enforce | undefined
+    meter: BudgetMeter.Meter | undefined
   ) {
     let repairs = yield* readParams("turn/start", (read) => read.limit("repairs", options.repairs, 0))
     const format = yield* StructuredOutput.make(options.output)
     let next = input
     for (;;) {
-      const result = yield* turn(next, options, enforce, format.jsonSchema)
+      const result = yield* turn(next, options, meter, format.jsonSchema)
       const decoded = yield* Effect.result(format.decode(result))
       if (decoded._tag === "Success") return { ...result, output: decoded.success }
       if (repairs-- <= 0) return yield* decoded.failure
+      if (meter !== undefined) yield* meter.another(result)
       next = format.complaint(decoded.failure)
     }
   })
@@ -196,16 +197,16 @@ export const make = (
     options: OutputOptions<A, I>
   ): Effect.Effect<OutputResult<A>, RunError | OutputError | BudgetError>
   function run(input: Input.Input, options?: RunOptions & WithoutBudget): Effect.Effect<RunResult, RunError>
-  function run(input: Input.Input, options: RunOptions): Effect.Effect<RunResult, RunError | BudgetError>
+  function run(input: Input.Input, options?: RunOptions): Effect.Effect<RunResult, RunError | BudgetError>
   function run<A, I>(
     input: Input.Input,
     options?: RunOptions | OutputOptions<A, I>
   ): Effect.Effect<RunResult | OutputResult<A>, RunError | OutputError | BudgetError> {
     return Effect.gen(function*() {
-      const enforce = options?.budget === undefined ? undefined : yield* BudgetMeter.make(options.budget)
+      const meter = options?.budget === undefined ? undefined : yield* BudgetMeter.make(options.budget)
       return yield* options !== undefined && "output" in options && options.output !== undefined
-        ? runOutput(input, options, enforce)
-        : turn(input, options, enforce, undefined)
+        ? runOutput(input, options, meter)
+        : turn(input, options, meter, undefined)
     }).pipe(Effect.withSpan("Thread.run"))
   }
   return run

@@ -37,6 +37,7 @@ import * as Goal from "./Goal.ts"
 import * as Input from "./Input.ts"
 import { type OptionReader, readParams } from "./internal/options.ts"
 import type { ThreadHolders } from "./internal/threadHolders.ts"
+import * as ThreadId from "./internal/threadId.ts"
 import { untouched } from "./internal/untouched.ts"
 import { unwrapScoped } from "./internal/unwrapScoped.ts"
 import type { ChildEvent, CodexEvent, TurnEvent } from "./Notification.ts"
@@ -210,6 +211,17 @@ export interface FamilyOptions extends TurnOptions {
 }
 
 /**
+ * Options that are known not to ask for the events of agents.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface WithoutChildren extends TurnOptions {
+  /** None. */
+  readonly includeChildren?: undefined
+}
+
+/**
  * What is stored of a thread beside its history. What is left out stays; null takes
  * it away.
  *
@@ -275,7 +287,11 @@ export interface Thread {
       input: Input.Input,
       options: FamilyOptions
     ): Effect.Effect<TurnHandle.TurnHandle<TurnEvent | ChildEvent>, RequestError, Scope.Scope>
-    (input: Input.Input, options?: TurnOptions): Effect.Effect<TurnHandle.TurnHandle, RequestError, Scope.Scope>
+    (input: Input.Input, options?: WithoutChildren): Effect.Effect<TurnHandle.TurnHandle, RequestError, Scope.Scope>
+    (
+      input: Input.Input,
+      options: FamilyOptions | undefined
+    ): Effect.Effect<TurnHandle.TurnHandle<TurnEvent | ChildEvent>, RequestError, Scope.Scope>
   }
   /**
    * Runs one turn and streams its events. The stream ends when the turn has
@@ -293,8 +309,15 @@ export interface Thread {
     >
     (
       input: Input.Input,
-      options?: TurnOptions
+      options?: WithoutChildren
     ): Stream.Stream<TurnEvent, RequestError | TurnFailed | TurnInterrupted | TurnStalled | TurnLagged>
+    (
+      input: Input.Input,
+      options: FamilyOptions | undefined
+    ): Stream.Stream<
+      TurnEvent | ChildEvent,
+      RequestError | TurnFailed | TurnInterrupted | TurnStalled | TurnLagged
+    >
   }
   /**
    * Starts the server's code reviewer as a turn of this thread. Its result has what
@@ -425,11 +448,15 @@ const withSettings = (client: AppServerClient["Service"], id: string, settings: 
   ): Effect.Effect<TurnHandle.TurnHandle<TurnEvent | ChildEvent>, RequestError, Scope.Scope>
   function turn(
     input: Input.Input,
-    options?: TurnOptions
+    options?: WithoutChildren
   ): Effect.Effect<TurnHandle.TurnHandle, RequestError, Scope.Scope>
   function turn(
     input: Input.Input,
-    options?: TurnOptions | FamilyOptions
+    options: FamilyOptions | undefined
+  ): Effect.Effect<TurnHandle.TurnHandle<TurnEvent | ChildEvent>, RequestError, Scope.Scope>
+  function turn(
+    input: Input.Input,
+    options?: WithoutChildren | FamilyOptions
   ): Effect.Effect<TurnHandle.TurnHandle<TurnEvent | ChildEvent>, RequestError, Scope.Scope> {
     return (isFamily(options)
       ? Effect.map(openFamily(input, options, "replay"), (opened) => TurnHandle.fromOpenFamily(client, opened))
@@ -444,11 +471,15 @@ const withSettings = (client: AppServerClient["Service"], id: string, settings: 
   ): Stream.Stream<TurnEvent | ChildEvent, RequestError | TurnFailed | TurnInterrupted | TurnStalled | TurnLagged>
   function stream(
     input: Input.Input,
-    options?: TurnOptions
+    options?: WithoutChildren
   ): Stream.Stream<TurnEvent, RequestError | TurnFailed | TurnInterrupted | TurnStalled | TurnLagged>
   function stream(
     input: Input.Input,
-    options?: TurnOptions | FamilyOptions
+    options: FamilyOptions | undefined
+  ): Stream.Stream<TurnEvent | ChildEvent, RequestError | TurnFailed | TurnInterrupted | TurnStalled | TurnLagged>
+  function stream(
+    input: Input.Input,
+    options?: WithoutChildren | FamilyOptions
   ): Stream.Stream<TurnEvent | ChildEvent, RequestError | TurnFailed | TurnInterrupted | TurnStalled | TurnLagged> {
     return unwrapScoped(
       Effect.map(
@@ -591,7 +622,7 @@ export const start = <E = never, R = never, T = never>(
 const resumeAnswered = Effect.fn("Thread.resume")(
   function*<E = never, R = never, T = never>(
     client: AppServerClient["Service"],
-    id: string,
+    threadId: string,
     options: ResumeThreadOptions<E, R, T>,
     answers: Approvals.Service | undefined
   ) {
@@ -599,10 +630,10 @@ const resumeAnswered = Effect.fn("Thread.resume")(
     const load = client.experimental.request("thread/resume", {
       ...params,
       ...options.params,
-      threadId: id,
+      threadId,
       excludeTurns: true
     })
-    const answer = yield* answers === undefined ? load : client.answerThreadIf(id, answers, load)
+    const answer = yield* answers === undefined ? load : client.answerThreadIf(threadId, answers, load)
     return yield* settle(client, answer.thread.id, unsettledOf(options, answer))
   }
 )
@@ -646,7 +677,7 @@ export const resume = <E = never, R = never, T = never>(
   id: string,
   options: ResumeThreadOptions<E, R, T> = {}
 ): Effect.Effect<Thread, RequestError, NoInfer<R | T>> =>
-  Effect.flatMap(answersOf(options), (answers) => resumeAnswered(client, id, options, answers))
+  Effect.flatMap(answersOf(options), (answers) => resumeAnswered(client, ThreadId.canonical(id), options, answers))
 
 /**
  * Starts a new thread with the history of a stored one. Mirrors `thread/fork`.
@@ -691,11 +722,8 @@ export const scoped = Effect.fn("Thread.scoped")(
   ) {
     const answers = yield* answersOf(options)
     if ("resume" in options && options.resume !== undefined) {
-      return yield* holders.hold(
-        options.resume,
-        { answers },
-        resumeAnswered(client, options.resume, options, answers)
-      )
+      const threadId = ThreadId.canonical(options.resume)
+      return yield* holders.hold(threadId, { answers }, resumeAnswered(client, threadId, options, answers))
     }
     // A start that nobody waits for any more is the client's to undo, as that of `start` is: nobody here knows its id.
     return yield* Effect.uninterruptibleMask((restore) =>
@@ -735,7 +763,7 @@ const threadParams = <E, R, T>(read: OptionReader, options: ThreadOptions<E, R, 
 }
 
 const isFamily = (options: TurnOptions | FamilyOptions | undefined): options is FamilyOptions =>
-  options !== undefined && "includeChildren" in options && options.includeChildren
+  options !== undefined && "includeChildren" in options && options.includeChildren === true
 
 const turnStartParams = (
   threadId: string,

@@ -108,7 +108,8 @@ export type {
   Thread,
   ThreadMetadataOptions,
   ThreadOptions,
-  TurnOptions
+  TurnOptions,
+  WithoutChildren
 } from "./Thread.ts"
 export type { ItemsOptions, PastItem, PastTurn, SearchOptions, TurnsOptions } from "./ThreadHistory.ts"
 export type { QueueAddOptions, ThreadQueue } from "./ThreadQueue.ts"

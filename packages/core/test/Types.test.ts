@@ -26,6 +26,7 @@ import type {
 import type {
   BudgetError,
   ChildEvent,
+  FamilyOptions,
   OutputError,
   RunError,
   RunOptions,
@@ -173,6 +174,8 @@ describe("turns", () => {
       >()
       const options: RunOptions = {}
       expectTypeOf(thread.run("Hi", options)).toEqualTypeOf<Effect.Effect<RunResult, RunError | BudgetError>>()
+      const mayBeGiven = (options?: RunOptions) => thread.run("Hi", options)
+      expectTypeOf(mayBeGiven()).toEqualTypeOf<Effect.Effect<RunResult, RunError | BudgetError>>()
       const mayHaveOne: { readonly budget?: typeof budget | undefined } = {}
       expectTypeOf(thread.run("Hi", mayHaveOne)).toEqualTypeOf<Effect.Effect<RunResult, RunError | BudgetError>>()
       const withOutput = thread.run("Hi", { output, ...mayHaveOne })
@@ -197,6 +200,13 @@ describe("turns", () => {
       const family = { model: "m", includeChildren: Math.random() > 0.5 }
       expectTypeOf(thread.turn("Hi", family))
         .toEqualTypeOf<Effect.Effect<TurnHandle<TurnEvent | ChildEvent>, RequestError, Scope.Scope>>()
+      const mayHaveChildren = (options?: FamilyOptions) => thread.turn("Hi", options)
+      expectTypeOf(mayHaveChildren())
+        .toEqualTypeOf<Effect.Effect<TurnHandle<TurnEvent | ChildEvent>, RequestError, Scope.Scope>>()
+      const events = (options?: FamilyOptions) => thread.stream("Hi", options)
+      expectTypeOf<Stream.Success<ReturnType<typeof events>>>().toEqualTypeOf<TurnEvent | ChildEvent>()
+      const bare = (options?: TurnOptions) => thread.stream("Hi", options)
+      expectTypeOf<Stream.Success<ReturnType<typeof bare>>>().toEqualTypeOf<TurnEvent>()
       const streamed = thread.stream("Hi")
       expectTypeOf<Stream.Services<typeof streamed>>().toEqualTypeOf<never>()
       expectTypeOf<TurnFailed | TurnInterrupted | TurnLagged>().toExtend<Stream.Error<typeof streamed>>()

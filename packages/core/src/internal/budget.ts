@@ -25,13 +25,18 @@ const tools: ReadonlySet<string> = new Set([
   "imageGeneration"
 ])
 
-/** The result of a turn, unless the run takes more than its budget: then the turn is interrupted. */
-export type Enforce = <M extends TurnStartMethod>(
-  turn: OpenTurn<M>
-) => Effect.Effect<RunResult, TurnFailure | RequestError | TurnLagged | BudgetExceeded>
+/** What the turns of a run take of its budget. */
+export interface Meter {
+  /** The result of a turn, unless the run takes more than its budget: then the turn is interrupted. */
+  readonly enforce: <M extends TurnStartMethod>(
+    turn: OpenTurn<M>
+  ) => Effect.Effect<RunResult, TurnFailure | RequestError | TurnLagged | BudgetExceeded>
+  /** Fails when nothing is left for a turn after the one with this result. */
+  readonly another: (result: RunResult) => Effect.Effect<void, BudgetExceeded>
+}
 
 /** One budget for all the turns of a run. */
-export const make = Effect.fnUntraced(function*(budget: Budget): Effect.fn.Return<Enforce, InvalidParams> {
+export const make = Effect.fnUntraced(function*(budget: Budget): Effect.fn.Return<Meter, InvalidParams> {
   const { wallTime, ...most } = yield* readParams("turn/start", (read) => ({
     wallTime: read.limitOfTime("budget.wallTime", budget.wallTime),
     tokens: read.limit("budget.tokens", budget.tokens, Number.POSITIVE_INFINITY),
@@ -55,7 +60,19 @@ export const make = Effect.fnUntraced(function*(budget: Budget): Effect.fn.Retur
     }
   }
 
-  return Effect.fnUntraced(function*(turn) {
+  const another: Meter["another"] = Effect.fnUntraced(function*(result) {
+    const limit: Limit | undefined = tokensBefore >= most.tokens
+      ? "tokens"
+      : toolCalls > most.toolCalls
+      ? "toolCalls"
+      : deadline !== undefined && deadline <= (yield* Clock.currentTimeMillis)
+      ? "wallTime"
+      : undefined
+    const { threadId, turnId } = result
+    if (limit !== undefined) return yield* new BudgetExceeded({ threadId, turnId, limit, result })
+  })
+
+  const enforce: Meter["enforce"] = Effect.fnUntraced(function*(turn) {
     const watch = turn.events.pipe(
       Stream.mapEffect((event) => passes(event, turn.spent)),
       Stream.filter((limit) => limit !== undefined),
@@ -75,4 +92,6 @@ export const make = Effect.fnUntraced(function*(budget: Budget): Effect.fn.Retur
       )
     )
   })
+
+  return { enforce, another }
 })
