@@ -3,6 +3,7 @@ import { OfflineCodex } from "@effect-codex/node/testing"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it, layer } from "@effect/vitest"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -53,6 +54,18 @@ layer(OfflineCodex.layer({ codex: { experimental: true } }).pipe(Layer.merge(Nod
         assert.strictEqual(files.find(({ path }) => path === "alps")?.matchType, "directory")
         const [umlaut] = yield* codex.searchFiles("üß", [root])
         assert.deepStrictEqual([umlaut?.path, umlaut?.indices], ["grüße.txt", [2, 3]])
+      }))
+
+    it.effect("shows where in the path the characters are that match, whatever is before them", () =>
+      Effect.gen(function*() {
+        const codex = yield* Codex
+        // A pair of surrogates; a letter and its accent; a family of eight.
+        const names = ["\u{1f600}abc", "e\u0301abc", "\u{1f468}\u200d\u{1f469}\u200d\u{1f467}abc", "\u65e5\u672cabc"]
+        const files = yield* codex.searchFiles("abc", [yield* tree(...names)])
+        assert.deepStrictEqual(files.map(({ path }) => path).sort(), names.sort())
+        for (const { indices, path } of files) {
+          assert.strictEqual(indices.map((index) => path[index]).join(""), "abc", JSON.stringify(path))
+        }
       }))
 
     it.effect("looks under every root, and finds nothing where there is nothing", () =>
@@ -128,6 +141,45 @@ layer(OfflineCodex.layer({ codex: { experimental: true } }).pipe(Layer.merge(Nod
         assert.deepStrictEqual(late.map(({ query }) => query), ["beta"])
         const over = yield* failure(search.update("more"), "InvalidRequest")
         assert.include(over.description, "session not found")
+      }))
+
+    it.effect("has nothing of earlier queries for a reader that is behind", () =>
+      Effect.gen(function*() {
+        const codex = yield* Codex
+        const search = yield* codex.fileSearch([yield* tree("alpha.txt", "beta.ts", "gamma.md")])
+        const found = (file: string) =>
+          search.results.pipe(
+            Stream.filter(({ files }) => files.length === 1 && files[0]?.path === file),
+            Stream.take(1),
+            Stream.runDrain
+          )
+        const gate = yield* Deferred.make<void>()
+        const seen: Array<string> = []
+        const first = yield* Deferred.make<void>()
+        const reader = yield* Effect.forkChild(
+          search.results.pipe(
+            Stream.filter(({ files }) => files.length > 0),
+            Stream.tap(({ query }) =>
+              Effect.andThen(
+                Effect.sync(() => {
+                  if (seen.at(-1) !== query) seen.push(query)
+                }),
+                Effect.andThen(Deferred.succeed(first, undefined), Deferred.await(gate))
+              )
+            ),
+            Stream.takeUntil(({ query }) => query === "gamma"),
+            Stream.runDrain
+          ),
+          { startImmediately: true }
+        )
+        yield* search.update("alpha")
+        yield* Deferred.await(first)
+        yield* search.update("beta")
+        yield* found("beta.ts")
+        yield* search.update("gamma")
+        yield* Deferred.succeed(gate, undefined)
+        yield* Fiber.join(reader)
+        assert.deepStrictEqual(seen, ["alpha", "gamma"])
       }))
 
     it.effect("keeps two searches apart", () =>

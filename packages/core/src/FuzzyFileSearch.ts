@@ -36,7 +36,7 @@ export interface FileMatch {
   readonly matchType: FuzzyFileSearchMatchType
   /** How well it matches; more is better. */
   readonly score: number
-  /** Which characters of `path` match the query, by their index. */
+  /** Where in `path` the characters begin that match the query. */
   readonly indices: ReadonlyArray<number>
 }
 
@@ -160,6 +160,7 @@ class Latest {
   asked(query: string): void {
     this.query = query
     this.results = undefined
+    for (const reader of this.readers) Queue.takeUnsafe(reader)
   }
 
   found(query: string, files: ReadonlyArray<FuzzyFileSearchResult>): void {
@@ -196,5 +197,16 @@ const fromResult = (result: FuzzyFileSearchResult): FileMatch => ({
   fileName: result.file_name,
   matchType: result.match_type,
   score: result.score,
-  indices: result.indices ?? []
+  indices: placesOf(result.path, result.indices ?? [])
 })
+
+/** More than one of what a string is indexed by may make up a character, by which the server counts. */
+const beyondOne = /[^\0-\x7f]/
+
+const characters = new Intl.Segmenter(undefined, { granularity: "grapheme" })
+
+const placesOf = (path: string, indices: ReadonlyArray<number>): ReadonlyArray<number> => {
+  if (!beyondOne.test(path)) return indices
+  const places = Array.from(characters.segment(path), ({ index }) => index)
+  return indices.map((index) => places[index] ?? path.length)
+}
