@@ -340,6 +340,54 @@ const scenarios: ReadonlyArray<Scenario> = [
     })
   },
   {
+    name: "input in another form than what runs",
+    replies: [hangs, hangs, OfflineModel.text("Both"), OfflineModel.text("Once more")],
+    scripts: [hanging, hanging, "Both", "Once more"],
+    program: Effect.gen(function*() {
+      const thread = yield* start
+      const output = { type: "object", properties: {}, required: [], additionalProperties: false }
+      yield* Effect.scoped(Effect.gen(function*() {
+        const turn = yield* thread.turn("Busy")
+        yield* firstWord(turn.events)
+        yield* refused(thread.run("More", { params: { outputSchema: output } }))
+        yield* turn.interrupt
+      }))
+      yield* Effect.scoped(Effect.gen(function*() {
+        const turn = yield* thread.turn("Busy", { params: { outputSchema: output } })
+        yield* firstWord(turn.events)
+        yield* refused(
+          thread.run("More", { params: { outputSchema: { ...output, properties: { a: { type: "null" } } } } })
+        )
+        yield* Effect.all([turn.result, thread.run("More")], { concurrency: 2 })
+      }))
+      yield* thread.run("Again")
+    })
+  },
+  {
+    name: "lists in other orders, and of other kinds",
+    replies: [OfflineModel.text("One"), OfflineModel.text("Two"), OfflineModel.text("Three")],
+    scripts: ["One", "Two", "Three"],
+    program: Effect.gen(function*() {
+      const codex = yield* Codex
+      const first = yield* start
+      const second = yield* start
+      yield* first.run("One")
+      yield* second.run("Two")
+      yield* first.run("Three")
+      yield* codex.listThreads()
+      yield* codex.listThreads({ sortDirection: "asc" })
+      yield* codex.listThreads({ sortKey: "created_at" })
+      for (const sortDirection of ["asc", "desc"] as const) {
+        yield* codex.listThreads({ sortKey: "updated_at", sortDirection })
+        yield* codex.listThreads({ sortKey: "recency_at", sortDirection })
+      }
+      yield* codex.listThreads({ modelProviders: ["nobody"] })
+      yield* codex.listThreads({ modelProviders: [] })
+      yield* codex.listThreads({ sourceKinds: ["cli"] })
+      yield* codex.listThreads({ sourceKinds: ["cli", "vscode"] })
+    })
+  },
+  {
     name: "a turn that fails",
     replies: [OfflineModel.failed({ code: "rate_limit_exceeded", message: "Slow down" }), OfflineModel.text("Better")],
     scripts: [

@@ -48,6 +48,23 @@ describe("the agent of a TestAppServer", () => {
       )
     ))
 
+  it.effect("takes a second run for more input of the first, also where that is its end", () =>
+    Effect.gen(function*() {
+      const server = yield* TestAppServer
+      yield* server.enqueue(() => Effect.never, "Both.")
+      const thread = yield* start
+      const first = yield* fork(thread.run("One"))
+      yield* server.receive("turn/start")
+      const second = yield* thread.run("Two")
+      const { finalResponse, turnId } = yield* Fiber.join(first)
+      assert.deepStrictEqual([second.turnId, second.finalResponse, finalResponse], [turnId, "Both.", "Both."])
+      const busy = yield* fork(thread.run("Three"))
+      yield* server.receive("turn/start")
+      const refused = yield* Effect.flip(thread.run("Four", { output: Schema.Struct({ a: Schema.String }) }))
+      assert.strictEqual(refused._tag, "InternalError")
+      yield* Fiber.interrupt(busy)
+    }).pipe(Effect.provide(TestAppServer.layer({ respond: () => Effect.never }))))
+
   it.effect("speaks in deltas, thinks, comments and counts its tokens", () =>
     Effect.gen(function*() {
       const server = yield* TestAppServer

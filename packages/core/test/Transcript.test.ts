@@ -515,6 +515,69 @@ describe("a recording", () => {
       ])
     }))
 
+  it.effect("has the times that the agent spoke of, and none of the wire or of what the program said", () =>
+    Effect.gen(function*() {
+      const due = "2026-05-05T10:00:00.000Z"
+      const item = { id: "i", startedAtMs: 1_795_243_250_000 }
+      const text = yield* record([
+        { from: "client", message: { id: 1, method: "turn/start", params: { input: [{ type: "text", text: due }] } } },
+        {
+          from: "server",
+          message: {
+            method: "item/completed",
+            params: { item: { ...item, type: "userMessage", content: [{ type: "text", text: due }] } }
+          }
+        },
+        { from: "server", message: { method: "item/agentMessage/delta", params: { delta: due } } },
+        {
+          from: "server",
+          message: {
+            method: "item/completed",
+            params: { item: { ...item, type: "agentMessage", text: JSON.stringify({ due }) } }
+          }
+        },
+        { from: "server", message: { id: 7, method: "item/tool/call", params: { arguments: { due, startAt: 42 } } } },
+        { from: "client", message: { id: 7, result: { contentItems: [{ type: "inputText", text: due }] } } },
+        { from: "server", message: { method: "item/commandExecution/outputDelta", params: { delta: due } } }
+      ])
+      const epoch = "1970-01-01T00:00:00Z"
+      const input = [{ type: "text", text: epoch }]
+      assert.deepStrictEqual(
+        text.trim().split("\n").slice(1).map((line): unknown => JSON.parse(line)),
+        [
+          client({ id: 1, method: "turn/start", params: { input } }),
+          server({
+            method: "item/completed",
+            params: { item: { id: "i", startedAtMs: 0, type: "userMessage", content: input } }
+          }),
+          server({ method: "item/agentMessage/delta", params: { delta: due } }),
+          server({
+            method: "item/completed",
+            params: { item: { id: "i", startedAtMs: 0, type: "agentMessage", text: JSON.stringify({ due }) } }
+          }),
+          server({ id: 7, method: "item/tool/call", params: { arguments: { due, startAt: 42 } } }),
+          client({ id: 7, result: { contentItems: [{ type: "inputText", text: epoch }] } }),
+          server({ method: "item/commandExecution/outputDelta", params: { delta: epoch } })
+        ]
+      )
+    }))
+
+  it.effect("ends for the program as the connection did, why and all", () =>
+    Effect.gen(function*() {
+      const closed = new TransportError({ operation: "read", reason: "Closed", description: "The server went away" })
+      const raw = Transport.of({ incoming: Stream.fail(closed), send: () => Effect.void })
+      const written: Array<string> = []
+      const recording = Transcript.recordTo((text) => Effect.sync(() => written.push(text)))
+      yield* Effect.scoped(Effect.gen(function*() {
+        const context = yield* Layer.build(Layer.provide(recording, Layer.succeed(Transport, raw)))
+        yield* Effect.exit(Stream.runDrain(Context.get(context, Transport).incoming))
+      }))
+      const replayed = yield* Layer.build(Transcript.replayRecording(yield* Transcript.parse(written.join(""))))
+      const error = yield* Effect.flip(Stream.runDrain(Context.get(replayed, Transport).incoming))
+      if (!(error instanceof TransportError)) return assert.fail(String(error))
+      assert.deepStrictEqual([error.reason, error.message], [closed.reason, closed.message])
+    }))
+
   it.effect("has no secrets: not by their shape, their field, their value, or where they come again", () =>
     Effect.gen(function*() {
       const secrets = ["sk-s3nt1nel0123456789", "s3nt1nel-by-field", "s3nt1nel-by-value", "s3nt1nel.of.a.query"]
@@ -529,11 +592,16 @@ describe("a recording", () => {
         { from: "server", message: { id: 1, result: { authUrl: `https://example.com/?a=1&state=${ofQuery}&b=2` } } },
         {
           from: "client",
-          message: { id: 3, method: "turn/start", params: { text: `Use ${secrets.join(" ")} ${byValue}-and-more` } }
+          message: {
+            id: 3,
+            method: "turn/start",
+            params: { text: `Use ${secrets.join(" ")} ${byValue}-and-more 4711` }
+          }
         }
-      ], { secrets: [byValue, Redacted.make(`${byValue}-and-more`)] })
+      ], { secrets: [byValue, Redacted.make(`${byValue}-and-more`), "4711"] })
       for (const secret of secrets.slice(0, 3)) assert.notInclude(text, secret)
       assert.notInclude(text, "-and-more")
+      assert.notInclude(text, "4711")
       assert.notInclude(text, `state=${ofQuery}`)
       assert.include(text, "https://example.com/?a=1&state=…&b=2")
     }))

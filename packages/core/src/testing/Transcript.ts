@@ -3,9 +3,10 @@
  * played back as often as wanted: with no process, no account and no network.
  *
  * A transcript is text, a JSON object a line: a header, then every message with who
- * wrote it. Ids, times and places are placeholders, so that a program recorded twice
- * gives the same text where the server does the same, and what changes between two
- * recordings is what changed. Keys and tokens are taken out; **prompts, answers and
+ * wrote it. Ids, times and places are placeholders, but for times that the agent speaks
+ * of, so that a program recorded twice gives the same text where the server does the
+ * same, and what changes between two recordings is what changed. Keys and tokens are
+ * taken out, unless they come in pieces, as the deltas of a text are; **prompts, answers and
  * the content of files are not**, since they are what is played back.
  *
  * @since 0.1.0
@@ -74,7 +75,10 @@ export const End = Schema.Union([
     signal: Schema.optionalKey(Schema.String),
     stderr: Schema.String
   }),
-  Schema.TaggedStruct("TransportError", { description: Schema.String })
+  Schema.TaggedStruct("TransportError", {
+    description: Schema.String,
+    reason: TransportError.fields.reason
+  })
 ])
 
 /**
@@ -493,7 +497,7 @@ const recorder = <E, R>(
       Effect.suspend(() => {
         if (over) return Effect.void
         const line = lineOf(entry())
-        bytes += line.length
+        bytes += encoder.encode(line).byteLength
         if (bytes <= maxBytes) return put(line)
         over = true
         const description = `The recording ends here: it has reached ${maxBytes} bytes`
@@ -545,13 +549,22 @@ const messageOf = (line: string): Message | undefined => {
 }
 
 const endOf = (error: ConnectionError, name: (text: string) => string): typeof End.Type => {
-  if (error._tag !== "AppServerExited") return { _tag: "TransportError", description: name(error.message) }
-  const { exitCode, signal, stderr } = error
-  return {
-    _tag: "AppServerExited",
-    ...(exitCode === undefined ? {} : { exitCode }),
-    ...(signal === undefined ? {} : { signal }),
-    stderr: name(stderr)
+  switch (error._tag) {
+    case "AppServerExited": {
+      const { exitCode, signal, stderr } = error
+      return {
+        _tag: "AppServerExited",
+        ...(exitCode === undefined ? {} : { exitCode }),
+        ...(signal === undefined ? {} : { signal }),
+        stderr: name(stderr)
+      }
+    }
+    case "TransportError": {
+      const { description, reason } = error
+      return { _tag: "TransportError", description: name(description), ...(reason === undefined ? {} : { reason }) }
+    }
+    case "SupervisorGaveUp":
+      return { _tag: "TransportError", description: name(error.message) }
   }
 }
 
@@ -704,4 +717,8 @@ const errorOf = (end: typeof End.Type): ConnectionError =>
       ...(end.exitCode === undefined ? {} : { exitCode: end.exitCode }),
       ...(end.signal === undefined ? {} : { signal: end.signal })
     })
-    : new TransportError({ operation: "read", description: end.description })
+    : new TransportError({
+      operation: "read",
+      description: end.description,
+      ...(end.reason === undefined ? {} : { reason: end.reason })
+    })

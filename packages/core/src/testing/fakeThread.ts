@@ -32,6 +32,12 @@ import type * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import { nothing as noTokens } from "../internal/spending.ts"
 
+/** Whose models its threads have. */
+export const MODEL_PROVIDER = "openai"
+
+/** What began its threads, as the real one calls a client that is no other product of its own. */
+export const SOURCE = "vscode"
+
 /** What an app-server in memory says of itself. */
 export interface Place {
   readonly codexHome: string
@@ -303,7 +309,7 @@ export const threadOf = (thread: FakeThread, withTurns = false): Thread => ({
   preview: previewOf(thread),
   ephemeral: thread.ephemeral,
   projectId: null,
-  modelProvider: "openai",
+  modelProvider: MODEL_PROVIDER,
   model: knowsModel(thread) ? thread.model : null,
   reasoningEffort: thread.effort,
   createdAt: thread.createdAt,
@@ -315,7 +321,7 @@ export const threadOf = (thread: FakeThread, withTurns = false): Thread => ({
     : `${thread.codexHome}/${thread.archived ? "archived_sessions" : "sessions"}/rollout-${thread.id}.jsonl`,
   cwd: thread.cwd,
   cliVersion: codexVersion,
-  source: "vscode",
+  source: SOURCE,
   name: thread.name,
   turns: withTurns ? thread.turns.map((turn) => turnOf(turn, "full")) : []
 })
@@ -323,7 +329,7 @@ export const threadOf = (thread: FakeThread, withTurns = false): Thread => ({
 export const loadedOf = (thread: FakeThread, withTurns: boolean): ThreadStartResponse => ({
   thread: threadOf(thread, withTurns),
   model: thread.model,
-  modelProvider: "openai",
+  modelProvider: MODEL_PROVIDER,
   serviceTier: null,
   cwd: thread.cwd,
   approvalPolicy: thread.approvalPolicy,

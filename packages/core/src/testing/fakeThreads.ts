@@ -19,6 +19,7 @@ import {
   type FakeThread,
   loadedOf,
   makeNumbers,
+  MODEL_PROVIDER,
   nothing,
   now,
   type Place,
@@ -26,6 +27,7 @@ import {
   saidIn,
   sandboxOf,
   type Settings,
+  SOURCE,
   type StoredTurn,
   threadOf,
   turnOf
@@ -269,7 +271,7 @@ export const make = (
             cwd: thread.cwd,
             effort: thread.effort,
             model: thread.model,
-            modelProvider: "openai",
+            modelProvider: MODEL_PROVIDER,
             sandboxPolicy: thread.sandbox,
             serviceTier: null
           }
@@ -304,9 +306,15 @@ export const make = (
             "failed to submit turn input: ActiveTurnNotSteerable { turn_kind: Review }"
           )
         }
-        if (thread.running !== undefined) {
-          yield* steer(thread.running, saidIn(params))
-          return yield* respond({ turn: { ...turnOf(thread.running.turn, "notLoaded"), startedAt: null } })
+        const { running } = thread
+        if (running !== undefined) {
+          const { outputSchema: form } = params
+          if (form != null && JSON.stringify(form) !== JSON.stringify(running.params.outputSchema)) {
+            return yield* refuse(INTERNAL_ERROR, "failed to submit turn input: ActiveTurnOutputSchemaMismatch")
+          }
+          // What it is steered with may be all that it has to say: it ends behind the answer.
+          yield* respond({ turn: { ...turnOf(running.turn, "notLoaded"), startedAt: null } })
+          return yield* steer(running, saidIn(params))
         }
         adjust(thread, params)
         yield* begin(thread, params, respond)
@@ -357,12 +365,15 @@ export const make = (
 const sharesTurns = ([first]: ReadonlyArray<StoredTurn>, thread: FakeThread): boolean =>
   first !== undefined && thread.turns.some(({ id }) => id === first.id)
 
-/** Those that are asked for, the last used first. */
+/** Those that are asked for, the newest or the last used first. */
 const listed = (
   threads: ReadonlyArray<FakeThread>,
   params: ThreadListParams
 ) => {
   const folders = params.cwd == null ? undefined : typeof params.cwd === "string" ? [params.cwd] : params.cwd
+  const isOf = (kinds: ReadonlyArray<string> | null | undefined, kind: string) =>
+    kinds == null || kinds.length === 0 || kinds.includes(kind)
+  if (!isOf(params.modelProviders, MODEL_PROVIDER) || !isOf(params.sourceKinds, SOURCE)) return pageOf([], params)
   const term = params.searchTerm
   const found = threads.filter((thread) =>
     !thread.ephemeral && thread.archived === (params.archived ?? false) &&
@@ -371,8 +382,9 @@ const listed = (
     (folders === undefined || folders.includes(thread.cwd)) &&
     (term == null || `${thread.name ?? ""}\n${previewOf(thread)}`.includes(term))
   )
-  const ascending = params.sortDirection === "asc"
-  found.sort((a, b) => ascending ? a.used - b.used : b.used - a.used)
+  // They come in the order in which they were made.
+  if (params.sortKey === "updated_at" || params.sortKey === "recency_at") found.sort((a, b) => a.used - b.used)
+  if (params.sortDirection !== "asc") found.reverse()
   // What each was forked from is not in lists.
   return pageOf(found.map((thread) => ({ ...threadOf(thread), forkedFromId: null })), params)
 }

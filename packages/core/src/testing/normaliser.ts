@@ -37,11 +37,17 @@ const isList = (value: Schema.Json): value is ReadonlyArray<Schema.Json> => Arra
 
 const REDACTED = "…"
 
-/** Shorter values would turn ordinary words into gaps. */
+/** Shorter values that are found, and not given, would turn ordinary words into gaps. */
 const MIN_SECRET = 6
 
-/** So many secrets are remembered by their values. */
+/** So many secrets that are found are remembered by their values. */
 const MAX_SECRETS = 1024
+
+/** What the agent says, and asks tools, is played back as it was: times in it are not those of the wire. */
+const said: ReadonlySet<string> = new Set(["arguments", "delta", "structuredContent", "text"])
+
+/** Whose times are left as they are: nobody's, those of what the agent says, or all below something that it has said. */
+type Times = "none" | "said" | "all"
 
 const timeKey = /(?:At|_at|AtMs|_at_ms)$|^(?:durationMs|duration_ms|elapsedMs|timeUsedSeconds)$/
 
@@ -91,6 +97,7 @@ const isAbsolute = (path: string): boolean => path.search(absolute) === 0
 
 export class Normaliser {
   private secrets: ReadonlyArray<string> = []
+  private readonly given: number
   private readonly names = new Map<string, string>()
   private readonly counts = new Map<string, number>()
   private readonly requestIds = new Map<string | number, number>()
@@ -102,6 +109,7 @@ export class Normaliser {
   constructor(options: Options) {
     this.findsPaths = options.findsPaths
     for (const secret of options.secrets) this.hide(secret)
+    this.given = this.secrets.length
     for (const [placeholder, path] of Object.entries(options.paths)) this.place(path, placeholder)
   }
 
@@ -115,7 +123,9 @@ export class Normaliser {
       ...(error === undefined ? {} : { error }),
       ...(emittedAtMs === undefined ? {} : { emittedAtMs })
     }
-    const named = this.nameIn(side, this.bareIn(body, ""), "")
+    // What a program or a command prints counts with what the program says, which may say it back.
+    const isAgent = side === "server" && !(typeof method === "string" && method.endsWith("/outputDelta"))
+    const named = this.nameIn(side, this.bareIn(body, "", isAgent ? "said" : "none"), "")
     return {
       ...(id === undefined ? {} : { id: this.requestId(side, id, method !== undefined) }),
       ...(isMessage(named) ? named : {})
@@ -127,9 +137,9 @@ export class Normaliser {
     return this.nameText(side, this.bareText(text))
   }
 
-  /** Without secrets and times, but with ids and places as they are. */
+  /** Without secrets and times, but with ids and places as they are: a message of the client. */
   bare(value: Schema.Json): Schema.Json {
-    return this.bareIn(value, "")
+    return this.bareIn(value, "", "none")
   }
 
   /** The client's requests are numbered in the order they are sent in. */
@@ -146,27 +156,35 @@ export class Normaliser {
     return known ?? id
   }
 
+  private found(secret: string): void {
+    if (secret.length >= MIN_SECRET && this.secrets.length - this.given < MAX_SECRETS) this.hide(secret)
+  }
+
   private hide(secret: string): void {
-    if (secret.length < MIN_SECRET || this.secrets.length >= MAX_SECRETS || this.secrets.includes(secret)) return
+    if (secret === "" || this.secrets.includes(secret)) return
     // One that begins with another one goes first, or its end would stay.
     this.secrets = [...this.secrets, secret].sort((a, b) => b.length - a.length)
   }
 
-  private bareIn(value: Schema.Json, key: string): Schema.Json {
+  private bareIn(value: Schema.Json, key: string, times: Times): Schema.Json {
     if (typeof value === "string") {
       if (isSecretField(key)) return this.hidden(value)
-      return Base64.isField(key) ? Base64.rewrite(value, (text) => this.withoutSecrets(text)) : this.bareText(value)
+      if (Base64.isField(key)) return Base64.rewrite(value, (text) => this.withoutSecrets(text))
+      return times === "all" ? this.withoutSecrets(value) : this.bareText(value)
     }
-    if (typeof value === "number") return timeKey.test(key) ? 0 : value
-    if (isList(value)) return value.map((element) => this.bareIn(element, key))
-    return isMessage(value)
-      ? Object.fromEntries(
-        Object.entries(value).map(([name, member]) => [
-          name,
-          isSecretSetting(value, name) ? this.hidden(member) : this.bareIn(member, name)
-        ])
-      )
-      : value
+    if (typeof value === "number") return times !== "all" && timeKey.test(key) ? 0 : value
+    if (isList(value)) return value.map((element) => this.bareIn(element, key, times))
+    if (!isMessage(value)) return value
+    // What the user has said is told again.
+    const within = times === "said" && value["type"] === "userMessage" ? "none" : times
+    return Object.fromEntries(
+      Object.entries(value).map(([name, member]) => [
+        name,
+        isSecretSetting(value, name)
+          ? this.hidden(member)
+          : this.bareIn(member, name, within === "said" && said.has(name) ? "all" : within)
+      ])
+    )
   }
 
   /** What is secret, whatever it is. */
@@ -176,7 +194,7 @@ export class Normaliser {
       return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, this.hidden(member)]))
     }
     if (typeof value !== "string" || value === "") return value
-    this.hide(value)
+    this.found(value)
     return REDACTED
   }
 
