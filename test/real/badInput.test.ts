@@ -78,6 +78,7 @@ layer(OfflineCodex.layer({ model: echo }), live)("bad input", (it) => {
         ["sandbox", { sandbox: "none" }],
         ["timeout", { timeout: "soon" }],
         ["timeout", { timeout: "-1 seconds" }],
+        ["timeout", { timeout: Number.NaN }],
         ["outputLimit", { outputLimit: Number.NaN }],
         ["buffer.bytes", { buffer: { events: 1, bytes: Number.NaN } }],
         ["buffer.events", { buffer: { events: 0, bytes: 1 } }]

@@ -40,7 +40,8 @@ layer(OfflineCodex.layer({ model: echo, home: { streamRetries: 1 } }), live)("th
         "budget.wallTime": thread.run("Go", { budget: JSON.parse(`{"wallTime":"soon"}`) }),
         repairs: thread.run("Go", { output, repairs: Number.NaN })
       }
-      for (const [path, run] of Object.entries(bad)) {
+      const none = thread.run("Go", { budget: { wallTime: Number.NaN } })
+      for (const [path, run] of [...Object.entries(bad), ["budget.wallTime", none] as const]) {
         const error = yield* failure(run, "InvalidParams")
         assert.isFalse(error.sent)
         assert.deepStrictEqual(error.issues.map((issue) => issue.path), [path])

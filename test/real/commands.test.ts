@@ -378,6 +378,8 @@ layer(OfflineCodex.layer({ codex: { experimental: true } }), live)("processes", 
     it.effect("reads UTF-8 whatever else the bytes may look like", () =>
       Effect.gen(function*() {
         const codex = yield* Codex
+        const marked = yield* codex.execOutput(["printf", "\\357\\273\\277z"], fullAccess)
+        assert.strictEqual(marked.stdout, "\ufeffz")
         const { stdout } = yield* codex.execOutput(["printf", "\\377\\303\\244x"], fullAccess)
         assert.strictEqual(stdout, "\uFFFDäx")
       }))

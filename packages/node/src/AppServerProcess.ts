@@ -117,7 +117,7 @@ const EXIT_GRACE = Duration.seconds(4)
 export const make = Effect.fn("AppServerProcess.make")(function*(options: Options = {}) {
   const spawner = yield* ChildProcessSpawner
   const grace = yield* graceOf(options)
-  yield* checkConfig(options)
+  yield* check(options)
   // The process would take what is relative from its own working directory. An empty home is none.
   const codexHome = options.codexHome && resolve(options.codexHome)
   const { codexPath } = options
@@ -219,12 +219,13 @@ export const make = Effect.fn("AppServerProcess.make")(function*(options: Option
   })
 })
 
-const graceOf = (options: Options): Effect.Effect<Duration.Duration, InvalidOptions> =>
+const graceOf = ({ shutdownGrace = defaultGrace }: Options): Effect.Effect<Duration.Duration, InvalidOptions> =>
   Effect.mapError(
     Effect.fromOption(
       Option.filter(
-        Duration.fromInput(options.shutdownGrace ?? defaultGrace),
-        (grace) => !Duration.isNegative(grace)
+        Duration.fromInput(shutdownGrace),
+        // Effect takes what is no number for no time at all.
+        (grace) => !Duration.isNegative(grace) && !Number.isNaN(shutdownGrace)
       )
     ),
     () =>
@@ -233,11 +234,21 @@ const graceOf = (options: Options): Effect.Effect<Duration.Duration, InvalidOpti
       })
   )
 
-const checkConfig = ({ config = {} }: Options): Effect.Effect<void, InvalidOptions> => {
-  const issues = unwritable(config, "config").map((path) => ({
-    path,
-    expected: "Expected a string, a finite number, a boolean, an array or a record"
-  }))
+/** What comes from the outside, as JSON or from plain JavaScript, would look like a fault of the executable. */
+const check = ({ args = [], config = {}, env = {} }: Options): Effect.Effect<void, InvalidOptions> => {
+  const texts: ReadonlyArray<readonly [path: string, value: unknown]> = [
+    ...args.map((value, index) => [`args[${index}]`, value] as const),
+    ...Object.entries(env).flatMap(([name, value]) =>
+      value === undefined || Redacted.isRedacted(value) ? [] : [[`env.${name}`, value] as const]
+    )
+  ]
+  const issues = [
+    ...unwritable(config, "config").map((path) => ({
+      path,
+      expected: "Expected a string, a finite number, a boolean, an array or a record"
+    })),
+    ...texts.flatMap(([path, value]) => typeof value === "string" ? [] : [{ path, expected: "Expected a string" }])
+  ]
   return issues.length === 0 ? Effect.void : Effect.fail(new InvalidOptions({ issues }))
 }
 

@@ -70,7 +70,12 @@ layer(NodeServices.layer, live)("NodeCodex.layer", (it) => {
         ["requestTimeout", { requestTimeout: 0 }],
         ["handshakeTimeout", { handshakeTimeout: "-1 seconds" }],
         ["turnBuffer.events", { turnBuffer: { events: -1, bytes: 1 } }],
-        ["turnBuffer.bytes", { turnBuffer: { events: 1, bytes: Number.NaN } }]
+        ["turnBuffer.bytes", { turnBuffer: { events: 1, bytes: Number.NaN } }],
+        ["turnIdleTimeout", { turnIdleTimeout: Number.NaN }],
+        ["shutdownGrace", { shutdownGrace: Number.NaN }],
+        // As from the outside, where nothing has checked it.
+        ["env.PORT", JSON.parse(`{"env":{"PORT":5,"HOST":"here"}}`)],
+        ["args[1]", JSON.parse(`{"args":["-c",5]}`)]
       ]
       for (const [path, options] of bad) {
         const error = yield* Effect.flip(

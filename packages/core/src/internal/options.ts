@@ -11,12 +11,16 @@ import { unsent } from "./responseError.ts"
 
 const MEBIBYTE = 1024 * 1024
 
+/** What is no number is no duration either, though Effect takes it for none at all. */
+const fromInput = (input: Duration.Input): Option.Option<Duration.Duration> =>
+  Number.isNaN(input) ? Option.none() : Duration.fromInput(input)
+
 /** Reads options one by one and keeps what is wrong with them. */
 export class OptionReader {
   readonly issues: Array<PayloadIssue> = []
 
   duration(path: string, input: Duration.Input | undefined, fallback: Duration.Duration): Duration.Duration {
-    const read = input === undefined ? Option.some(fallback) : Duration.fromInput(input)
+    const read = input === undefined ? Option.some(fallback) : fromInput(input)
     if (Option.isSome(read) && Duration.isPositive(read.value)) return read.value
     this.issues.push({ path, expected: "Expected a duration above zero" })
     return fallback
@@ -39,7 +43,7 @@ export class OptionReader {
 
   /** The same of a duration. */
   limitOfTime(path: string, input: Duration.Input | undefined): Duration.Duration {
-    const read = input === undefined ? Option.some(Duration.infinity) : Duration.fromInput(input)
+    const read = input === undefined ? Option.some(Duration.infinity) : fromInput(input)
     if (Option.isSome(read) && !Duration.isNegative(read.value)) return read.value
     this.issues.push({ path, expected: "Expected a duration that is not below zero" })
     return Duration.infinity
@@ -48,7 +52,7 @@ export class OptionReader {
   /** The same where the server knows no way to leave the limit out. */
   finiteTime(path: string, input: Duration.Input | undefined): Duration.Duration | undefined {
     if (input === undefined) return undefined
-    const read = Duration.fromInput(input)
+    const read = fromInput(input)
     if (Option.isSome(read) && Duration.isFinite(read.value) && !Duration.isNegative(read.value)) return read.value
     this.issues.push({ path, expected: "Expected a finite duration that is not below zero" })
     return undefined

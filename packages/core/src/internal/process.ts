@@ -116,7 +116,7 @@ export class Collector implements Output {
   text(method: string): Effect.Effect<string, RequestError> {
     return Effect.suspend((): Effect.Effect<string, RequestError> => {
       if (this.failure !== undefined) return Effect.fail(this.failure)
-      const decoder = new TextDecoder()
+      const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
       return Effect.map(
         Effect.forEach(this.chunks, (chunk) => decodeOutput(method, chunk)),
         (parts) => parts.map((bytes) => decoder.decode(bytes, { stream: true })).join("") + decoder.decode()

@@ -32,12 +32,14 @@ export const age = (milliseconds: number): string => {
 }
 
 /** How long something took. */
-export const duration = (milliseconds: number): string =>
-  milliseconds < 1000
-    ? `${Math.round(milliseconds)} ms`
-    : milliseconds < 60_000
-    ? `${(milliseconds / 1000).toFixed(1)} s`
-    : `${Math.floor(milliseconds / 60_000)} min ${Math.round(milliseconds % 60_000 / 1000)} s`
+export const duration = (milliseconds: number): string => {
+  const whole = Math.round(milliseconds)
+  if (whole < 1000) return `${whole} ms`
+  const seconds = Math.round(whole / 100) / 10
+  if (seconds < 60) return `${seconds.toFixed(1)} s`
+  const wholeSeconds = Math.round(whole / 1000)
+  return `${Math.floor(wholeSeconds / 60)} min ${wholeSeconds % 60} s`
+}
 
 /** Rows with their cells below each other. The last cell of a row is not padded. */
 export const table = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
