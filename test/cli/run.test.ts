@@ -280,6 +280,8 @@ layer(environment, { excludeTestServices: true, timeout: "120 seconds" })("effec
       exitCode: 2,
       says: /^effect-codex: Unrecognized flag: --nonsense.*\nTry: .*--help\n$/
     },
+    { args: [], exitCode: 2, says: /^DESCRIPTION\n[^]*\n {2}run / },
+    { args: ["threads"], exitCode: 2, says: /^DESCRIPTION\n[^]*\n {2}list / },
     { args: ["nonsense"], exitCode: 2, says: /^effect-codex: Unknown subcommand "nonsense".*\nTry: .*--help\n$/ },
     { args: quiet, exitCode: 2, says: /^effect-codex: There is no prompt\n  .*stdin.*\n$/ },
     {

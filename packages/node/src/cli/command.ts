@@ -38,6 +38,9 @@ export const program = Effect.gen(function*() {
         ? Effect.forEach(event.errors, (error) => say(error.message, []), { discard: true }).pipe(
           Effect.andThen(tell(`Try: ${event.commandPath.join(" ")} --help\n`))
         )
+        : event._tag === "Help" && event.reason === "Implicit"
+        // Nobody has asked for it.
+        ? Effect.flatMap(CliOutput.Formatter, ({ formatHelpDoc }) => tell(`${formatHelpDoc(event.helpDoc)}\n`))
         : CliOutput.defaultPresenter.present(event)
   }
 
