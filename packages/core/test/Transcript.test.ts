@@ -10,6 +10,7 @@ import * as Base64 from "effect/encoding/Base64"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -605,6 +606,84 @@ describe("a recording", () => {
       assert.notInclude(text, `state=${ofQuery}`)
       assert.include(text, "https://example.com/?a=1&state=…&b=2")
     }))
+
+  it.effect("has no secrets in texts that come in pieces, each of which keeps its place", () =>
+    Effect.gen(function*() {
+      const delta = (method: string, itemId: string, text: string): Crossing => ({
+        from: "server",
+        message: { method, params: { threadId: "A", turnId: "T", itemId, delta: text } }
+      })
+      const said = "item/agentMessage/delta"
+      const printed = "item/commandExecution/outputDelta"
+      const completed = (id: string): Crossing => ({
+        from: "server",
+        message: { method: "item/completed", params: { threadId: "A", turnId: "T", item: { id } } }
+      })
+      const steer: Crossing = { from: "client", message: { id: 1, method: "turn/steer", params: {} } }
+      const crossings = [
+        delta(said, "m", "Use sk-s3nt1"),
+        delta(printed, "c", "KEY=correct "),
+        steer,
+        delta(said, "m", "nel0123456789 or"),
+        delta(printed, "c", "horse\n"),
+        completed("c"),
+        delta(said, "n", "Nothing "),
+        delta(said, "n", "of the kind"),
+        delta(said, "m", " not"),
+        completed("m"),
+        delta(said, "o", "correct"),
+        delta(said, "o", " horse"),
+        {
+          from: "server",
+          message: { method: "turn/completed", params: { threadId: "A", turn: { id: "T" } } }
+        } as const,
+        delta(said, "p", "correct hor"),
+        delta(said, "p", "se")
+      ]
+      const text = yield* record(crossings, { secrets: ["correct horse"] })
+      const { entries } = yield* Transcript.parse(text)
+      assert.deepStrictEqual(
+        entries.map((entry) => "message" in entry ? entry.message["method"] : "a line"),
+        crossings.map(({ message }) => message["method"])
+      )
+      const texts = entries.flatMap((entry) => {
+        const params = "message" in entry ? entry.message["params"] : undefined
+        return Predicate.hasProperty(params, "delta") ? [params.delta] : []
+      })
+      assert.deepStrictEqual(texts, [
+        "Use … or not",
+        "KEY=…\n",
+        "",
+        "",
+        "Nothing ",
+        "of the kind",
+        "",
+        "…",
+        "",
+        "…",
+        ""
+      ])
+    }))
+
+  it.effect("waits for the end of a text only so long", () =>
+    Effect.gen(function*() {
+      const deltas = Array.from({ length: 5_000 }, (_, index): Crossing => ({
+        from: "server",
+        message: { method: "item/agentMessage/delta", params: { itemId: "m", turnId: "T", delta: `${index} ` } }
+      }))
+      const output = yield* Queue.unbounded<Uint8Array>()
+      const raw = Transport.of({ incoming: Stream.fromQueue(output), send: () => Effect.void })
+      const written = yield* Queue.unbounded<string>()
+      const recording = Transcript.recordTo((text) => Queue.offer(written, text))
+      const context = yield* Layer.build(Layer.provide(recording, Layer.succeed(Transport, raw)))
+      yield* fork(drive(deltas, Context.get(context, Transport), (message) => Queue.offer(output, encode(message))))
+      const lines = yield* Stream.fromQueue(written).pipe(
+        Stream.flatMap((text) => Stream.fromIterable(text.trim().split("\n"))),
+        Stream.take(4_098),
+        Stream.runCollect
+      )
+      assert.include(lines.at(-1), "\"delta\":\"4096 \"")
+    }).pipe(Effect.scoped))
 
   it.effect("has no secrets in files, in output, and among what is written to the configuration", () =>
     Effect.gen(function*() {

@@ -6,7 +6,7 @@
  * wrote it. Ids, times and places are placeholders, but for times that the agent speaks
  * of, so that a program recorded twice gives the same text where the server does the
  * same, and what changes between two recordings is what changed. Keys and tokens are
- * taken out, unless they come in pieces, as the deltas of a text are; **prompts, answers and
+ * taken out, also of texts that come in deltas, which are written at their end; **prompts, answers and
  * the content of files are not**, since they are what is played back.
  *
  * @since 0.1.0
@@ -32,6 +32,7 @@ import { Framer } from "../internal/framer.ts"
 import { idAt, isKnown } from "../internal/notifications.ts"
 import { Transport } from "../Transport.ts"
 import { isMessage, type Message, Normaliser, type Side } from "./normaliser.ts"
+import { Pieces } from "./pieces.ts"
 import { type Divergence, lanesOf, Playback } from "./playback.ts"
 
 // =============================================================================
@@ -462,6 +463,7 @@ const recorder = <E, R>(
   Effect.gen(function*() {
     const transport = yield* Transport
     const normaliser = normaliserOf(options)
+    const pieces = new Pieces(normaliser)
     const framer = new Framer(MAX_LINE_BYTES)
     const began = yield* Clock.currentTimeMillis
     const maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES
@@ -479,32 +481,46 @@ const recorder = <E, R>(
       Effect.ensuring(Queue.shutdown(queue)),
       Effect.forkScoped
     )
-    yield* Effect.addFinalizer(() => {
-      over = true
-      return Queue.end(queue).pipe(
+    const put = (lines: ReadonlyArray<string>): Effect.Effect<void, TransportError> =>
+      lines.length === 0
+        ? Effect.void
+        : Effect.flatMap(
+          Queue.offerAll(queue, lines),
+          (refused) => refused.length === 0 || over ? Effect.void : Deferred.await(failed)
+        )
+
+    const putEntries = (entries: ReadonlyArray<Entry>): Effect.Effect<void, TransportError> => {
+      const lines: Array<string> = []
+      for (const entry of entries) {
+        const line = lineOf(entry)
+        bytes += encoder.encode(line).byteLength
+        if (bytes > maxBytes) {
+          over = true
+          const description = `The recording ends here: it has reached ${maxBytes} bytes`
+          lines.push(lineOf({ from: "server", end: { _tag: "TransportError", description } }))
+          return Effect.andThen(Effect.logWarning(description), put(lines))
+        }
+        lines.push(line)
+      }
+      return put(lines)
+    }
+
+    /** Numbers what it writes in the order of the calls. */
+    const note = (entries: () => ReadonlyArray<Entry>): Effect.Effect<void, TransportError> =>
+      Effect.suspend(() => over ? Effect.void : putEntries(entries()))
+
+    yield* Effect.addFinalizer(() =>
+      Effect.ignore(note(() => pieces.end())).pipe(
+        Effect.andThen(Effect.suspend(() => {
+          over = true
+          return Queue.end(queue)
+        })),
         Effect.andThen(Fiber.await(writer)),
         Effect.tap((exit) =>
           Exit.isFailure(exit) ? Effect.logWarning("The transcript is not complete", exit.cause) : Effect.void
         )
       )
-    })
-
-    const put = (line: string): Effect.Effect<void, TransportError> =>
-      Effect.flatMap(Queue.offer(queue, line), (accepted) => accepted || over ? Effect.void : Deferred.await(failed))
-
-    /** Numbers what it writes in the order of the calls. */
-    const note = (entry: () => Entry): Effect.Effect<void, TransportError> =>
-      Effect.suspend(() => {
-        if (over) return Effect.void
-        const line = lineOf(entry())
-        bytes += encoder.encode(line).byteLength
-        if (bytes <= maxBytes) return put(line)
-        over = true
-        const description = `The recording ends here: it has reached ${maxBytes} bytes`
-        return Effect.logWarning(description).pipe(
-          Effect.andThen(Queue.offer(queue, lineOf({ from: "server", end: { _tag: "TransportError", description } })))
-        )
-      })
+    )
 
     const clock = yield* Clock.Clock
     const time = (): { readonly at?: number } =>
@@ -513,12 +529,16 @@ const recorder = <E, R>(
     const noteLine = (from: Side, line: string): Effect.Effect<void, TransportError> =>
       note(() => {
         const message = messageOf(line)
-        if (message !== undefined) return { ...time(), from, message: normaliser.message(from, message) }
-        return { ...time(), from: "server", line: normaliser.text("server", line) }
+        return message === undefined
+          ? pieces.push({ ...time(), from: "server", line: normaliser.text("server", line) }, {}, line.length)
+          : pieces.push({ ...time(), from, message: normaliser.message(from, message) }, message, line.length)
       })
 
     const noteEnd = (error: ConnectionError): Effect.Effect<void, TransportError> =>
-      note(() => ({ ...time(), from: "server", end: endOf(error, (text) => normaliser.text("server", text)) }))
+      note(() => [
+        ...pieces.end(),
+        { ...time(), from: "server", end: endOf(error, (text) => normaliser.text("server", text)) }
+      ])
 
     yield* Queue.offer(queue, lineOf(header))
 

@@ -46,6 +46,10 @@ const MAX_SECRETS = 1024
 /** What the agent says, and asks tools, is played back as it was: times in it are not those of the wire. */
 const said: ReadonlySet<string> = new Set(["arguments", "delta", "structuredContent", "text"])
 
+/** What a command prints counts with what the program says, which may say it back. */
+const isOutput = (method: Schema.Json | undefined): boolean =>
+  typeof method === "string" && method.endsWith("/outputDelta")
+
 /** Whose times are left as they are: nobody's, those of what the agent says, or all below something that it has said. */
 type Times = "none" | "said" | "all"
 
@@ -123,13 +127,16 @@ export class Normaliser {
       ...(error === undefined ? {} : { error }),
       ...(emittedAtMs === undefined ? {} : { emittedAtMs })
     }
-    // What a program or a command prints counts with what the program says, which may say it back.
-    const isAgent = side === "server" && !(typeof method === "string" && method.endsWith("/outputDelta"))
-    const named = this.nameIn(side, this.bareIn(body, "", isAgent ? "said" : "none"), "")
+    const named = this.nameIn(side, this.bareIn(body, "", side === "client" || isOutput(method) ? "none" : "said"), "")
     return {
       ...(id === undefined ? {} : { id: this.requestId(side, id, method !== undefined) }),
       ...(isMessage(named) ? named : {})
     }
+  }
+
+  /** The same for a text of the server that came in the pieces of a method. */
+  whole(method: string, text: string): string {
+    return this.nameText("server", isOutput(method) ? this.bareText(text) : this.withoutSecrets(text))
   }
 
   /** The same for a text that is no message. */

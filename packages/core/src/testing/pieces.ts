@@ -1,0 +1,133 @@
+/**
+ * Texts that come in pieces, which are not written before their end: a secret or an id may be in none of the pieces, and
+ * in all of them together. Every piece keeps its place, for what the program does may depend on it.
+ */
+import * as Predicate from "effect/Predicate"
+import { isMessage, type Message, type Normaliser } from "./normaliser.ts"
+import type { Entry } from "./Transcript.ts"
+
+/** So much waits for the end of a text; then it is taken to have ended. */
+const MAX_ENTRIES = 4_096
+const MAX_CHARACTERS = 4 * 1024 * 1024
+
+/** A step that waits. */
+interface Held {
+  entry: Entry
+  readonly characters: number
+  readonly text: Text | undefined
+}
+
+interface Piece {
+  readonly method: string
+  readonly itemId: string
+  readonly turnId: unknown
+  readonly delta: string
+  /** What is the same for all pieces of the text. */
+  readonly key: string
+}
+
+class Text {
+  readonly itemId: string
+  readonly turnId: unknown
+  readonly method: string
+  readonly key: string
+  readonly pieces: Array<readonly [held: Held, raw: string]> = []
+
+  constructor({ itemId, key, method, turnId }: Piece) {
+    this.itemId = itemId
+    this.key = key
+    this.method = method
+    this.turnId = turnId
+  }
+}
+
+export class Pieces {
+  private readonly normaliser: Normaliser
+  private readonly held: Array<Held> = []
+  private readonly open = new Map<string, Text>()
+  private characters = 0
+
+  constructor(normaliser: Normaliser) {
+    this.normaliser = normaliser
+  }
+
+  /** Takes a step, and the message that it was made of: gives what can be written now. */
+  push(entry: Entry, raw: Message, characters: number): ReadonlyArray<Entry> {
+    const piece = entry.from === "server" ? pieceOf(raw) : undefined
+    const text = piece === undefined ? undefined : this.open.get(piece.key) ?? new Text(piece)
+    const held: Held = { entry, characters, text }
+    this.held.push(held)
+    this.characters += characters
+    if (piece !== undefined && text !== undefined) {
+      this.open.set(text.key, text)
+      text.pieces.push([held, piece.delta])
+    } else this.closeEnded(raw)
+    const free = this.free()
+    while (this.held.length > MAX_ENTRIES || this.characters > MAX_CHARACTERS) {
+      const first = this.held[0]?.text
+      if (first === undefined) break
+      this.close(first)
+      free.push(...this.free())
+    }
+    return free
+  }
+
+  /** Nothing more comes: gives what is left. */
+  end(): ReadonlyArray<Entry> {
+    for (const text of this.open.values()) this.close(text)
+    return this.free()
+  }
+
+  private waits({ text }: Held): boolean {
+    return text !== undefined && this.open.get(text.key) === text
+  }
+
+  /** What waits no longer, and is not behind something that does. */
+  private free(): Array<Entry> {
+    const first = this.held.findIndex((held) => this.waits(held))
+    const free = this.held.splice(0, first === -1 ? this.held.length : first)
+    for (const { characters } of free) this.characters -= characters
+    return free.map(({ entry }) => entry)
+  }
+
+  private closeEnded({ method, params }: Message): void {
+    if (this.open.size === 0 || !Predicate.isObject(params)) return
+    const itemId = method === "item/completed" ? idIn(params, "item") : undefined
+    const turnId = method === "turn/completed" ? idIn(params, "turn") : undefined
+    for (const text of this.open.values()) {
+      if (text.itemId === itemId || (turnId !== undefined && text.turnId === turnId)) this.close(text)
+    }
+  }
+
+  private close(text: Text): void {
+    this.open.delete(text.key)
+    const whole = this.normaliser.whole(text.method, text.pieces.map(([, raw]) => raw).join(""))
+    if (whole === text.pieces.map(([{ entry }]) => deltaOf(entry)).join("")) return
+    // Where it is cut within the text does not matter to anybody.
+    for (const [index, [held]] of text.pieces.entries()) held.entry = withDelta(held.entry, index === 0 ? whole : "")
+  }
+}
+
+const pieceOf = ({ method, params }: Message): Piece | undefined => {
+  if (typeof method !== "string" || params === undefined || !isMessage(params)) return undefined
+  const { delta, ...others } = params
+  const { itemId, turnId } = others
+  if (typeof delta !== "string" || typeof itemId !== "string") return undefined
+  return { method, itemId, turnId, delta, key: JSON.stringify([method, others]) }
+}
+
+const idIn = (params: object, name: string): unknown => {
+  const value = Predicate.hasProperty(params, name) ? params[name] : undefined
+  return Predicate.hasProperty(value, "id") ? value.id : undefined
+}
+
+const deltaOf = (entry: Entry): string => {
+  const params = "message" in entry ? entry.message["params"] : undefined
+  return Predicate.hasProperty(params, "delta") && typeof params.delta === "string" ? params.delta : ""
+}
+
+const withDelta = (entry: Entry, delta: string): Entry => {
+  if (!("message" in entry)) return entry
+  const params: unknown = entry.message["params"]
+  return isMessage(params) ? { ...entry, message: { ...entry.message, params: { ...params, delta } } } : entry
+}
