@@ -268,3 +268,31 @@ layer(OfflineCodex.layer({ model: echo }), live)("a thread that was unsubscribed
       assert.strictEqual((yield* thread.run("Two")).finalResponse, "Answer to: Two")
     }))
 })
+
+layer(OfflineCodex.layer({ model: echo, codex: { config: { thread_unload_delay_secs: 0 } } }), live)(
+  "a thread that the server closes as soon as it is let go of",
+  (it) => {
+    it.effect("is had by one scope after the other", () =>
+      Effect.gen(function*() {
+        const codex = yield* Codex
+        const { id } = yield* Effect.scoped(Effect.tap(codex.thread(), (thread) => thread.run("Begin")))
+        for (const text of ["One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight"]) {
+          const { finalResponse } = yield* Effect.scoped(
+            Effect.flatMap(codex.thread({ resume: id }), (thread) => thread.run(text))
+          )
+          assert.strictEqual(finalResponse, `Answer to: ${text}`)
+        }
+      }))
+
+    it.effect("is resumed before its next turn", () =>
+      Effect.gen(function*() {
+        const codex = yield* Codex
+        const thread = yield* codex.startThread()
+        yield* thread.run("Begin")
+        for (const text of ["One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight"]) {
+          yield* thread.unsubscribe
+          assert.strictEqual((yield* thread.run(text)).finalResponse, `Answer to: ${text}`)
+        }
+      }))
+  }
+)

@@ -479,7 +479,7 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   )
 
   const call = yield* Requester.make({ transport, router, settings, context })
-  const threads = yield* ThreadSubscriptions.make({ call, router, desk })
+  const threads = yield* ThreadSubscriptions.make({ call, router, desk, settings })
   const held = { call, router, desk, settings, turnLimits, turns }
   const turnOpener = yield* OpenTurns.make(held)
   const goalOpener = yield* OpenGoals.make({ ...held, interruptTurn: turnOpener.interrupt })

@@ -452,6 +452,41 @@ describe("a thread that was unsubscribed from", () => {
       yield* server.request("thread/resume")
     }))
 
+  const closing = "thread A is closing; retry thread/resume after the thread is closed"
+
+  it.effect("is resumed when the server has closed it", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const resuming = yield* fork(client.request("thread/resume", { threadId: "A" }))
+      const first = yield* server.request("thread/resume")
+      yield* server.refuse(first, -32600, closing)
+      yield* server.barrier
+      assert.deepStrictEqual(server.methods(), ["thread/resume"])
+      yield* TestClock.adjust("250 millis")
+      const second = yield* server.request("thread/resume")
+      assert.deepStrictEqual(second.params, first.params)
+      yield* server.respond(second, threadResponse("A"))
+      assert.strictEqual((yield* Fiber.join(resuming)).thread.id, "A")
+    }))
+
+  it.effect("is not resumed while the server does not get it closed, for as long as the request may take", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect({ requestTimeouts: { "thread/resume": "1 second" } })
+      const resuming = yield* fork(Effect.flip(client.request("thread/resume", { threadId: "A" })))
+      const refusing = yield* fork(Effect.forever(
+        Effect.flatMap(server.request("thread/resume"), (request) => server.refuse(request, -32600, closing))
+      ))
+      while (resuming.pollUnsafe() === undefined) yield* TestClock.adjust("50 millis")
+      const error = yield* Fiber.join(resuming)
+      assert.strictEqual(error._tag, "InvalidRequest")
+      assert.include(error.message, closing)
+      const count = server.methods().length
+      assert.isAtLeast(count, 2)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(server.methods().length, count)
+      yield* Fiber.interrupt(refusing)
+    }))
+
   it.effect("that was not loaded is none", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connect()

@@ -8,8 +8,10 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberSet from "effect/FiberSet"
-import type { RequestError } from "../CodexError.ts"
+import * as Schedule from "effect/Schedule"
+import { InvalidRequest, type RequestError } from "../CodexError.ts"
 import { idAt } from "./notifications.ts"
+import type { Settings } from "./options.ts"
 import type { Call } from "./requester.ts"
 import type { Router } from "./router.ts"
 import type { Desk } from "./serverRequestDesk.ts"
@@ -19,8 +21,12 @@ export const make = Effect.fnUntraced(function*(options: {
   readonly call: Call
   readonly router: Router
   readonly desk: Pick<Desk, "lineage">
+  readonly settings: Pick<Settings, "timeoutOf">
 }) {
   const { call, desk, router } = options
+  const untilClosed = Schedule.min([Schedule.exponential("5 millis"), Schedule.spaced("250 millis")]).pipe(
+    Schedule.upTo({ duration: options.settings.timeoutOf("thread/resume") })
+  )
   const departures = yield* FiberSet.makeRuntime<never>()
   /** Threads that are being unsubscribed from: what is begun on one of them would be told to nobody. */
   const leaving = new Map<string, Deferred.Deferred<void>>()
@@ -70,7 +76,7 @@ export const make = Effect.fnUntraced(function*(options: {
         const parentThreadId = idAt(result, ["thread", "parentThreadId"])
         if (parentThreadId !== undefined) desk.lineage.learn(threadId, parentThreadId)
       })
-    })
+    }).pipe(Effect.retry({ schedule: untilClosed, while: isClosing }))
 
   const request = <M extends ClientRequestMethod>(
     method: M,
@@ -124,3 +130,10 @@ export const make = Effect.fnUntraced(function*(options: {
 /** Whether the server may have carried the request out all the same. */
 const isUncertain = (cause: Cause.Cause<RequestError>): boolean =>
   Cause.hasInterrupts(cause) || cause.reasons.some((reason) => reason._tag === "Fail" && mayBeDone(reason.error))
+
+/**
+ * Whether the thread was let go of and is still being closed: the server has done nothing and asks for the same again.
+ * That it has closed the thread may have been told before this refusal, so there is nothing to wait for but time.
+ */
+const isClosing = (error: RequestError): boolean =>
+  error instanceof InvalidRequest && error.description.includes(" is closing; retry ")
