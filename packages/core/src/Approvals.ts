@@ -185,8 +185,8 @@ export interface DecisionRecord {
 // =============================================================================
 
 /**
- * Decides on a request, or leaves it to the next policy. A policy that fails
- * declines.
+ * Decides on a request, or leaves it to the next policy. A policy that fails or
+ * dies, or gives no Effect, declines.
  *
  * @since 0.1.0
  * @category models

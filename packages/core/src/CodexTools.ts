@@ -22,6 +22,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { formatIssues } from "./CodexError.ts"
+import * as Log from "./internal/log.ts"
 import * as OwnFailure from "./internal/ownFailure.ts"
 import * as Payload from "./internal/payload.ts"
 
@@ -149,7 +150,7 @@ const callTool = <Tools extends Record<string, Tool.Any>, Name extends Extract<k
     }),
     Effect.catch((error) => Effect.succeed(failure(`${name} failed: ${reasonOf(error)}`))),
     Effect.catchDefect((defect) =>
-      Effect.logWarning(`The tool ${name} died`).pipe(
+      Log.warning(`The tool ${name} died`).pipe(
         Effect.andThen(OwnFailure.logPlace(`The tool ${name}`, Cause.die(defect))),
         Effect.as(failure(`${name} failed unexpectedly.`))
       )

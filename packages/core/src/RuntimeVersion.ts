@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as SemVer from "effect/SemVer"
 import { UnsupportedRuntime } from "./CodexError.ts"
+import * as Log from "./internal/log.ts"
 
 /**
  * The runtime that the Schemas are generated from and every test runs against.
@@ -51,7 +52,7 @@ export const check = Effect.fnUntraced(function*(
   const parsed = version === null ? undefined : Result.getOrUndefined(SemVer.parse(version))
   // Builds from source call themselves 0.0.0.
   if (version === null || parsed === undefined || parsed.major + parsed.minor + parsed.patch === 0) {
-    return yield* Effect.logWarning(
+    return yield* Log.warning(
       `The app-server does not tell its version; this package is made for ${tested} (user agent: ${userAgent})`
     )
   }
@@ -59,7 +60,7 @@ export const check = Effect.fnUntraced(function*(
     return yield* new UnsupportedRuntime({ version, minimum, tested })
   }
   if (SemVer.isGreaterThan(parsed, SemVer.parseUnsafe(tested))) {
-    yield* Effect.logWarning(
+    yield* Log.warning(
       `The app-server is ${version}, newer than the ${tested} that this package is made for. ` +
         "Update effect-codex, or watch `client/decodeFailure` events and start the pinned runtime instead."
     )

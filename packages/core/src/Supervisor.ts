@@ -34,6 +34,7 @@ import {
 import * as CodexMetrics from "./CodexMetrics.ts"
 import { closed } from "./internal/closed.ts"
 import { EventHub } from "./internal/eventHub.ts"
+import * as Log from "./internal/log.ts"
 import { isOf } from "./internal/notifications.ts"
 import { OptionReader, resolve } from "./internal/options.ts"
 import { Outlet } from "./internal/outlet.ts"
@@ -264,7 +265,7 @@ export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFai
     for (;;) {
       const previous = latest
       let cause = causeOf(yield* previous.client.closed)
-      yield* warn(`The connection to the app-server has ended and is made again: ${cause.message}`)
+      yield* Log.warning(`The connection to the app-server has ended and is made again: ${cause.message}`)
       yield* Scope.close(previous.scope, Exit.void)
       if ((yield* Clock.currentTimeMillis) - previous.since >= Duration.toMillis(healthyAfter)) {
         step = yield* Schedule.toStep(options.restart ?? defaultRestart)
@@ -286,7 +287,7 @@ export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFai
           if (!canBeMended(cause)) {
             return new SupervisorGaveUp({ reason: "cannotBeMended", attempts, restarts, lastCause: cause })
           }
-          yield* warn(`The connection to the app-server could not be made again: ${cause.message}`)
+          yield* Log.warning(`The connection to the app-server could not be made again: ${cause.message}`)
           continue
         }
         const connection = started.success
@@ -461,9 +462,6 @@ export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFai
 
   return Context.make(Codex, codex).pipe(Context.add(AppServerClient, lasting))
 })
-
-/** A logger that throws does not keep the connection from being made again. */
-const warn = (message: string): Effect.Effect<void> => Effect.catchDefect(Effect.logWarning(message), () => Effect.void)
 
 /** How many threads are resumed at once. */
 const RESUMING = 8

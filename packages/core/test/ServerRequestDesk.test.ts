@@ -9,10 +9,14 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
+import * as Tracer from "effect/Tracer"
 import * as Thread from "../src/Thread.ts"
 import { collect, fork, until } from "./support/observe.ts"
 import { connect, encode, type ScriptedServer } from "./support/ScriptedServer.ts"
@@ -209,6 +213,116 @@ describe("every method of the server", () => {
         [7, -32602],
         [8, -32602]
       ])
+    }))
+})
+
+describe("a request is answered once", () => {
+  const isGiven = <A>(_value: unknown): _value is A => true
+  /** What a program that nobody has type-checked gives. */
+  const given = <A>(value: unknown): A => isGiven<A>(value) ? value : assert.fail()
+
+  /** Asks for an approval and calls a tool; answers with what was said to each. */
+  const answersOf = Effect.fnUntraced(function*(answers: Approvals.Options<Failure>, layer: Layer.Layer<never>) {
+    const { client, server } = yield* connectWith(answers).pipe(Effect.provide(layer))
+    const records = yield* collect(client.decisions)
+    yield* server.push(ask(0, approval), ask(1, "item/tool/call"))
+    yield* Effect.andThen(server.next, server.next)
+    yield* server.barrier
+    yield* server.end(new TransportError({ operation: "read", description: "gone" }))
+    yield* Fiber.await(records.fiber)
+    const [decided, ...others] = [...answersIn(server, 0), ...answersIn(server, 1)]
+    assert.lengthOf(others, 1)
+    return {
+      decided: decided?.result,
+      called: others[0]?.error?.message,
+      by: records.seen.map(({ by }) => by)
+    }
+  })
+
+  const failed = (reason: string): Effect.Success<ReturnType<typeof answersOf>> => ({
+    decided: { decision: "decline" },
+    called: `item/tool/call: the handler failed: ${reason}`,
+    by: ["failure"]
+  })
+
+  const throwing = Logger.layer([Logger.make(() => {
+    throw new Error("disk full")
+  })])
+
+  it.effect("where what answers fails, and so does the logger", () =>
+    Effect.gen(function*() {
+      const bad: ReadonlyArray<readonly [Effect.Effect<never, Failure>, string]> = [
+        [Effect.fail(new Failure({ detail: SECRET })), "Failure"],
+        [Effect.die(new Error(SECRET)), "a defect"]
+      ]
+      for (const [effect, reason] of bad) {
+        const answers = { policy: () => effect, handlers: { "item/tool/call": () => effect } }
+        assert.deepStrictEqual(yield* answersOf(answers, throwing), failed(reason))
+      }
+    }))
+
+  it.effect("where what it is about does not decode, and the logger fails", () =>
+    Effect.gen(function*() {
+      const { server } = yield* connectWith({ policy: Approvals.acceptAll }).pipe(Effect.provide(throwing))
+      yield* server.push({ id: 0, method: approval, params: {} })
+      const { error, id } = yield* server.next
+      assert.deepStrictEqual([id, error?.code], [0, -32602])
+    }))
+
+  it.effect("where what answers gives no Effect, or one that goes on with none", () =>
+    Effect.gen(function*() {
+      for (const value of [Promise.resolve(Option.some(Approvals.accept)), Approvals.accept, 5, "accept", undefined]) {
+        const none = () => given<Effect.Effect<never>>(value)
+        const policies: ReadonlyArray<Approvals.Policy> = [
+          none,
+          Approvals.ask(none),
+          Approvals.firstMatch(none, Approvals.acceptAll),
+          () => Effect.flatMap(Effect.void, none),
+          // An Effect, but not of an Option.
+          () => Effect.succeed(given<Option.Option<Approvals.Decision>>(value))
+        ]
+        for (const policy of policies) {
+          const answers = { policy, handlers: { "item/tool/call": () => Effect.flatMap(Effect.void, none) } }
+          assert.deepStrictEqual(yield* answersOf(answers, Layer.empty), failed("a defect"))
+        }
+        const handlers = { "item/tool/call": none, [approval]: none }
+        const { called } = yield* answersOf({ handlers }, Layer.empty)
+        assert.strictEqual(called, "item/tool/call: the handler failed: a defect")
+      }
+    }))
+
+  it.effect("where its answer cannot be written", () =>
+    Effect.gen(function*() {
+      const content = Object.defineProperty({}, "toJSON", {
+        value: () => {
+          throw new Error(SECRET)
+        }
+      })
+      const form = "mcpServer/elicitation/request"
+      const { server } = yield* connectWith({
+        handlers: { [form]: () => Effect.succeed({ action: "accept", content }) }
+      })
+      yield* server.push(ask(0, form))
+      assert.deepStrictEqual(yield* server.next, {
+        id: 0,
+        error: { code: -32603, message: `${form}: the answer could not be written` }
+      })
+      yield* server.barrier
+      assert.lengthOf(answersIn(server, 0), 1)
+    }))
+
+  it.effect("where the tracer fails", () =>
+    Effect.gen(function*() {
+      const tracer = Tracer.make({
+        span: (options) => options.name === approval ? assert.fail() : new Tracer.NativeSpan(options)
+      })
+      const { server } = yield* connectWith({ policy: Approvals.acceptAll }).pipe(
+        Effect.provide(Layer.merge(Layer.succeed(Tracer.Tracer, tracer), throwing))
+      )
+      yield* server.push(ask(0, approval))
+      assert.strictEqual((yield* server.next).id, 0)
+      yield* server.barrier
+      assert.lengthOf(answersIn(server, 0), 1)
     }))
 })
 

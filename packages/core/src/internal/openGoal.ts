@@ -12,6 +12,7 @@ import type { RequestError } from "../CodexError.ts"
 import { scopeClosed } from "./closed.ts"
 import { readerOf } from "./eventLog.ts"
 import { GoalRun } from "./goalRun.ts"
+import * as Log from "./log.ts"
 import { interruptGrace } from "./openTurn.ts"
 import type { Settings } from "./options.ts"
 import * as Payload from "./payload.ts"
@@ -76,7 +77,7 @@ export const make = Effect.fnUntraced(function*(options: {
 
   const goalWarning = (goal: GoalRun) => (error: RequestError): Effect.Effect<void> =>
     router.closed === undefined
-      ? Effect.logWarning(`Could not pause the goal of thread ${goal.threadId}: ${error.message}`)
+      ? Log.warning(`Could not pause the goal of thread ${goal.threadId}: ${error.message}`)
       : Effect.void
 
   const letGoalGo = (goal: GoalRun): Effect.Effect<void> =>

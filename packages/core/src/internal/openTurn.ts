@@ -16,6 +16,7 @@ import { DecodeError, type InvalidRequest, type RequestError, RequestTimeout } f
 import type { ChildEvent, TurnEvent } from "../Notification.ts"
 import { readerOf } from "./eventLog.ts"
 import { Family, isOwn } from "./family.ts"
+import * as Log from "./log.ts"
 import { type TurnStart, turnStarts } from "./methodTraits.ts"
 import { idAt } from "./notifications.ts"
 import type { Settings } from "./options.ts"
@@ -78,13 +79,13 @@ export const make = Effect.fnUntraced(function*(options: {
         Effect.timeoutOrElse({
           duration: interruptGrace,
           orElse: () =>
-            Effect.logWarning(
+            Log.warning(
               `Turn ${turn.turnId} did not end within ${Duration.format(interruptGrace)} of its interruption`
             )
         }),
         Effect.catch((error) =>
           router.closed === undefined
-            ? Effect.logWarning(`Could not interrupt turn ${turn.turnId}: ${error.message}`)
+            ? Log.warning(`Could not interrupt turn ${turn.turnId}: ${error.message}`)
             : Effect.void
         ),
         Effect.andThen(Effect.sync(() => router.abandon(turn)))

@@ -17,6 +17,7 @@ import * as Stream from "effect/Stream"
 import { type DecodeError, type InvalidRequest, OutputLagged, type RequestError } from "../CodexError.ts"
 import * as Base64 from "./base64.ts"
 import { scopeClosed } from "./closed.ts"
+import * as Log from "./log.ts"
 import { hasRoom, type Limits } from "./subscription.ts"
 import { mayBeDone } from "./uncertain.ts"
 
@@ -275,10 +276,10 @@ export const letGo = (state: ProcessState, controls: Controls, what: string): Ef
   terminate(state, controls).pipe(
     Effect.timeoutOrElse({
       duration: terminateGrace,
-      orElse: () => Effect.logWarning(`${what} has not ended within ${Duration.format(terminateGrace)}`)
+      orElse: () => Log.warning(`${what} has not ended within ${Duration.format(terminateGrace)}`)
     }),
     Effect.catch((error) =>
-      state.isRunning ? Effect.logWarning(`Could not terminate ${what}: ${error.message}`) : Effect.void
+      state.isRunning ? Log.warning(`Could not terminate ${what}: ${error.message}`) : Effect.void
     )
   )
 

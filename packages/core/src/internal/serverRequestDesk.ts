@@ -27,6 +27,7 @@ import { closed } from "./closed.ts"
 import * as Envelope from "./envelope.ts"
 import { Feed } from "./feed.ts"
 import { Lineage } from "./lineage.ts"
+import * as Log from "./log.ts"
 import { idAt } from "./notifications.ts"
 import type { Outlet } from "./outlet.ts"
 import * as OwnFailure from "./ownFailure.ts"
@@ -165,8 +166,8 @@ export const make = Effect.fnUntraced(function*(options: {
       for (const { answers, by } of sourcesOf(request.threadId)) {
         const withdrawn = Effect.onInterrupt(() => record(null, by))
         if (answers.handles(method)) {
-          const answer = Effect.suspend(() => answers.answer(method, params) ?? unanswerable(method)())
-          const result = yield* answer.pipe(
+          const answer = () => answers.answer(method, params) ?? unanswerable(method)()
+          const result = yield* OwnFailure.contain(answer).pipe(
             Effect.tapCause((cause) => Cause.hasInterruptsOnly(cause) ? Effect.void : record(null, "failure")),
             withdrawn
           )
@@ -174,14 +175,18 @@ export const make = Effect.fnUntraced(function*(options: {
         }
         const { policy } = answers
         if (policy === undefined) continue
-        const exit = yield* Effect.suspend(() => policy(request)).pipe(Effect.exit, withdrawn)
+        const exit = yield* OwnFailure.contain(() => policy(request)).pipe(
+          Effect.map(Option.map((decision) => translation.result(decision, params))),
+          Effect.exit,
+          withdrawn
+        )
         if (Exit.isFailure(exit)) {
-          yield* Effect.logWarning(`An approval policy failed, so the request is declined: ${describe(exit.cause)}`)
+          yield* Log.warning(`An approval policy failed, so the request is declined: ${describe(exit.cause)}`)
           yield* OwnFailure.logPlace("The approval policy", exit.cause)
           return yield* settle(translation.result(Approvals.decline, params), "failure")
         }
         if (Option.isNone(exit.value)) continue
-        return yield* settle(translation.result(exit.value.value, params), by)
+        return yield* settle(exit.value.value, by)
       }
       return yield* settle(translation.result(Approvals.decline, params), "default")
     })
@@ -223,7 +228,7 @@ export const make = Effect.fnUntraced(function*(options: {
     // Approvals are asked for source by source: a thread's own policy goes before the connection's handlers.
     for (const { answers } of approvals.has(method) ? [] : sourcesOf(threadId)) {
       const answer = answers.answer(method, params)
-      if (answer !== undefined) return answer
+      if (answer !== undefined) return OwnFailure.contain(() => answer)
     }
     return fallbackOf(fallbacks, method)(params)
   }
@@ -238,7 +243,7 @@ export const make = Effect.fnUntraced(function*(options: {
     const params = Payload.incoming(definition.params)(payload)
     if (Exit.isFailure(params)) {
       const issues = formatIssues(Payload.issuesOfCause(params.cause))
-      yield* Effect.logWarning(`${method}: the params of the server's request do not match their schema: ${issues}`)
+      yield* Log.warning(`${method}: the params of the server's request do not match their schema: ${issues}`)
       return yield* Effect.fail(new Refusal(INVALID_PARAMS, `${method}: the params do not match the schema: ${issues}`))
     }
     const exit = yield* Effect.exit(
@@ -248,14 +253,14 @@ export const make = Effect.fnUntraced(function*(options: {
       const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
       if (error instanceof Refusal) return yield* Effect.fail(error)
       const reason = describe(exit.cause)
-      yield* Effect.logWarning(`${method}: the handler failed: ${reason}`)
+      yield* Log.warning(`${method}: the handler failed: ${reason}`)
       yield* OwnFailure.logPlace(`The handler of ${method}`, exit.cause)
       return yield* Effect.fail(new Refusal(INTERNAL_ERROR, `${method}: the handler failed: ${reason}`))
     }
     const result = Payload.outgoing(definition.result)(exit.value)
     if (Exit.isFailure(result)) {
       const issues = formatIssues(Payload.issuesOfCause(result.cause))
-      yield* Effect.logWarning(`${method}: the handler's answer does not match its schema: ${issues}`)
+      yield* Log.warning(`${method}: the handler's answer does not match its schema: ${issues}`)
       return yield* Effect.fail(new Refusal(INTERNAL_ERROR, `${method}: the answer does not match the schema`))
     }
     return Envelope.encodeResult(id, result.value)
@@ -304,16 +309,10 @@ export const make = Effect.fnUntraced(function*(options: {
       fiber: undefined
     }
     open.set(id, entry)
-    entry.fiber = run(
+    const fiber = run(
       traced(request, method, entry.turnId, (refused) =>
         handle(id, method, request.params).pipe(
           Effect.catch((error) => Effect.as(refused(error), refusal(id, error))),
-          Effect.catchDefect(() =>
-            Effect.as(
-              Effect.logWarning(`${method}: the answer could not be written`),
-              refusal(id, new Refusal(INTERNAL_ERROR, `${method}: the answer could not be written`))
-            )
-          ),
           Effect.flatMap(send),
           Effect.tap(() => Effect.sync(() => entry.settled = true)),
           asksPeople.has(method) ? identity : Semaphore.withPermit(places)
@@ -322,12 +321,23 @@ export const make = Effect.fnUntraced(function*(options: {
             entry.settled
               ? Effect.void
               : send(refusal(id, new Refusal(INTERNAL_ERROR, "The turn has ended"))).pipe(
-                Effect.timeoutOption(WITHDRAWAL)
+                Effect.timeoutOption(WITHDRAWAL),
+                Effect.andThen(Effect.sync(() => entry.settled = true))
               )
-          ),
-          Effect.ensuring(Effect.sync(() => forget(id, entry)))
+          )
         )
     )
+    entry.fiber = fiber
+    // Whatever it has died of: the turn would wait for the answer for ever.
+    fiber.addObserver(() => {
+      forget(id, entry)
+      if (!entry.settled) run(giveUp(id, method))
+    })
+  }
+
+  const giveUp = (id: Envelope.RequestId, method: ServerRequestMethod): Effect.Effect<void> => {
+    const reason = `${method}: the answer could not be written`
+    return Effect.andThen(Log.warning(reason), send(refusal(id, new Refusal(INTERNAL_ERROR, reason))))
   }
 
   const forget = (id: Envelope.RequestId, entry: OpenRequest): void => {

@@ -3,6 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { RequestError } from "../CodexError.ts"
+import * as Log from "./log.ts"
 import { mayBeDone } from "./uncertain.ts"
 
 /** How long an ending scope waits for the server to stop it. */
@@ -27,7 +28,7 @@ export const stoppable = <A>(
           Effect.catch(Effect.timeoutOption(stop, stopGrace), (error) =>
             error._tag === "AppServerExited" || error._tag === "TransportError"
               ? Effect.void
-              : Effect.logWarning(`Could not stop ${what}: ${error.message}`))
+              : Log.warning(`Could not stop ${what}: ${error.message}`))
       ),
       Effect.tapError(start, (error) =>
         Effect.sync(() => {
