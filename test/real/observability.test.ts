@@ -7,10 +7,11 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import { Collector } from "../../examples/collector.ts"
 import { outline, recorder, under } from "../../packages/core/test/support/spans.ts"
 import { agent } from "./agent.ts"
-import { failure, live } from "./support.ts"
+import { failure, itemsOf, live } from "./support.ts"
 
 const server = OfflineCodex.layer({ model: agent }).pipe(Layer.provideMerge(NodeServices.layer))
 
@@ -226,6 +227,28 @@ layer(server, live)("the spans of a run", (it) => {
       yield* thread.run("Say hi").pipe(Effect.withTracerEnabled(false), under(spans, "program"))
       assert.deepStrictEqual(outline(spans.tree("program")), ["program"])
     }))
+
+  const fail = () => {
+    throw new Error("No luck")
+  }
+  it.effect.each(["span", "attribute", "end"])(
+    "whose tracer throws go on without them: by its %s",
+    (member) =>
+      Effect.gen(function*() {
+        const codex = yield* Codex
+        // Those of `Effect.fn` are the program's own, as `Thread.run`.
+        const isOwn = (name: string) => /^(?:invoke_agent|execute_tool|codex\.|turn\/|item\/)/.test(name)
+        const tracer = Tracer.make({
+          span: (options) => {
+            if (!isOwn(options.name)) return new Tracer.NativeSpan(options)
+            return member === "span" ? fail() : Object.assign(new Tracer.NativeSpan(options), { [member]: fail })
+          }
+        })
+        const thread = yield* codex.startThread({ approvalMode: "ask", approvals: { policy: Approvals.acceptAll } })
+        const result = yield* thread.run("a run: echo hi").pipe(Effect.withTracer(tracer))
+        assert.deepInclude(itemsOf(result.items, "commandExecution")[0], { status: "completed", exitCode: 0 })
+      })
+  )
 })
 
 const collected = Layer.unwrap(Effect.map(Collector, ({ url }) =>

@@ -2,7 +2,7 @@ import { AppServerExited, type TurnEvent } from "@effect-codex/core"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import { EventHub } from "../src/internal/eventHub.ts"
 import { Framer } from "../src/internal/framer.ts"
@@ -42,6 +42,18 @@ const textsOf = (router: Router): number => router["deltas"]["texts"].size
 const empty = { waiters: 0, turns: 0, starting: 0 }
 
 describe("Router", () => {
+  it("gives a result to who waits for it, also where what is done with it first throws", () => {
+    const router = make()
+    const exits: Array<Exit.Exit<unknown, SendError>> = []
+    const onResult = () => {
+      throw new Error("No luck")
+    }
+    router.await(1, { question: { ...question, onResult }, settle: (exit) => exits.push(exit) })
+    receive(router, { id: 1, result: "models" })
+    assert.deepStrictEqual(exits, [Exit.succeed("models")])
+    assert.deepStrictEqual(sizes(router), empty)
+  })
+
   it("holds nothing of a turn that has ended", () => {
     const router = make()
     for (let index = 0; index < 1000; index++) {

@@ -311,18 +311,33 @@ describe("a request is answered once", () => {
       assert.lengthOf(answersIn(server, 0), 1)
     }))
 
-  it.effect("where the tracer fails", () =>
+  it.effect("where the tracer fails, which costs no more than the span", () =>
     Effect.gen(function*() {
-      const tracer = Tracer.make({
-        span: (options) => options.name === approval ? assert.fail() : new Tracer.NativeSpan(options)
-      })
-      const { server } = yield* connectWith({ policy: Approvals.acceptAll }).pipe(
-        Effect.provide(Layer.merge(Layer.succeed(Tracer.Tracer, tracer), throwing))
-      )
-      yield* server.push(ask(0, approval))
-      assert.strictEqual((yield* server.next).id, 0)
-      yield* server.barrier
-      assert.lengthOf(answersIn(server, 0), 1)
+      const answers = {
+        policy: Approvals.acceptAll,
+        handlers: { "item/tool/call": () => Effect.fail(new Failure({ detail: SECRET })) }
+      }
+      const fail = () => {
+        throw new Error("No luck")
+      }
+      const isAsked = (name: string) => name === approval || name === "item/tool/call"
+      const spanOf = (options: ConstructorParameters<typeof Tracer.NativeSpan>[0], member: "attribute" | "end") =>
+        Object.assign(new Tracer.NativeSpan(options), isAsked(options.name) ? { [member]: fail } : {})
+      const tracers = [
+        Tracer.make({ span: (options) => isAsked(options.name) ? fail() : new Tracer.NativeSpan(options) }),
+        Tracer.make({ span: (options) => spanOf(options, "attribute") }),
+        Tracer.make({ span: (options) => spanOf(options, "end") })
+      ]
+      for (const tracer of tracers) {
+        for (const loggers of [Layer.empty, throwing]) {
+          const layer = Layer.merge(Layer.succeed(Tracer.Tracer, tracer), loggers)
+          assert.deepStrictEqual(yield* answersOf(answers, layer), {
+            decided: { decision: "accept" },
+            called: "item/tool/call: the handler failed: Failure",
+            by: ["layer"]
+          })
+        }
+      }
     }))
 })
 

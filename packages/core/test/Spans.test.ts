@@ -4,11 +4,15 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
+import * as References from "effect/References"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
+import * as Tracer from "effect/Tracer"
 import { make } from "../src/AppServerClient.ts"
 import { fork } from "./support/observe.ts"
 import { connect, type ScriptedServer, start } from "./support/ScriptedServer.ts"
@@ -138,12 +142,12 @@ describe("the span of a request", () => {
     }))
 })
 
-/** A turn `T` of thread `A` in a scope of its own. */
-const open = ({ client, server }: { readonly client: Client; readonly server: ScriptedServer }) =>
+/** A turn of thread `A` in a scope of its own. */
+const open = ({ client, server }: { readonly client: Client; readonly server: ScriptedServer }, turnId = "T") =>
   Effect.gen(function*() {
     const scope = yield* Scope.make()
     const opening = yield* fork(client.openTurn("turn/start", Wire.startParams("A")).pipe(Scope.provide(scope)))
-    yield* server.respond(yield* server.request("turn/start"), { turn: Wire.turn({ id: "T" }) })
+    yield* server.respond(yield* server.request("turn/start"), { turn: Wire.turn({ id: turnId }) })
     return { scope, turn: yield* Fiber.join(opening) }
   })
 
@@ -253,6 +257,63 @@ describe("the span of a turn", () => {
         "  invoke_agent codex (failed: TransportError) codex.turn.status=unknown",
         "    codex.item agentMessage (interrupted)"
       ])
+    }))
+})
+
+describe("a tracer that throws", () => {
+  const names = ["invoke_agent codex", "codex.item agentMessage", "turn/start", "codex.connection"]
+  const members = ["span", "attribute", "end"] as const
+  const fail = () => {
+    throw new TypeError("hunter2")
+  }
+  /** Throws for the spans of the name. */
+  const throwing = (name: string, member: (typeof members)[number]) =>
+    Tracer.make({
+      span: (options) => {
+        if (options.name !== name) return new Tracer.NativeSpan(options)
+        return member === "span" ? fail() : Object.assign(new Tracer.NativeSpan(options), { [member]: fail })
+      }
+    })
+
+  it.effect.each(names.flatMap((name) => members.map((member) => [name, member] as const)))(
+    "for the span %s, by its %s, keeps no turn from its end, and is told of once",
+    ([name, member]) =>
+      Effect.gen(function*() {
+        const logged: Array<string> = []
+        const logger = Logger.make(({ logLevel, message }) => {
+          logged.push(`${logLevel} ${String(message)}`)
+        })
+        yield* Effect.gen(function*() {
+          const connection = yield* connect()
+          for (const turnId of ["T", "U"]) {
+            const { scope, turn } = yield* open(connection, turnId)
+            yield* connection.server.push(...Wire.textTurn("A", turnId, ["Hi"]))
+            assert.strictEqual((yield* turn.result).finalResponse, "Hi")
+            yield* Scope.close(scope, Exit.void)
+          }
+          assert.deepStrictEqual(connection.server.methods(), ["turn/start", "turn/start"])
+        }).pipe(
+          Effect.scoped,
+          Effect.provide(Layer.merge(Layer.succeed(Tracer.Tracer, throwing(name, member)), Logger.layer([logger]))),
+          Effect.provideService(References.MinimumLogLevel, "Debug")
+        )
+        const [warning, place, ...others] = logged
+        assert.strictEqual(warning, "Warn The tracer has failed: spans are missing, or not complete")
+        assert.match(place ?? "", /^Debug The tracer failed\n {2}with TypeError\n +at .*fail.*Spans\.test/)
+        assert.deepStrictEqual(others, [])
+      })
+  )
+
+  it.effect("leaves no turn at work that nobody holds", () =>
+    Effect.gen(function*() {
+      const connection = yield* connect()
+      const { scope } = yield* open(connection).pipe(Effect.withTracer(throwing("invoke_agent codex", "span")))
+      yield* connection.server.push(Wire.turnStarted("A", "T"))
+      yield* connection.server.barrier
+      const closing = yield* fork(Scope.close(scope, Exit.void))
+      yield* connection.server.respond(yield* connection.server.request("turn/interrupt"), {})
+      yield* connection.server.push(Wire.turnCompleted("A", "T", { status: "interrupted" }))
+      yield* Fiber.join(closing)
     }))
 })
 

@@ -125,10 +125,13 @@ export const make = Effect.fnUntraced(function*(options: {
       let abandoned = false
       let family: Family | undefined
       const claim = (claimed: TurnState): void => {
+        if (abandoned) run(letGo(claimed))
+        else {
+          turn = claimed
+          if (options?.includeChildren === true) family = router.follow(new Family(claimed, turnLimits))
+        }
+        // Last: whatever becomes of the record, the turn is somebody's to interrupt.
         turns.record(claimed, caller, startOf(method, params))
-        if (abandoned) return void run(letGo(claimed))
-        turn = claimed
-        if (options?.includeChildren === true) family = router.follow(new Family(claimed, turnLimits))
       }
       const leaveFamily = Effect.sync(() => {
         if (family !== undefined) router.unfollow(family)

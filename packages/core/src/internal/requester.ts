@@ -63,10 +63,10 @@ export const make = Effect.fnUntraced(function*(options: {
     timeoutOf: ({ method }) => isOpenEnded(method) ? Duration.infinity : settings.timeoutOf(method),
     inFlight: (by) => CodexMetrics.requestsInFlight.modifyUnsafe(by, context),
     write: (id, { method, params, span }) =>
-      Effect.suspend(() => {
-        if (span !== undefined) Tracing.annotate(span, { "jsonrpc.request.id": String(id) })
+      Effect.withFiber((fiber) => {
+        if (span !== undefined) Tracing.annotate(fiber, span, { "jsonrpc.request.id": String(id) })
         return Effect.catch(
-          transport.send(Envelope.encodeRequest(id, method, params, Tracing.carrier(span))),
+          transport.send(Envelope.encodeRequest(id, method, params, Tracing.carrier(fiber, span))),
           // A connection that is over answers with its cause, whatever writing to it says.
           (error) => router.closed === undefined ? Effect.fail(duringMethod(error, method)) : Effect.void
         )

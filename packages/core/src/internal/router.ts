@@ -348,8 +348,11 @@ export class Router {
       case "Response": {
         const waiter = this.takeWaiter(envelope.id)
         if (waiter === undefined) return this.dropped(this.wasIssued(envelope.id) ? "late" : "unknown")
-        waiter.question.onResult?.(envelope.result)
-        waiter.settle(Exit.succeed(envelope.result))
+        try {
+          waiter.question.onResult?.(envelope.result)
+        } finally {
+          waiter.settle(Exit.succeed(envelope.result))
+        }
         return
       }
       case "Failure": {

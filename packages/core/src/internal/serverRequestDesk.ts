@@ -153,7 +153,7 @@ export const make = Effect.fnUntraced(function*(options: {
       const record = (decision: Approvals.Decision | null, by: Approvals.DecisionRecord["by"]) =>
         Effect.map(DateTime.now, (at) => {
           for (const feed of audits) feed.publish({ at, request, decision, by }, 0)
-        }).pipe(Effect.andThen(Effect.annotateCurrentSpan(decided(decision, by))))
+        }).pipe(Effect.andThen(Tracing.annotateCurrent(decided(decision, by))))
       /** What is recorded is what the answer says, which may be less than what was decided. */
       const settle = (result: ServerRequestResults[M], by: Approvals.DecisionRecord["by"]) =>
         Effect.as(
@@ -446,7 +446,7 @@ const decided = (decision: Approvals.Decision | null, by: Approvals.DecisionReco
 })
 
 const refuse = (origin: Tracing.Origin, span: Tracer.Span, { code }: Refusal): void => {
-  Tracing.annotate(span, { "error.type": String(code), "rpc.response.status_code": String(code) })
+  Tracing.annotate(origin, span, { "error.type": String(code), "rpc.response.status_code": String(code) })
   Tracing.end(origin, span, Exit.fail(new Tracing.RequestRefused({ message: `Answered with the error ${code}` })))
 }
 

@@ -101,22 +101,21 @@ class TurnTelemetry implements Observer {
     if (this.span === undefined) return
     const tool = toolOf(item)
     const id = typeof item.id === "string" ? item.id : undefined
+    const span = Tracing.begin(this.origin, tool === undefined ? `codex.item ${item.type}` : `execute_tool ${tool}`, {
+      parent: this.span,
+      attributes: {
+        "codex.item.id": id,
+        "codex.item.type": item.type,
+        ...(tool === undefined ? {} : {
+          "gen_ai.operation.name": "execute_tool",
+          "gen_ai.tool.name": tool,
+          "gen_ai.tool.call.id": id
+        })
+      }
+    })
+    if (span === undefined) return
     this.items ??= new Map()
-    this.items.set(
-      item.id,
-      Tracing.begin(this.origin, tool === undefined ? `codex.item ${item.type}` : `execute_tool ${tool}`, {
-        parent: this.span,
-        attributes: {
-          "codex.item.id": id,
-          "codex.item.type": item.type,
-          ...(tool === undefined ? {} : {
-            "gen_ai.operation.name": "execute_tool",
-            "gen_ai.tool.name": tool,
-            "gen_ai.tool.call.id": id
-          })
-        }
-      })
-    )
+    this.items.set(item.id, span)
   }
 
   itemCompleted(item: ThreadItem): void {
@@ -124,7 +123,7 @@ class TurnTelemetry implements Observer {
     if (span === undefined) return
     this.items?.delete(item.id)
     const status = statusOf(item)
-    Tracing.annotate(span, { "codex.item.status": status, "process.exit.code": exitCodeOf(item) })
+    Tracing.annotate(this.origin, span, { "codex.item.status": status, "process.exit.code": exitCodeOf(item) })
     Tracing.end(
       this.origin,
       span,
@@ -152,7 +151,7 @@ class TurnTelemetry implements Observer {
     const { span } = this
     if (span !== undefined) {
       for (const item of this.items?.values() ?? []) Tracing.end(this.origin, item, Exit.interrupt())
-      Tracing.annotate(span, { "codex.turn.status": status, ...spending(this.used), ...resultOf(outcome) })
+      Tracing.annotate(this.origin, span, { "codex.turn.status": status, ...spending(this.used), ...resultOf(outcome) })
       Tracing.end(this.origin, span, status === "interrupted" ? Exit.interrupt() : outcome)
     }
     this.onEnd()
