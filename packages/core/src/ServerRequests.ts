@@ -7,8 +7,10 @@ import type { ServerRequestMethod, ServerRequestParams, ServerRequestResults } f
 import type * as Effect from "effect/Effect"
 
 /**
- * Answers one method. It runs in a fiber of its own, which is interrupted when the
- * question is settled elsewhere, when its turn ends, or when the connection does.
+ * Answers one method. It runs in a fiber of its own, at once, which is interrupted when
+ * the question is settled elsewhere, when its turn ends, or when the connection does.
+ * Up to 1,024 requests of the server are open on a connection at a time; further ones
+ * are refused as overload.
  * A failure or a defect is told to the server by its tag only.
  *
  * @since 0.1.0

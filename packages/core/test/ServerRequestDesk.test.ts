@@ -374,23 +374,30 @@ describe("while a request waits", () => {
       assert.deepStrictEqual(yield* server.next, { id: 0, result: { decision: "decline" } })
     }))
 
-  it.effect("others wait beside it, 64 at once; a place that is free is taken", () =>
+  it.effect("tools run beside it, however many they are, and may wait for turns that call them too", () =>
     Effect.gen(function*() {
       const handler = yield* gated
-      const { server } = yield* connectWith({ handlers: { "item/tool/call": handler.call } })
-      const items = Array.from({ length: 66 }, (_, index) => `item-${index}`)
-      yield* server.push(...items.map((itemId, id) => ask(id, "item/tool/call", { callId: itemId })))
-      yield* server.barrier
-      assert.deepStrictEqual(handler.begun, items.slice(0, 64))
-      yield* handler.release("item-5")
-      assert.strictEqual((yield* server.next).id, 5)
-      yield* until(() => handler.begun.length === 65)
-      yield* server.push({ method: "serverRequest/resolved", params: { threadId: "A", requestId: 65 } })
-      yield* server.barrier
-      yield* handler.release("item-6")
-      assert.strictEqual((yield* server.next).id, 6)
-      yield* server.barrier
-      assert.deepStrictEqual(handler.begun, items.slice(0, 65))
+      const outer = Array.from({ length: 500 }, (_, index) => `outer-${index}`)
+      const { server } = yield* connectWith({
+        handlers: {
+          "item/tool/call": (call) =>
+            call.turnId === "T"
+              ? handler.call(call)
+              : Effect.as(handler.release(call.callId), results["item/tool/call"]),
+          "account/chatgptAuthTokens/refresh": () => Effect.succeed(results["account/chatgptAuthTokens/refresh"])
+        }
+      })
+      yield* server.push(
+        ...outer.map((callId) => ask(callId, "item/tool/call", { callId })),
+        ask("tokens", "account/chatgptAuthTokens/refresh")
+      )
+      assert.strictEqual((yield* server.next).id, "tokens")
+      assert.deepStrictEqual(handler.begun, outer)
+      yield* server.push(
+        ...outer.map((callId, id) => ask(id, "item/tool/call", { turnId: "U", callId }))
+      )
+      for (let answers = 0; answers < 1_000; answers++) yield* server.next
+      assert.deepStrictEqual([...handler.ended].sort(), [...outer].sort())
     }))
 
   it.effect("no question waits for people who think, however many they are", () =>
@@ -404,20 +411,6 @@ describe("while a request waits", () => {
       assert.deepStrictEqual(handler.begun, items)
       yield* handler.release("item-999")
       assert.strictEqual((yield* server.next).id, 999)
-    }))
-
-  it.effect("one that waits for a place is answered when its turn ends", () =>
-    Effect.gen(function*() {
-      const handler = yield* gated
-      const { server } = yield* connectWith({ handlers: { "item/tool/call": handler.call } })
-      yield* server.push(
-        ...Array.from({ length: 64 }, (_, id) => ask(id, "item/tool/call", { callId: `item-${id}` })),
-        ask(64, "item/tool/call", { turnId: "U", callId: "late" }),
-        Wire.turnCompleted("A", "U")
-      )
-      const { error, id } = yield* server.next
-      assert.deepStrictEqual([id, error?.code], [64, -32603])
-      assert.notInclude(handler.begun, "late")
     }))
 
   it.effect("no more than 1024 are taken; the next is refused as overload", () =>

@@ -1,7 +1,7 @@
 /**
- * Where the server's requests wait for their answers. Each has a fiber of its own,
- * so that a person may take an hour while everything else flows, and each is
- * answered once.
+ * Where the server's requests wait for their answers. Each has a fiber of its own, at
+ * once, and is answered once: a person may take an hour while everything else flows,
+ * and a tool may wait for a turn that calls the same tool.
  */
 import type { ServerRequestMethod, ServerRequestParams, ServerRequestResults } from "@effect-codex/generated"
 import { ServerRequests } from "@effect-codex/generated"
@@ -13,11 +13,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
-import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
 import type * as Tracer from "effect/Tracer"
 import * as Approvals from "../Approvals.ts"
 import { type ConnectionError, formatIssues } from "../CodexError.ts"
@@ -39,9 +37,7 @@ import type { TurnsTelemetry } from "./turnTelemetry.ts"
 
 type ServerRequestEnvelope = Extract<Envelope.Envelope, { readonly _tag: "ServerRequest" }>
 
-/** How many handlers run at once, but for those that ask people; further requests wait for a place. */
-const MAX_RUNNING = 64
-/** How many requests wait or run; further ones are refused as overload. */
+/** How many requests are open at once; further ones are refused as overload, as one that waited might be waited for. */
 const MAX_OPEN = 1_024
 /** How many decisions are kept for a reader of the audit that is behind. */
 const AUDIT = 1_024
@@ -69,13 +65,6 @@ const approvals: ReadonlySet<ServerRequestMethod> = new Set([
   "item/permissions/requestApproval",
   "applyPatchApproval",
   "execCommandApproval"
-])
-
-/** The methods that a person may take an hour to answer, while everything else flows: they wait for no place, and take none. */
-const asksPeople: ReadonlySet<ServerRequestMethod> = new Set([
-  ...approvals,
-  "item/tool/requestUserInput",
-  "mcpServer/elicitation/request"
 ])
 
 /** Somebody who answers, as the audit names them. */
@@ -124,7 +113,6 @@ export const make = Effect.fnUntraced(function*(options: {
 }): Effect.fn.Return<Desk, never, Scope.Scope> {
   const origin = yield* Tracing.origin
   const run = yield* FiberSet.makeRuntime<never>()
-  const places = yield* Semaphore.make(MAX_RUNNING)
   const decisions = makeAudit()
   const audits = options.outlet === undefined ? [decisions] : [decisions, options.outlet.decisions]
   const open = new Map<Envelope.RequestId, OpenRequest>()
@@ -314,8 +302,7 @@ export const make = Effect.fnUntraced(function*(options: {
         handle(id, method, request.params).pipe(
           Effect.catch((error) => Effect.as(refused(error), refusal(id, error))),
           Effect.flatMap(send),
-          Effect.tap(() => Effect.sync(() => entry.settled = true)),
-          asksPeople.has(method) ? identity : Semaphore.withPermit(places)
+          Effect.tap(() => Effect.sync(() => entry.settled = true))
         )).pipe(
           Effect.onInterrupt(() =>
             entry.settled
