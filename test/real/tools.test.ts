@@ -85,6 +85,7 @@ layer(OfflineCodex.layer({ model: agent, codex: { experimental: true } }), live)
   const failing: ReadonlyArray<readonly [string, Answer, string, RegExp]> = [
     ["fail", Effect.fail(new NoSuchCity({ city: "Atlantis" })), `{"city":"Atlantis"}`, /There is no city Atlantis/],
     ["die", Effect.die(new Error(SECRET)), `{"city":"Rome"}`, /weather failed unexpectedly/],
+    ["are interrupted from within", Effect.interrupt, `{"city":"Rome"}`, /weather was interrupted/],
     ["are given other arguments", sunny, `{"city":5}`, /do not match its schema.*city/],
     ["are given no arguments", sunny, `{}`, /do not match its schema.*city/]
   ]

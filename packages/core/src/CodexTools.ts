@@ -58,11 +58,11 @@ export interface Options {
 /**
  * The tools of a toolkit. The JSON schema of a tool comes from its parameters, and
  * its arguments are decoded by them. A success is encoded by the tool's schema (or
- * its `toModelOutput`); a typed failure, arguments that do not fit, a defect and a
- * call that takes too long become a call without success, with a text that the
- * model can use. So does a call of a tool that needs approval, as there is nobody
- * to ask. A call is interrupted when its turn ends. Tools that a provider defines are
- * left out: the server knows none of them.
+ * its `toModelOutput`); a typed failure, arguments that do not fit, a defect, an
+ * interruption within the handler and a call that takes too long become a call without
+ * success, with a text that the model can use. So does a call of a tool that needs
+ * approval, as there is nobody to ask. A call is interrupted when its turn ends. Tools
+ * that a provider defines are left out: the server knows none of them.
  *
  * ```ts
  * import { Codex, CodexTools } from "@effect-codex/core"
@@ -149,11 +149,14 @@ const callTool = <Tools extends Record<string, Tool.Any>, Name extends Extract<k
       orElse: () => Effect.succeed(failure(`${name} did not finish within ${Duration.format(timeout)}.`))
     }),
     Effect.catch((error) => Effect.succeed(failure(`${name} failed: ${reasonOf(error)}`))),
-    Effect.catchDefect((defect) =>
-      Log.warning(`The tool ${name} died`).pipe(
-        Effect.andThen(OwnFailure.logPlace(`The tool ${name}`, Cause.die(defect))),
-        Effect.as(failure(`${name} failed unexpectedly.`))
-      )
+    Effect.catchCause((cause) =>
+      // Within the handler: nobody is told of a call that is itself interrupted.
+      Cause.hasInterruptsOnly(cause)
+        ? Effect.succeed(failure(`${name} was interrupted.`))
+        : Log.warning(`The tool ${name} died`).pipe(
+          Effect.andThen(OwnFailure.logPlace(`The tool ${name}`, cause)),
+          Effect.as(failure(`${name} failed unexpectedly.`))
+        )
     )
   )
 }

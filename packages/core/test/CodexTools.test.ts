@@ -172,6 +172,35 @@ describe("fromToolkit", () => {
       )
     }))
 
+  it.effect("tells the model of a handler that is interrupted, or that has waited for what is", () =>
+    Effect.gen(function*() {
+      const never = yield* fork(Effect.never)
+      yield* Fiber.interrupt(never)
+      for (const timeout of ["1 minute", "Infinity"] as const) {
+        for (const handler of [() => Effect.interrupt, () => Fiber.join(never)]) {
+          assert.deepStrictEqual(yield* lookup(handler, { timeout })({ name: "a" }), {
+            success: false,
+            contentItems: said("lookup was interrupted.")
+          })
+        }
+        // What a handler has died of goes first.
+        const both = () => Effect.ensuring(Effect.interrupt, Effect.die(new Error(SECRET)))
+        assert.deepStrictEqual(yield* lookup(both, { timeout })({ name: "a" }), {
+          success: false,
+          contentItems: said("lookup failed unexpectedly.")
+        })
+      }
+    }))
+
+  it.effect("tells the model of a handler that gives no Effect", () =>
+    Effect.gen(function*() {
+      // As from a program that nobody has type-checked.
+      assert.deepStrictEqual(yield* lookup((): typeof found => JSON.parse("{}"))({ name: "a" }), {
+        success: false,
+        contentItems: said("lookup failed unexpectedly.")
+      })
+    }))
+
   it.effect("with a timeout that is none is refused by the thread that is given it", () =>
     Effect.gen(function*() {
       const codex = yield* Codex
