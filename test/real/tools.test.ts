@@ -59,6 +59,29 @@ layer(OfflineCodex.layer({ model: agent, codex: { experimental: true } }), live)
       assert.include(JSON.stringify(tool?.parameters), "\"city\":{\"type\":\"string\"}")
     }))
 
+  it.effect("are objects to the model, whatever the Schema of their parameters is called", () =>
+    Effect.gen(function*() {
+      class City extends Schema.Class<City>("City")({ city: Schema.String }) {}
+      const kit = Toolkit.make(
+        Tool.make("described", { parameters: City }),
+        Tool.make("empty", { parameters: Schema.Struct({}) })
+      )
+      const codex = yield* Codex
+      const thread = yield* codex.startThread({ tools: CodexTools.fromToolkit(kit) }).pipe(
+        Effect.provide(kit.toLayer({ described: () => Effect.void, empty: () => Effect.void }))
+      )
+      const result = yield* thread.run("a call empty: {}")
+      assert.deepInclude(itemsOf(result.items, "dynamicToolCall")[0], { tool: "empty", success: true })
+      const { tools } = yield* asked(thread.id)
+      const parametersOf = (name: string) => tools.find((tool) => tool.name === name)?.parameters
+      assert.deepInclude(parametersOf("described"), {
+        type: "object",
+        properties: { city: { type: "string" } },
+        required: ["city"]
+      })
+      assert.deepInclude(parametersOf("empty"), { type: "object", properties: {} })
+    }))
+
   it.effect("may answer with half a character", () =>
     Effect.gen(function*() {
       const city = "\u{1f600}".slice(0, 1)

@@ -22,6 +22,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { formatIssues } from "./CodexError.ts"
+import { objectOf } from "./internal/jsonSchema.ts"
 import * as Log from "./internal/log.ts"
 import * as OwnFailure from "./internal/ownFailure.ts"
 import * as Payload from "./internal/payload.ts"
@@ -62,7 +63,9 @@ export interface Options {
  * interruption within the handler and a call that takes too long become a call without
  * success, with a text that the model can use. So does a call of a tool that needs
  * approval, as there is nobody to ask. A call is interrupted when its turn ends. Tools
- * that a provider defines are left out: the server knows none of them.
+ * that a provider defines are left out: the server knows none of them. Throws a
+ * `TypeError` for a tool whose parameters are no object, as a union: the model's API
+ * takes none.
  *
  * ```ts
  * import { Codex, CodexTools } from "@effect-codex/core"
@@ -96,7 +99,7 @@ export const fromToolkit = <Tools extends Record<string, Tool.Any>>(
       type: "function",
       name: tool.name,
       description: Tool.getDescription(tool) ?? "",
-      inputSchema: jsonOf(Tool.getJsonSchema(tool))
+      inputSchema: inputOf(tool)
     })),
     call: ({ arguments: args, callId, tool: name }) =>
       isToolOf(toolkit, name)
@@ -213,6 +216,12 @@ const contentItem = (part: Prompt.ToolModelOutputPart): DynamicToolCallOutputCon
     ? part.data.href
     : `data:${part.mediaType};base64,${Base64.encode(part.data)}`
   return kind === "image" ? { type: "inputImage", imageUrl: url } : { type: "inputAudio", audioUrl: url }
+}
+
+const inputOf = (tool: Tool.Any): Schema.Json => {
+  const schema = objectOf(Tool.getJsonSchema(tool))
+  if (schema === undefined) throw new TypeError(`The parameters of the tool ${tool.name} are no object`)
+  return jsonOf(schema)
 }
 
 /** A JSON Schema is JSON, but its type does not say so. */

@@ -27,6 +27,7 @@ import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { formatIssues, OutputDecodeError, UnsupportedOutputSchema } from "./CodexError.ts"
+import { definitionOf, fields, withoutUnused } from "./internal/jsonSchema.ts"
 import * as Payload from "./internal/payload.ts"
 import type { RunResult } from "./RunResult.ts"
 
@@ -123,33 +124,6 @@ const findShapeless = (
   }
   return undefined
 }
-
-/** Without definitions that nothing refers to, as the encoding of a class has one: the model is charged for each. */
-const withoutUnused = (schema: object): object => {
-  const { $defs, ...root } = fields(schema)
-  if (!Predicate.isObject($defs)) return schema
-  const definitions = fields($defs)
-  const used = new Map<string, unknown>()
-  const visit = (part: unknown): void => {
-    if (!Predicate.isObject(part) && !Array.isArray(part)) return
-    for (const [key, value] of Object.entries(part)) {
-      const name = key === "$ref" && typeof value === "string" ? definitionOf(value) : undefined
-      if (name === undefined) visit(value)
-      else if (!used.has(name) && Object.hasOwn(definitions, name)) {
-        used.set(name, definitions[name])
-        visit(definitions[name])
-      }
-    }
-  }
-  visit(root)
-  return used.size === 0 ? root : { ...root, $defs: Object.fromEntries(used) }
-}
-
-/** The name of what is referred to, of which a reference has an encoding of its own. */
-const definitionOf = ($ref: string): string =>
-  decodeURIComponent($ref.replace("#/$defs/", "")).replaceAll("~1", "/").replaceAll("~0", "~")
-
-const fields = (schema: object): Record<string, unknown> => ({ ...schema })
 
 const parseJson = Schema.decodeUnknownExit(Schema.fromJsonString(Schema.Unknown))
 

@@ -62,6 +62,70 @@ describe("fromToolkit", () => {
     assert.deepInclude(specs[1], { description: "" })
   })
 
+  it("describes parameters as an object, whatever their Schema is called, with what it refers to", () => {
+    const inputOf = (parameters: Schema.Codec<unknown>) =>
+      CodexTools.fromToolkit(Toolkit.make(Tool.make("tool", { parameters }))).specs.map((spec) =>
+        spec.type === "function" ? spec.inputSchema : assert.fail()
+      )
+    class City extends Schema.Class<City>("City")({ name: Schema.String }) {}
+    const city = {
+      type: "object",
+      properties: { name: { type: "string" } },
+      required: ["name"],
+      additionalProperties: true
+    }
+    assert.deepStrictEqual(inputOf(City), [city])
+    const named = Schema.Struct({ name: Schema.String }).annotate({ identifier: "a/city ~ b", description: "One" })
+    assert.deepStrictEqual(inputOf(named), [{ ...city, description: "One" }])
+    assert.deepStrictEqual(inputOf(Schema.Struct({ city: named })), [{
+      type: "object",
+      properties: { city: { $ref: "#/$defs/a~1city%20~0%20b" } },
+      required: ["city"],
+      additionalProperties: true,
+      $defs: { "a/city ~ b": { ...city, description: "One" } }
+    }])
+    interface Tree {
+      readonly children: ReadonlyArray<Tree>
+    }
+    const Tree: Schema.Codec<Tree> = Schema.Struct({
+      children: Schema.Array(Schema.suspend(() => Tree))
+    }).annotate({ identifier: "Tree" })
+    const tree = {
+      type: "object",
+      properties: { children: { type: "array", items: { $ref: "#/$defs/Tree" } } },
+      required: ["children"],
+      additionalProperties: true
+    }
+    const rooted = [{ ...tree, $defs: { Tree: tree } }]
+    assert.deepStrictEqual(inputOf(Tree), rooted)
+    assert.deepStrictEqual(inputOf(Schema.suspend(() => Tree).annotate({ identifier: "Forest" })), rooted)
+  })
+
+  it("describes a struct without fields as an object without properties", () => {
+    const empty = { type: "object", properties: {}, additionalProperties: false }
+    const parameters = Schema.Struct({})
+    const none = parameters.annotate({ identifier: "None", description: "None" })
+    const { specs } = CodexTools.fromToolkit(
+      Toolkit.make(Tool.make("empty", { parameters }), Tool.make("none", { parameters: none }))
+    )
+    assert.deepStrictEqual(specs.map((spec) => spec.type === "function" ? spec.inputSchema : assert.fail()), [
+      empty,
+      { ...empty, description: "None" }
+    ])
+  })
+
+  it("does not take parameters that are no object", () => {
+    const { Int, NullOr, Struct, Union, Unknown } = Schema
+    for (const parameters of [Union([Struct({ a: Int }), Struct({ b: Int })]), NullOr(Struct({})), Int, Unknown]) {
+      const kit = Toolkit.make(Tool.make("odd", { parameters }))
+      assert.throws(() => CodexTools.fromToolkit(kit), TypeError, "The parameters of the tool odd are no object")
+    }
+    const raw = Toolkit.make(
+      Tool.dynamic("raw", { parameters: { $ref: "#/$defs/a", $defs: { a: { $ref: "#/$defs/a" } } } })
+    )
+    assert.throws(() => CodexTools.fromToolkit(raw), TypeError, "The parameters of the tool raw are no object")
+  })
+
   it.effect("leaves out what a provider defines, which the server would refuse", () =>
     Effect.gen(function*() {
       const Search = Tool.providerDefined({
