@@ -114,9 +114,17 @@ describe("fromToolkit", () => {
     ])
   })
 
+  it("describes what takes anything as any object", () => {
+    const { specs } = CodexTools.fromToolkit(
+      Toolkit.make(Tool.dynamic("raw"), Tool.make("anything", { parameters: Schema.Unknown }))
+    )
+    const any = { type: "object", properties: {}, additionalProperties: true }
+    assert.deepStrictEqual(specs.map((spec) => spec.type === "function" ? spec.inputSchema : assert.fail()), [any, any])
+  })
+
   it("does not take parameters that are no object", () => {
-    const { Int, NullOr, Struct, Union, Unknown } = Schema
-    for (const parameters of [Union([Struct({ a: Int }), Struct({ b: Int })]), NullOr(Struct({})), Int, Unknown]) {
+    const { Int, NullOr, Struct, Union } = Schema
+    for (const parameters of [Union([Struct({ a: Int }), Struct({ b: Int })]), NullOr(Struct({})), Int]) {
       const kit = Toolkit.make(Tool.make("odd", { parameters }))
       assert.throws(() => CodexTools.fromToolkit(kit), TypeError, "The parameters of the tool odd are no object")
     }

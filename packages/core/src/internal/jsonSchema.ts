@@ -42,6 +42,10 @@ export const objectOf = (schema: object): object | undefined => {
     // A struct without fields: it takes whatever is not null, of which the model would be told nothing.
     return { ...others, type: "object", properties: {}, additionalProperties: false }
   }
+  // What takes anything takes any object.
+  if (Object.keys(described).every((key) => key === "description" || key === "title")) {
+    return { ...described, type: "object", properties: {}, additionalProperties: true }
+  }
   return described.type === "object" ? withoutUnused({ ...described, $defs: definitions }) : undefined
 }
 
