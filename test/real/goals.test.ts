@@ -1,4 +1,4 @@
-import { Codex, type Thread } from "@effect-codex/core"
+import { AppServerClient, Codex, type Thread } from "@effect-codex/core"
 import { type ModelRequest, OfflineCodex, OfflineModel } from "@effect-codex/node/testing"
 import { assert, layer } from "@effect/vitest"
 import * as Duration from "effect/Duration"
@@ -210,6 +210,65 @@ layer(OfflineCodex.layer({ model: echo }), live)("a goal", (it) => {
       const second = yield* thread.startGoal("Second")
       assert.deepStrictEqual([second.goal.tokensUsed, second.goal.tokenBudget, second.goal.status], [0, null, "active"])
       assert.strictEqual((yield* second.result).outcome, "complete")
+    }))
+
+  it.effect("gives way to no other one that the server would not take", () =>
+    Effect.gen(function*() {
+      const thread = yield* working(() => settle("complete"))
+      yield* thread.goal.set({ objective: "Precious", status: "paused", tokenBudget: 100 })
+      const stored = yield* thread.goal.get
+      const wrong: ReadonlyArray<readonly [path: string, options: { readonly [option: string]: unknown }]> = [
+        ["tokenBudget", { objective: "New", tokenBudget: Number.NaN }],
+        ["tokenBudget", { objective: "New", tokenBudget: -5 }],
+        ["tokenBudget", { objective: "New", tokenBudget: 0 }],
+        ["tokenBudget", { objective: "New", tokenBudget: 1.5 }],
+        ["objective", { objective: "" }],
+        ["objective", { objective: "\u0085 \u2003" }],
+        ["objective", { objective: 5 }],
+        ["objective", { objective: null }],
+        ["objective", { objective: "😀".repeat(4001) }],
+        ["origin", { objective: "New", origin: "nobody" }]
+      ]
+      for (const [path, options] of wrong) {
+        for (
+          const start of [
+            Effect.asVoid(thread.runGoal(options)),
+            Effect.asVoid(Effect.scoped(thread.startGoal(options)))
+          ]
+        ) {
+          const error = yield* failure(start, "InvalidParams")
+          assert.deepStrictEqual([error.method, error.sent], ["thread/goal/set", false])
+          assert.deepStrictEqual(Array.from(new Set(error.issues.map((issue) => issue.path))), [path])
+        }
+      }
+      assert.deepStrictEqual(yield* thread.goal.get, stored)
+      assert.strictEqual(yield* askedCount(thread.id), 0)
+    }))
+
+  it.effect("may be as long as the server counts it, in characters and without the blanks around them", () =>
+    Effect.gen(function*() {
+      const thread = yield* working(() => settle("complete"))
+      const objective = "😀".repeat(4000)
+      const result = yield* thread.runGoal({ objective: `\u0085 ${objective}\n`, tokenBudget: 1_000_000 })
+      assert.deepStrictEqual([result.outcome, result.goal?.objective], ["complete", objective])
+    }))
+
+  it.effect("is there, and paused, whenever a run is interrupted that has it give way", () =>
+    Effect.gen(function*() {
+      const client = yield* AppServerClient
+      const thread = yield* working(() => settle("complete"))
+      yield* thread.goal.set({ objective: "Precious", status: "paused" })
+      const cleared = yield* Effect.forkChild(
+        client.on("thread/goal/cleared").pipe(
+          Stream.filter(({ threadId }) => threadId === thread.id),
+          Stream.runHead
+        ),
+        { startImmediately: true }
+      )
+      const run = yield* Effect.forkChild(thread.runGoal("New"), { startImmediately: true })
+      yield* Fiber.join(cleared)
+      yield* Fiber.interrupt(run)
+      assert.strictEqual((yield* goalOf(thread)).status, "paused")
     }))
 
   it.effect("is left alone by a thread whose own turn was interrupted", () =>

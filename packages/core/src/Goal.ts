@@ -3,17 +3,19 @@
  *
  * @since 0.1.0
  */
-import type {
-  ThreadGoal,
-  ThreadGoalMutationOrigin,
-  ThreadGoalStatus,
+import {
+  type ThreadGoal,
+  type ThreadGoalMutationOrigin,
+  type ThreadGoalStatus,
   ThreadGoalStatusParam,
-  ThreadItem,
-  ThreadTokenUsage
+  type ThreadItem,
+  type ThreadTokenUsage
 } from "@effect-codex/generated"
 import type * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { AppServerClient, GoalEnd, GoalOutcome } from "./AppServerClient.ts"
 import type {
@@ -25,6 +27,8 @@ import type {
   TurnLagged,
   TurnStalled
 } from "./CodexError.ts"
+import * as GoalParams from "./internal/goalParams.ts"
+import { stopGrace } from "./internal/stoppable.ts"
 import { fromSeconds } from "./internal/units.ts"
 import type { TurnEvent } from "./Notification.ts"
 import type { RunResult } from "./RunResult.ts"
@@ -68,9 +72,13 @@ export interface Goal {
  * @category models
  */
 export interface GoalOptions {
-  /** What to work on: a new goal in place of whatever the thread had. The goal that it has when left out. */
+  /**
+   * What to work on, in 1 to 4000 characters: a new goal in place of whatever the thread had,
+   * which it has again, not active and with its tokens counted anew, where the new one is not
+   * set. The goal that it has when left out.
+   */
   readonly objective?: string | undefined
-  /** How many tokens it may take; null without a limit. */
+  /** How many tokens it may take, at least 1; null without a limit. */
   readonly tokenBudget?: number | null | undefined
   /** Who wants it: without a word the server does not take it for what the user has authorized. */
   readonly origin?: ThreadGoalMutationOrigin | undefined
@@ -259,11 +267,55 @@ const open = Effect.fnUntraced(
     read: "replay" | "never"
   ) {
     const { objective, origin, tokenBudget } = typeof goal === "string" ? { objective: goal } : goal
-    // Setting an objective changes the goal that is there, with the tokens it has taken and its limit.
-    if (objective !== undefined) yield* client.request("thread/goal/clear", { threadId })
-    return yield* client.openGoal({ threadId, objective, origin, tokenBudget }, { read })
+    const params = { threadId, objective, origin, tokenBudget }
+    yield* GoalParams.check(params)
+    const opened = client.openGoal(params, { read })
+    return yield* objective === undefined ? opened : inPlaceOfAnother(client, threadId, opened)
   }
 )
+
+/** Setting an objective changes the goal that is there, with the tokens it has taken and its limit. */
+const inPlaceOfAnother = Effect.fnUntraced(
+  function*<A>(
+    client: AppServerClient["Service"],
+    threadId: string,
+    opened: Effect.Effect<A, RequestError, Scope.Scope>
+  ) {
+    const { goal } = yield* client.request("thread/goal/get", { threadId })
+    if (goal === null || goal === undefined) return yield* opened
+    return yield* client.request("thread/goal/clear", { threadId }).pipe(
+      Effect.andThen(opened),
+      Effect.onError(() => putBack(client, goal))
+    )
+  }
+)
+
+/** Nothing has come of what the goal gave way to: the thread has it again, unless it has another one by now. */
+const putBack = (
+  client: AppServerClient["Service"],
+  { objective, status, threadId, tokenBudget }: ThreadGoal
+): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    const { goal } = yield* client.request("thread/goal/get", { threadId })
+    if (goal !== null && goal !== undefined) return
+    yield* client.request("thread/goal/set", {
+      threadId,
+      objective,
+      tokenBudget,
+      // One that is active would have the thread at work for nobody.
+      status: isStatus(status) && status !== "active" ? status : "paused"
+    })
+  }).pipe(
+    Effect.timeoutOption(stopGrace),
+    Effect.catch((error) =>
+      error._tag === "AppServerExited" || error._tag === "TransportError"
+        ? Effect.void
+        : Effect.logWarning(`Could not put the goal of thread ${threadId} back: ${error.message}`)
+    ),
+    Effect.asVoid
+  )
+
+const isStatus = Schema.is(ThreadGoalStatusParam)
 
 const fromWire = (wire: ThreadGoal): Goal => ({
   threadId: wire.threadId,
