@@ -154,6 +154,12 @@ const begin = <A>(
           )
           : Effect.succeed(begun)
       }),
+      // Here, since the scope waits for the end of a login also where the caller waits for its beginning no more.
+      Effect.tap((begun) => {
+        loginId = begun.loginId
+        const early = ended.get(loginId)
+        return early === undefined ? Effect.void : Deferred.succeed(completed, early)
+      }),
       Effect.forkScoped({ startImmediately: true })
     )
     yield* Effect.addFinalizer(Effect.fnUntraced(function*() {
@@ -168,9 +174,6 @@ const begin = <A>(
       }
       yield* Deferred.fail(completed, scopeClosed("login", "account/login/start"))
     }))
-    const begun = yield* restore(Fiber.join(starting))
-    loginId = begun.loginId
-    const early = ended.get(loginId)
-    if (early !== undefined) yield* Deferred.succeed(completed, early)
-    return { ...begun.fields, loginId, wait: Deferred.await(completed), cancel: cancel(loginId) }
+    const { fields, loginId: id } = yield* restore(Fiber.join(starting))
+    return { ...fields, loginId: id, wait: Deferred.await(completed), cancel: cancel(id) }
   }))

@@ -161,6 +161,38 @@ describe("a login", () => {
     }))
 })
 
+describe("a login whose beginning was interrupted", () => {
+  const begun = { type: "chatgpt", loginId: "L", authUrl: "https://login.example/start" }
+  const completed = { method: "account/login/completed", params: { loginId: "L", success: false } }
+
+  const interrupted = Effect.gen(function*() {
+    const { codex, server } = yield* connect
+    const login = yield* fork(Effect.scoped(Effect.andThen(codex.loginChatgpt, Effect.never)))
+    const start = yield* server.request("account/login/start")
+    return { server, start, interrupting: yield* fork(Fiber.interrupt(login)) }
+  })
+
+  it.effect("is over with its end, which the server tells before it answers", () =>
+    Effect.gen(function*() {
+      const { interrupting, server, start } = yield* interrupted
+      yield* server.respond(start, begun)
+      const cancel = yield* server.request("account/login/cancel")
+      assert.deepStrictEqual(cancel.params, { loginId: "L" })
+      yield* server.push(completed, { id: cancel.id, result: { status: "canceled" } })
+      yield* Fiber.join(interrupting)
+    }))
+
+  it.effect("is not given up where it has ended by itself", () =>
+    Effect.gen(function*() {
+      const { interrupting, server, start } = yield* interrupted
+      yield* server.push(completed)
+      yield* server.barrier
+      yield* server.respond(start, begun)
+      yield* Fiber.join(interrupting)
+      assert.deepStrictEqual(server.methods(), ["account/login/start"])
+    }))
+})
+
 describe("a login with an MCP server", () => {
   const completed = (name: string, loginId: string | null, success = true) => ({
     method: "mcpServer/oauthLogin/completed",
