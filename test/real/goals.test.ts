@@ -117,6 +117,18 @@ layer(OfflineCodex.layer({ model: echo }), live)("a goal", (it) => {
       assert.isNull(yield* thread.goal.get)
     }))
 
+  it.effect("that gives way to another one is cleared, whatever comes of that one", () =>
+    Effect.gen(function*() {
+      const { gate, thread } = yield* waiting
+      const first = yield* thread.startGoal("First")
+      yield* gate.reached
+      const second = yield* thread.startGoal("Second")
+      yield* gate.open
+      const [one, other] = [yield* first.result, yield* second.result]
+      assert.deepStrictEqual([one.outcome, one.goal, messages(one.items)], ["cleared", null, ["So far"]])
+      assert.deepStrictEqual([other.outcome, other.goal?.objective], ["complete", "Second"])
+    }))
+
   it.effect("is given another objective while it is worked on", () =>
     Effect.gen(function*() {
       const { gate, thread } = yield* waiting

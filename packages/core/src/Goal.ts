@@ -131,9 +131,10 @@ export interface GoalResult {
   readonly threadId: string
   /**
    * How it ended: with a status of its own (`complete`, `blocked`, `paused`,
-   * `budgetLimited`, `usageLimited`); `"cleared"` when it was taken away; `"stopped"`
-   * when it is left active on a thread that does not go on with it by itself, because
-   * it was archived or closed or another turn of it was interrupted.
+   * `budgetLimited`, `usageLimited`); `"cleared"` when it was taken away, whatever the
+   * thread has in its place; `"stopped"` when it is left active on a thread that does
+   * not go on with it by itself, because it was archived or closed or another turn of
+   * it was interrupted.
    */
   readonly outcome: GoalOutcome
   /** The goal as the server last told it; null when it was cleared. */

@@ -184,6 +184,45 @@ describe("a goal", () => {
       assert.strictEqual((yield* Fiber.join(result)).turns.length, 1)
     }))
 
+  it.effect("that was taken away is not another one that is set while its turn runs", () =>
+    Effect.gen(function*() {
+      const { answer, fiber, server } = yield* opening
+      yield* answer
+      const run = yield* Fiber.join(fiber)
+      const heard = yield* collect(run.events)
+      yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T"))
+      yield* server.push(
+        goalCleared("A"),
+        goalUpdated("A", "active", "Another"),
+        goalUpdated("A", "complete", "Another")
+      )
+      yield* server.push(Wire.turnCompleted("A", "T"))
+      const { goal: left, outcome, turns } = yield* run.result
+      assert.deepStrictEqual([outcome, left, turns.length], ["cleared", null, 1])
+      yield* Fiber.join(heard.fiber)
+      assert.deepStrictEqual(
+        heard.seen.map(({ method }) => method),
+        ["thread/goal/updated", "turn/started", "thread/goal/cleared", "turn/completed"]
+      )
+    }))
+
+  it.effect("that was taken away leaves the one in its place alone when its scope closes", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const scope = yield* Scope.make()
+      const fiber = yield* fork(client.openGoal({ threadId: "A", objective: "Go" }).pipe(Scope.provide(scope)))
+      yield* server.respond(yield* server.request("thread/goal/set"), { goal: goal("A", "active") })
+      const run = yield* Fiber.join(fiber)
+      yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T"))
+      yield* server.push(goalCleared("A"), goalUpdated("A", "active", "Another"))
+      yield* server.barrier
+      const closing = yield* fork(Scope.close(scope, Exit.void))
+      yield* server.respond(yield* server.request("turn/interrupt"), {})
+      yield* server.push(Wire.turnCompleted("A", "T", { status: "interrupted" }))
+      yield* Fiber.join(closing)
+      assert.strictEqual((yield* Effect.flip(run.result))._tag, "TurnInterrupted")
+    }))
+
   it.effect("takes no turns of other threads, of this client or of a chain that began elsewhere", () =>
     Effect.gen(function*() {
       const { answer, client, fiber, server } = yield* opening

@@ -63,6 +63,11 @@ export class GoalRun implements Follower {
     return Deferred.isDoneUnsafe(this.done)
   }
 
+  /** It was taken away, though a turn of it may still run. */
+  get isCleared(): boolean {
+    return this.goal === null
+  }
+
   /** The turn that runs, or the last one. */
   get turnId(): string {
     return this.current?.turnId ?? this.lastTurnId
@@ -105,7 +110,7 @@ export class GoalRun implements Follower {
 
   /** The goal is as the server has it, though that was not heard; nobody works on one that is stopped. */
   refresh(goal: ThreadGoal | null, isStopped: boolean): void {
-    if (this.isDone) return
+    if (this.isDone || this.isCleared) return
     this.goal = goal
     this.isStopped ||= isStopped
     this.settle()
@@ -183,7 +188,8 @@ export class GoalRun implements Follower {
       this.early = goal === null ? undefined : { event, bytes, goal }
       return false
     }
-    if (this.goal === undefined && !isSame(this.set, goal)) return false
+    // What the thread has once this one was taken away is another one, whatever it says.
+    if (this.isCleared || (this.goal === undefined && !isSame(this.set, goal))) return false
     this.goal = goal
     this.heard++
     this.log.offer(event, bytes)

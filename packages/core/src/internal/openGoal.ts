@@ -52,12 +52,18 @@ export const make = Effect.fnUntraced(function*(options: {
     return Option.getOrUndefined(yield* Effect.timeoutOption(nextTurn, startGrace))
   })
 
+  /** What has come in place of a goal that was taken away is somebody else's to pause. */
+  const setPaused = (goal: GoalRun): Effect.Effect<unknown, RequestError> =>
+    Effect.suspend(() =>
+      goal.isCleared ? Effect.void : call("thread/goal/set", { threadId: goal.threadId, status: "paused" })
+    )
+
   /** Pauses the goal, and ends what the server has begun for it. */
   const pause = (goal: GoalRun): Effect.Effect<void, RequestError> =>
     Effect.acquireUseRelease(
       Effect.sync(() => goal.hold()),
       () =>
-        call("thread/goal/set", { threadId: goal.threadId, status: "paused" }).pipe(
+        setPaused(goal).pipe(
           Effect.andThen(lastTurn(goal)),
           Effect.flatMap((turn) => turn === undefined ? Effect.void : interruptTurn(turn))
         ),
@@ -141,7 +147,7 @@ export const make = Effect.fnUntraced(function*(options: {
               ? Effect.void
               : call("turn/interrupt", { threadId, turnId: turn.activeId })
             return void run(Effect.ignore(Effect.andThen(
-              Effect.exit(call("thread/goal/set", { threadId, status: "paused" })),
+              Effect.exit(setPaused(goal)),
               interrupt
             )))
           }
