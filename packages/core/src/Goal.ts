@@ -28,6 +28,7 @@ import type {
   TurnStalled
 } from "./CodexError.ts"
 import * as GoalParams from "./internal/goalParams.ts"
+import * as Log from "./internal/log.ts"
 import { stopGrace } from "./internal/stoppable.ts"
 import { fromSeconds } from "./internal/units.ts"
 import type { TurnEvent } from "./Notification.ts"
@@ -311,7 +312,7 @@ const putBack = (
     Effect.catch((error) =>
       error._tag === "AppServerExited" || error._tag === "TransportError"
         ? Effect.void
-        : Effect.logWarning(`Could not put the goal of thread ${threadId} back: ${error.message}`)
+        : Log.warning(`Could not put the goal of thread ${threadId} back: ${error.message}`)
     ),
     Effect.asVoid
   )

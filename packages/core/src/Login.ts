@@ -18,6 +18,7 @@ import * as Stream from "effect/Stream"
 import type { AppServerClient } from "./AppServerClient.ts"
 import { type ConnectionError, DecodeError, type RequestError } from "./CodexError.ts"
 import { scopeClosed } from "./internal/closed.ts"
+import * as Log from "./internal/log.ts"
 import { stopGrace } from "./internal/stoppable.ts"
 import { unreadable } from "./internal/unreadable.ts"
 
@@ -169,7 +170,7 @@ const begin = <A>(
         // The server tells the end of the login to whoever waits for it.
         yield* Effect.andThen(cancel(pending.loginId), Effect.exit(Deferred.await(completed))).pipe(
           Effect.timeoutOption(stopGrace),
-          Effect.catch((error) => Effect.logWarning(`Could not cancel the login: ${error.message}`))
+          Effect.catch((error) => Log.warning(`Could not cancel the login: ${error.message}`))
         )
       }
       yield* Deferred.fail(completed, scopeClosed("login", "account/login/start"))

@@ -10,6 +10,7 @@ import * as Exit from "effect/Exit"
 import * as FiberSet from "effect/FiberSet"
 import * as Schedule from "effect/Schedule"
 import { InvalidRequest, type RequestError } from "../CodexError.ts"
+import * as Log from "./log.ts"
 import { idAt } from "./notifications.ts"
 import type { Settings } from "./options.ts"
 import type { Call } from "./requester.ts"
@@ -104,7 +105,7 @@ export const make = Effect.fnUntraced(function*(options: {
   const leaveLater = (threadId: string): void =>
     void departures(Effect.catch(unsubscribe(threadId), (error) =>
       router.closed === undefined
-        ? Effect.logWarning(`Could not unsubscribe from thread ${threadId}: ${error.message}`)
+        ? Log.warning(`Could not unsubscribe from thread ${threadId}: ${error.message}`)
         : Effect.void))
 
   const leaveThread = (threadId: string): Effect.Effect<void, RequestError> =>
