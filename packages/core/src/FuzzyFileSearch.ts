@@ -203,10 +203,9 @@ const fromResult = (result: FuzzyFileSearchResult): FileMatch => ({
 /** More than one of what a string is indexed by may make up a character, by which the server counts. */
 const beyondOne = /[^\0-\x7f]/
 
-const characters = new Intl.Segmenter(undefined, { granularity: "grapheme" })
-
 const placesOf = (path: string, indices: ReadonlyArray<number>): ReadonlyArray<number> => {
   if (!beyondOne.test(path)) return indices
-  const places = Array.from(characters.segment(path), ({ index }) => index)
+  const characters = new Intl.Segmenter(undefined, { granularity: "grapheme" }).segment(path)
+  const places = Array.from(characters, ({ index }) => index)
   return indices.map((index) => places[index] ?? path.length)
 }
