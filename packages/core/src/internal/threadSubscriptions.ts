@@ -5,6 +5,7 @@
 import type { ClientRequestMethod, ClientRequestResults } from "@effect-codex/generated"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberSet from "effect/FiberSet"
@@ -24,10 +25,7 @@ export const make = Effect.fnUntraced(function*(options: {
   readonly desk: Pick<Desk, "lineage">
   readonly settings: Pick<Settings, "timeoutOf">
 }) {
-  const { call, desk, router } = options
-  const untilClosed = Schedule.min([Schedule.exponential("5 millis"), Schedule.spaced("250 millis")]).pipe(
-    Schedule.upTo({ duration: options.settings.timeoutOf("thread/resume") })
-  )
+  const { call, desk, router, settings } = options
   const departures = yield* FiberSet.makeRuntime<never>()
   /** Threads that are being unsubscribed from: what is begun on one of them would be told to nobody. */
   const leaving = new Map<string, Deferred.Deferred<void>>()
@@ -77,7 +75,7 @@ export const make = Effect.fnUntraced(function*(options: {
         const parentThreadId = idAt(result, ["thread", "parentThreadId"])
         if (parentThreadId !== undefined) desk.lineage.learn(threadId, parentThreadId)
       })
-    }).pipe(Effect.retry({ schedule: untilClosed, while: isClosing }))
+    }).pipe(Effect.retry({ schedule: untilClosed(settings.timeoutOf("thread/resume")), while: isClosing }))
 
   const request = <M extends ClientRequestMethod>(
     method: M,
@@ -131,6 +129,10 @@ export const make = Effect.fnUntraced(function*(options: {
 /** Whether the server may have carried the request out all the same. */
 const isUncertain = (cause: Cause.Cause<RequestError>): boolean =>
   Cause.hasInterrupts(cause) || cause.reasons.some((reason) => reason._tag === "Fail" && mayBeDone(reason.error))
+
+/** A closing thread is closed soon, or not at all. */
+const untilClosed = (limit: Duration.Duration) =>
+  Schedule.upTo(Schedule.min([Schedule.exponential("5 millis"), Schedule.spaced("250 millis")]), { duration: limit })
 
 /**
  * Whether the thread was let go of and is still being closed: the server has done nothing and asks for the same again.
