@@ -283,10 +283,6 @@ export interface Thread {
    * agents that it has at work. Mirrors `turn/start`.
    */
   readonly turn: {
-    (
-      input: Input.Input,
-      options: FamilyOptions
-    ): Effect.Effect<TurnHandle.TurnHandle<TurnEvent | ChildEvent>, RequestError, Scope.Scope>
     (input: Input.Input, options?: WithoutChildren): Effect.Effect<TurnHandle.TurnHandle, RequestError, Scope.Scope>
     (
       input: Input.Input,
@@ -300,13 +296,6 @@ export interface Thread {
    * the events of the agents that the turn has at work.
    */
   readonly stream: {
-    (
-      input: Input.Input,
-      options: FamilyOptions
-    ): Stream.Stream<
-      TurnEvent | ChildEvent,
-      RequestError | TurnFailed | TurnInterrupted | TurnStalled | TurnLagged
-    >
     (
       input: Input.Input,
       options?: WithoutChildren
@@ -444,10 +433,6 @@ const withSettings = (client: AppServerClient["Service"], id: string, settings: 
 
   function turn(
     input: Input.Input,
-    options: FamilyOptions
-  ): Effect.Effect<TurnHandle.TurnHandle<TurnEvent | ChildEvent>, RequestError, Scope.Scope>
-  function turn(
-    input: Input.Input,
     options?: WithoutChildren
   ): Effect.Effect<TurnHandle.TurnHandle, RequestError, Scope.Scope>
   function turn(
@@ -465,10 +450,6 @@ const withSettings = (client: AppServerClient["Service"], id: string, settings: 
       )
   }
 
-  function stream(
-    input: Input.Input,
-    options: FamilyOptions
-  ): Stream.Stream<TurnEvent | ChildEvent, RequestError | TurnFailed | TurnInterrupted | TurnStalled | TurnLagged>
   function stream(
     input: Input.Input,
     options?: WithoutChildren
@@ -762,8 +743,8 @@ const threadParams = <E, R, T>(read: OptionReader, options: ThreadOptions<E, R, 
   }
 }
 
-const isFamily = (options: TurnOptions | FamilyOptions | undefined): options is FamilyOptions =>
-  options !== undefined && "includeChildren" in options && options.includeChildren === true
+const isFamily = (options: WithoutChildren | FamilyOptions | undefined): options is FamilyOptions =>
+  options?.includeChildren === true
 
 const turnStartParams = (
   threadId: string,
