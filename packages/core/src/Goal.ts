@@ -28,8 +28,7 @@ import type {
   TurnStalled
 } from "./CodexError.ts"
 import * as GoalParams from "./internal/goalParams.ts"
-import * as Log from "./internal/log.ts"
-import { stopGrace } from "./internal/stoppable.ts"
+import { stopGrace, unlessGone } from "./internal/stoppable.ts"
 import { fromSeconds } from "./internal/units.ts"
 import type { TurnEvent } from "./Notification.ts"
 import type { RunResult } from "./RunResult.ts"
@@ -309,11 +308,7 @@ const putBack = (
     })
   }).pipe(
     Effect.timeoutOption(stopGrace),
-    Effect.catch((error) =>
-      error._tag === "AppServerExited" || error._tag === "TransportError"
-        ? Effect.void
-        : Log.warning(`Could not put the goal of thread ${threadId} back: ${error.message}`)
-    ),
+    Effect.catch(unlessGone(`put the goal of thread ${threadId} back`)),
     Effect.asVoid
   )
 

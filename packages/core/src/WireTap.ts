@@ -20,6 +20,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Envelope from "./internal/envelope.ts"
 import { type Frame, Framer, OversizedLine } from "./internal/framer.ts"
+import * as Log from "./internal/log.ts"
 import * as Subscription from "./internal/subscription.ts"
 import * as WireText from "./internal/wireText.ts"
 import { Transport } from "./Transport.ts"
@@ -121,7 +122,7 @@ export const tap = Effect.fnUntraced(function*(
       if ("method" in raw) return Effect.sync(() => reader.missed += raw.params.dropped)
       return Effect.suspend(() => sink(reader.read(raw)))
     }),
-    Effect.tapCause((cause) => Effect.logWarning("The wire is not shown any more", cause)),
+    Effect.tapCause((cause) => Log.warning("The wire is not shown any more", cause)),
     Effect.ensuring(Effect.sync(() => over = true)),
     Effect.forkScoped
   )

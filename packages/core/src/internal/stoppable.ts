@@ -6,6 +6,12 @@ import type { RequestError } from "../CodexError.ts"
 import * as Log from "./log.ts"
 import { mayBeDone } from "./uncertain.ts"
 
+/** Says what could not be done for something that is over, but where the app-server is, and all with it. */
+export const unlessGone = (what: string) => (error: RequestError): Effect.Effect<void> =>
+  error._tag === "AppServerExited" || error._tag === "TransportError"
+    ? Effect.void
+    : Log.warning(`Could not ${what}: ${error.message}`)
+
 /** How long an ending scope waits for the server to stop it. */
 export const stopGrace = Duration.seconds(10)
 
@@ -25,10 +31,7 @@ export const stoppable = <A>(
       Effect.addFinalizer(() =>
         refused ?
           Effect.void :
-          Effect.catch(Effect.timeoutOption(stop, stopGrace), (error) =>
-            error._tag === "AppServerExited" || error._tag === "TransportError"
-              ? Effect.void
-              : Log.warning(`Could not stop ${what}: ${error.message}`))
+          Effect.catch(Effect.timeoutOption(stop, stopGrace), unlessGone(`stop ${what}`))
       ),
       Effect.tapError(start, (error) =>
         Effect.sync(() => {
