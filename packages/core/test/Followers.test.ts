@@ -142,6 +142,17 @@ describe("a goal", () => {
     return { client, server, fiber, answer: server.respond(request, { goal: goal("A", "active") }) }
   })
 
+  /** A goal of a scope, with its turn running. */
+  const atWork = Effect.gen(function*() {
+    const { client, server } = yield* connect()
+    const scope = yield* Scope.make()
+    const fiber = yield* fork(client.openGoal({ threadId: "A", objective: "Go" }).pipe(Scope.provide(scope)))
+    yield* server.respond(yield* server.request("thread/goal/set"), { goal: goal("A", "active") })
+    const run = yield* Fiber.join(fiber)
+    yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T"))
+    return { run, scope, server }
+  })
+
   it.effect("is told of before or after the answer, behind late word of the one before it", () =>
     Effect.gen(function*() {
       for (const toldFirst of [true, false]) {
@@ -208,12 +219,7 @@ describe("a goal", () => {
 
   it.effect("that was taken away leaves the one in its place alone when its scope closes", () =>
     Effect.gen(function*() {
-      const { client, server } = yield* connect()
-      const scope = yield* Scope.make()
-      const fiber = yield* fork(client.openGoal({ threadId: "A", objective: "Go" }).pipe(Scope.provide(scope)))
-      yield* server.respond(yield* server.request("thread/goal/set"), { goal: goal("A", "active") })
-      const run = yield* Fiber.join(fiber)
-      yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T"))
+      const { run, scope, server } = yield* atWork
       yield* server.push(goalCleared("A"), goalUpdated("A", "active", "Another"))
       yield* server.barrier
       const closing = yield* fork(Scope.close(scope, Exit.void))
@@ -246,12 +252,7 @@ describe("a goal", () => {
 
   it.effect("is paused and its turn interrupted when its scope closes", () =>
     Effect.gen(function*() {
-      const { client, server } = yield* connect()
-      const scope = yield* Scope.make()
-      const fiber = yield* fork(client.openGoal({ threadId: "A", objective: "Go" }).pipe(Scope.provide(scope)))
-      yield* server.respond(yield* server.request("thread/goal/set"), { goal: goal("A", "active") })
-      const run = yield* Fiber.join(fiber)
-      yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T"))
+      const { run, scope, server } = yield* atWork
       yield* server.barrier
       const closing = yield* fork(Scope.close(scope, Exit.void))
       const pause = yield* server.request("thread/goal/set")

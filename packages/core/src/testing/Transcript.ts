@@ -11,7 +11,7 @@
  *
  * @since 0.1.0
  */
-import { codexVersion, ServerNotifications } from "@effect-codex/generated"
+import { codexVersion } from "@effect-codex/generated"
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -29,11 +29,12 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { AppServerExited, type ConnectionError, TransportError } from "../CodexError.ts"
 import { Framer } from "../internal/framer.ts"
-import { idAt, isKnown } from "../internal/notifications.ts"
+import * as Log from "../internal/log.ts"
 import { Transport } from "../Transport.ts"
+import { canonicalOrder } from "./canonicalOrder.ts"
 import { isMessage, type Message, Normaliser, type Side } from "./normaliser.ts"
 import { Pieces } from "./pieces.ts"
-import { type Divergence, lanesOf, Playback } from "./playback.ts"
+import { type Divergence, Playback } from "./playback.ts"
 
 // =============================================================================
 // Models
@@ -269,46 +270,6 @@ const normaliserOf = (options: NormaliseOptions): Normaliser =>
     findsPaths: true
   })
 
-/** The request of the server that a step says the answer to has been noted. */
-const resolvedBy = (entry: Entry): Schema.Json | undefined => {
-  const { method, params } = "message" in entry ? entry.message : {}
-  return method === "serverRequest/resolved" && isMessage(params) ? params["requestId"] : undefined
-}
-
-/** The turn that a step tells of. */
-const turnOf = (entry: Entry): string | undefined => {
-  const { method, params } = "message" in entry ? entry.message : {}
-  return typeof method === "string" && isKnown(method) ? idAt(params, ServerNotifications[method].turnId) : undefined
-}
-
-/** The turn that an answer says has begun. */
-const begunBy = (entry: Entry): string | undefined =>
-  "message" in entry ? idAt(entry.message, ["result", "turn", "id"]) : undefined
-
-const isActive = (entry: Entry): boolean =>
-  "message" in entry && entry.message["method"] === "thread/status/changed" &&
-  idAt(entry.message, ["params", "status", "type"]) === "active"
-
-/** Where an exchange belongs in its thread: one that begins a turn stands before what is said of the turn. */
-const placeIn = (group: ReadonlyArray<Entry>, answer: Entry): number => {
-  const turn = begunBy(answer)
-  let place = group.length
-  if (turn === undefined) return place
-  const isOfTurn = (entry: Entry | undefined) => entry !== undefined && (isActive(entry) || turnOf(entry) === turn)
-  while (isOfTurn(group[place - 1])) place--
-  return place
-}
-
-/** What a thread is warned of, before or after the answer to what it is asked: it stands right after the answer. */
-interface Warnings {
-  /** Requests without an answer so far. */
-  pending: number
-  /** What came before the answer. */
-  readonly early: Array<Entry>
-  /** Where the next one goes. */
-  place: number
-}
-
 /**
  * The same recording in an order that does not depend on what raced: what belongs to no
  * thread first, then thread after thread. Recordings of the same program, of which the
@@ -318,77 +279,11 @@ interface Warnings {
  * @since 0.1.0
  * @category conversions
  */
-export const canonical = (recording: Recording): Recording => {
-  const { answers, lanes } = lanesOf(recording.entries)
-  const requestOf = new Map([...answers].map(([request, answer]) => [answer, request]))
-  const groups = new Map<string, Array<Entry>>()
-  const exchanges: Array<readonly [request: number, exchange: ReadonlyArray<Entry>]> = []
-  const told: Array<Entry> = []
-  /** The program's answers that the server has not taken note of yet, by the ids of its requests. */
-  const taken = new Map<Schema.Json, Entry>()
-  const resolved = new Set(recording.entries.map(resolvedBy))
-  const warnings = new Map<string, Warnings>()
-  const warningsOf = (lane: string): Warnings => {
-    const known = warnings.get(lane) ?? { pending: 0, early: [], place: 0 }
-    warnings.set(lane, known)
-    return known
-  }
-  for (const [index, entry] of recording.entries.entries()) {
-    const lane = lanes[index]
-    const group = lane === undefined ? told : groups.get(lane) ?? []
-    if (lane !== undefined) groups.set(lane, group)
-    const { id, method } = "message" in entry ? entry.message : {}
-    if (entry.from === "client") {
-      // What it asks and answers stands where the server reacts to it.
-      if (method === undefined && id !== undefined && resolved.has(id)) taken.set(id, entry)
-      else if (lane !== undefined && !answers.has(index)) group.push(entry)
-      else if (!answers.has(index)) exchanges.push([index, [entry]])
-      else if (lane !== undefined) warningsOf(lane).pending++
-      continue
-    }
-    const from = requestOf.get(index)
-    const request = from === undefined ? undefined : recording.entries[from]
-    if (from !== undefined && request !== undefined) {
-      if (lane === undefined) {
-        exchanges.push([from, [request, entry]])
-        continue
-      }
-      const place = placeIn(group, entry)
-      const thread = warningsOf(lane)
-      const early = --thread.pending === 0 ? thread.early.splice(0) : []
-      group.splice(place, 0, request, entry, ...early)
-      thread.place = place + 2 + early.length
-      continue
-    }
-    if (method === "warning" && lane !== undefined) {
-      const thread = warningsOf(lane)
-      if (thread.pending > 0) thread.early.push(entry)
-      else group.splice(thread.place++, 0, entry)
-      continue
-    }
-    const question = resolvedBy(entry)
-    const answer = question === undefined ? undefined : taken.get(question)
-    if (question !== undefined) taken.delete(question)
-    group.push(...(answer === undefined ? [] : [answer]), entry)
-  }
-  const methodOf = (entry: Entry): string => "message" in entry ? String(entry.message["method"]) : ""
-  told.sort((a, b) => methodOf(a) < methodOf(b) ? -1 : methodOf(a) > methodOf(b) ? 1 : 0)
+export const canonical = ({ entries, header }: Recording): Recording => {
   const normaliser = new Normaliser({ secrets: [], paths: {}, findsPaths: false })
-  const first = [
-    ...exchanges.sort(([a], [b]) => a - b).flatMap(([, exchange]) => exchange),
-    ...told,
-    ...taken.values()
-  ]
-  const text = JSON.stringify(first)
-  // Threads in the order that they were asked for.
-  const placeOf = (lane: string): number => text.indexOf(lane) >>> 0
-  const ordered = [
-    ...first,
-    ...[...groups].sort(([a], [b]) => placeOf(a) - placeOf(b)).flatMap(([, group]) => group)
-  ]
   return {
-    header: recording.header,
-    entries: ordered.map((entry) =>
+    header,
+    entries: canonicalOrder(entries).map((entry) =>
       "message" in entry ? { ...entry, message: normaliser.message(entry.from, entry.message) } : entry
     )
   }
@@ -498,7 +393,7 @@ const recorder = <E, R>(
           over = true
           const description = `The recording ends here: it has reached ${maxBytes} bytes`
           lines.push(lineOf({ from: "server", end: { _tag: "TransportError", description } }))
-          return Effect.andThen(Effect.logWarning(description), put(lines))
+          return Effect.andThen(Log.warning(description), put(lines))
         }
         lines.push(line)
       }
@@ -517,7 +412,7 @@ const recorder = <E, R>(
         })),
         Effect.andThen(Fiber.await(writer)),
         Effect.tap((exit) =>
-          Exit.isFailure(exit) ? Effect.logWarning("The transcript is not complete", exit.cause) : Effect.void
+          Exit.isFailure(exit) ? Log.warning("The transcript is not complete", exit.cause) : Effect.void
         )
       )
     )

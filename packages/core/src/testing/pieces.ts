@@ -2,7 +2,7 @@
  * Texts that come in pieces, which are not written before their end: a secret or an id may be in none of the pieces, and
  * in all of them together. Every piece keeps its place, for what the program does may depend on it.
  */
-import * as Predicate from "effect/Predicate"
+import { idAt } from "../internal/notifications.ts"
 import { isMessage, type Message, type Normaliser } from "./normaliser.ts"
 import type { Entry } from "./Transcript.ts"
 
@@ -26,19 +26,9 @@ interface Piece {
   readonly key: string
 }
 
-class Text {
-  readonly itemId: string
-  readonly turnId: unknown
-  readonly method: string
-  readonly key: string
-  readonly pieces: Array<readonly [held: Held, raw: string]> = []
-
-  constructor({ itemId, key, method, turnId }: Piece) {
-    this.itemId = itemId
-    this.key = key
-    this.method = method
-    this.turnId = turnId
-  }
+interface Text {
+  readonly first: Piece
+  readonly pieces: Array<readonly [held: Held, raw: string]>
 }
 
 export class Pieces {
@@ -54,12 +44,12 @@ export class Pieces {
   /** Takes a step, and the message that it was made of: gives what can be written now. */
   push(entry: Entry, raw: Message, characters: number): ReadonlyArray<Entry> {
     const piece = entry.from === "server" ? pieceOf(raw) : undefined
-    const text = piece === undefined ? undefined : this.open.get(piece.key) ?? new Text(piece)
+    const text = piece === undefined ? undefined : this.open.get(piece.key) ?? { first: piece, pieces: [] }
     const held: Held = { entry, characters, text }
     this.held.push(held)
     this.characters += characters
     if (piece !== undefined && text !== undefined) {
-      this.open.set(text.key, text)
+      this.open.set(piece.key, text)
       text.pieces.push([held, piece.delta])
     } else this.closeEnded(raw)
     const free = this.free()
@@ -79,7 +69,7 @@ export class Pieces {
   }
 
   private waits({ text }: Held): boolean {
-    return text !== undefined && this.open.get(text.key) === text
+    return text !== undefined && this.open.get(text.first.key) === text
   }
 
   /** What waits no longer, and is not behind something that does. */
@@ -91,20 +81,21 @@ export class Pieces {
   }
 
   private closeEnded({ method, params }: Message): void {
-    if (this.open.size === 0 || !Predicate.isObject(params)) return
-    const itemId = method === "item/completed" ? idIn(params, "item") : undefined
-    const turnId = method === "turn/completed" ? idIn(params, "turn") : undefined
+    if (this.open.size === 0) return
+    const itemId = method === "item/completed" ? idAt(params, ["item", "id"]) : undefined
+    const turnId = method === "turn/completed" ? idAt(params, ["turn", "id"]) : undefined
     for (const text of this.open.values()) {
-      if (text.itemId === itemId || (turnId !== undefined && text.turnId === turnId)) this.close(text)
+      const { first } = text
+      if (first.itemId === itemId || (turnId !== undefined && first.turnId === turnId)) this.close(text)
     }
   }
 
-  private close(text: Text): void {
-    this.open.delete(text.key)
-    const whole = this.normaliser.whole(text.method, text.pieces.map(([, raw]) => raw).join(""))
-    if (whole === text.pieces.map(([{ entry }]) => deltaOf(entry)).join("")) return
+  private close({ first, pieces }: Text): void {
+    this.open.delete(first.key)
+    const whole = this.normaliser.whole(first.method, pieces.map(([, raw]) => raw).join(""))
+    if (whole === pieces.map(([{ entry }]) => deltaOf(entry)).join("")) return
     // Where it is cut within the text does not matter to anybody.
-    for (const [index, [held]] of text.pieces.entries()) held.entry = withDelta(held.entry, index === 0 ? whole : "")
+    for (const [index, [held]] of pieces.entries()) held.entry = withDelta(held.entry, index === 0 ? whole : "")
   }
 }
 
@@ -116,15 +107,7 @@ const pieceOf = ({ method, params }: Message): Piece | undefined => {
   return { method, itemId, turnId, delta, key: JSON.stringify([method, others]) }
 }
 
-const idIn = (params: object, name: string): unknown => {
-  const value = Predicate.hasProperty(params, name) ? params[name] : undefined
-  return Predicate.hasProperty(value, "id") ? value.id : undefined
-}
-
-const deltaOf = (entry: Entry): string => {
-  const params = "message" in entry ? entry.message["params"] : undefined
-  return Predicate.hasProperty(params, "delta") && typeof params.delta === "string" ? params.delta : ""
-}
+const deltaOf = (entry: Entry): string => "message" in entry ? idAt(entry.message, ["params", "delta"]) ?? "" : ""
 
 const withDelta = (entry: Entry, delta: string): Entry => {
   if (!("message" in entry)) return entry
