@@ -143,51 +143,54 @@ export interface WithoutBudget {
 // Constructors
 // =============================================================================
 
+/** Starts a turn. */
+type Open = (
+  input: Input.Input,
+  options: TurnOptions | undefined,
+  read: "once" | "never",
+  outputSchema: Schema.Json | undefined
+) => Effect.Effect<OpenTurn<"turn/start">, RequestError, Scope.Scope>
+
+const runTurn = Effect.fnUntraced(
+  function*(
+    open: Open,
+    input: Input.Input,
+    options: RunOptions | undefined,
+    meter: BudgetMeter.Meter | undefined,
+    outputSchema: Schema.Json | undefined
+  ) {
+    const opened = yield* open(input, options, meter === undefined ? "never" : "once", outputSchema)
+    return yield* meter === undefined ? opened.result : meter.enforce(opened)
+  },
+  Effect.scoped
+)
+
+const runOutput = Effect.fnUntraced(function*<A, I>(
+  open: Open,
+  input: Input.Input,
+  options: OutputOptions<A, I>,
+  meter: BudgetMeter.Meter | undefined
+) {
+  let repairs = yield* readParams("turn/start", (read) => read.limit("repairs", options.repairs, 0))
+  const format = yield* StructuredOutput.make(options.output)
+  let next = input
+  for (;;) {
+    const result = yield* runTurn(open, next, options, meter, format.jsonSchema)
+    const decoded = yield* Effect.result(format.decode(result))
+    if (decoded._tag === "Success") return { ...result, output: decoded.success }
+    if (repairs-- <= 0) return yield* decoded.failure
+    if (meter !== undefined) yield* meter.another(result)
+    next = format.complaint(decoded.failure)
+  }
+})
+
 /**
  * Runs the turns that `open` starts.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (
-  open: (
-    input: Input.Input,
-    options: TurnOptions | undefined,
-    read: "once" | "never",
-    outputSchema: Schema.Json | undefined
-  ) => Effect.Effect<OpenTurn<"turn/start">, RequestError, Scope.Scope>
-): Run => {
-  const turn = Effect.fnUntraced(
-    function*(
-      input: Input.Input,
-      options: RunOptions | undefined,
-      meter: BudgetMeter.Meter | undefined,
-      outputSchema: Schema.Json | undefined
-    ) {
-      const opened = yield* open(input, options, meter === undefined ? "never" : "once", outputSchema)
-      return yield* meter === undefined ? opened.result : meter.enforce(opened)
-    },
-    Effect.scoped
-  )
-
-  const runOutput = Effect.fnUntraced(function*<A, I>(
-    input: Input.Input,
-    options: OutputOptions<A, I>,
-    meter: BudgetMeter.Meter | undefined
-  ) {
-    let repairs = yield* readParams("turn/start", (read) => read.limit("repairs", options.repairs, 0))
-    const format = yield* StructuredOutput.make(options.output)
-    let next = input
-    for (;;) {
-      const result = yield* turn(next, options, meter, format.jsonSchema)
-      const decoded = yield* Effect.result(format.decode(result))
-      if (decoded._tag === "Success") return { ...result, output: decoded.success }
-      if (repairs-- <= 0) return yield* decoded.failure
-      if (meter !== undefined) yield* meter.another(result)
-      next = format.complaint(decoded.failure)
-    }
-  })
-
+export const make = (open: Open): Run => {
   function run<A, I>(
     input: Input.Input,
     options: OutputOptions<A, I> & WithoutBudget
@@ -205,8 +208,8 @@ export const make = (
     return Effect.gen(function*() {
       const meter = options?.budget === undefined ? undefined : yield* BudgetMeter.make(options.budget)
       return yield* options !== undefined && "output" in options && options.output !== undefined
-        ? runOutput(input, options, meter)
-        : turn(input, options, meter, undefined)
+        ? runOutput(open, input, options, meter)
+        : runTurn(open, input, options, meter, undefined)
     }).pipe(Effect.withSpan("Thread.run"))
   }
   return run

@@ -97,9 +97,12 @@ export const make = Effect.fnUntraced(function*(options: {
     Watchdog.watch(turn, {
       idle: turnIdleTimeout,
       isAsking: () => desk.isAsking([turn.turnId, turn.activeId]),
-      lookUp: Watchdog.lookUp(
-        turn,
-        (includeTurns) => call("thread/read", { threadId: turn.threadId, includeTurns })
+      // Hardly any turn falls silent.
+      lookUp: Effect.suspend(() =>
+        Watchdog.lookUp(
+          turn,
+          (includeTurns) => call("thread/read", { threadId: turn.threadId, includeTurns })
+        )
       ),
       conclude: (verdict) => {
         router.conclude(turn, () =>

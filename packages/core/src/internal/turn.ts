@@ -62,7 +62,7 @@ export class TurnState {
   private readonly log: EventLog<TurnEvent>
   private readonly companions: Array<Companion> = []
   private readonly items: Array<ThreadItem> = []
-  /** Those of them that may be the answer: at its end a long turn need not be gone through for them. */
+  /** Those of them that may be the answer: at its end a long turn need not be gone through. */
   private readonly messages: Array<ThreadItem> = []
   private usage: ThreadTokenUsage | null = null
   private readonly spending: Spending
@@ -146,7 +146,7 @@ export class TurnState {
 
   private add(item: ThreadItem): void {
     this.items.push(item)
-    if (item.type === "agentMessage") this.messages.push(item)
+    if (mayBeAnswer(item)) this.messages.push(item)
   }
 
   private start(): void {
@@ -232,8 +232,9 @@ export class TurnState {
   private resultOf(turn: Turn): RunResult.RunResult {
     // The server sums the turn up with its last message, which has been completed before, and just before as a rule.
     const missing = new Map<unknown, ThreadItem>(turn.items.map((item) => [item.id, item]))
-    for (let index = this.items.length - 1; index >= 0 && missing.size > 0; index--) {
-      missing.delete(this.items[index]?.id)
+    const known = turn.items.every(mayBeAnswer) ? this.messages : this.items
+    for (let index = known.length - 1; index >= 0 && missing.size > 0; index--) {
+      missing.delete(known[index]?.id)
     }
     const others = [...missing.values()]
     return {
@@ -285,6 +286,8 @@ export class TurnState {
     this.start()
   }
 }
+
+const mayBeAnswer = (item: ThreadItem): boolean => item.type === "agentMessage"
 
 /** The items that announce a review come before the server runs it. */
 const entersReview = (event: TurnEvent): boolean =>
