@@ -117,6 +117,9 @@ describe("Router", () => {
       router.startPending("A")
       return router.expect("A", compacts)
     })
+    // What it takes the place of began before.
+    receive(router, Wire.turnCompleted("A", "before", { status: "interrupted" }))
+    assert.deepStrictEqual(expectations.map(({ turn }) => Deferred.isDoneUnsafe(turn)), [false, false])
     receive(router, started, over)
     assert.deepStrictEqual(expectations.map(({ turn }) => Deferred.isDoneUnsafe(turn)), [true, false])
     // Where something else is being started it may be that.
@@ -126,6 +129,8 @@ describe("Router", () => {
     other.startPending("A")
     receive(other, started, over)
     assert.isFalse(Deferred.isDoneUnsafe(expectation.turn))
+    other.startAnswered("A")
+    assert.isTrue(Deferred.isDoneUnsafe(expectation.turn))
   })
 
   it("holds nothing of a turn that ended before its request was answered", () => {

@@ -171,7 +171,7 @@ export class Router {
     const starting = this.starting.get(threadId)
     if (starting === undefined) return
     if (expectation !== undefined) starting.expectations.delete(expectation)
-    if (--starting.count > 0) return
+    if (--starting.count > 0) return this.giveEmpty(starting)
     this.starting.delete(threadId)
     this.disown(starting)
     this.depart(threadId)
@@ -477,15 +477,24 @@ export class Router {
     if (this.starting.size === 0 || turn.owners > 0) return
     const starting = this.starting.get(turn.threadId)
     if (starting === undefined) return
-    const { count, expectations, held } = starting
-    // A turn that was over before anything came of it is the oldest that is expected, unless it may be another one's.
-    const isItself = count === expectations.size && held.get(turn.turnId) === turn && endsEmpty(turn, event)
-    for (const expectation of expectations) {
-      if (!isItself && !expectation.matches(event)) continue
-      expectations.delete(expectation)
-      Deferred.doneUnsafe(expectation.turn, Exit.succeed(this.claim(turn.threadId, turn.turnId)))
-      return
+    for (const expectation of starting.expectations) {
+      if (expectation.matches(event)) return this.give(turn, expectation, starting)
     }
+    if (event.method === "turn/completed") this.giveEmpty(starting)
+  }
+
+  /** Turns that were over before anything came of them are the oldest ones that are expected, unless they may be another one's. */
+  private giveEmpty(starting: Starting): void {
+    for (const turn of starting.held.values()) {
+      const [oldest] = starting.expectations
+      if (oldest === undefined || starting.count !== starting.expectations.size) return
+      if (turn.isDone && isEmpty(turn)) this.give(turn, oldest, starting)
+    }
+  }
+
+  private give({ threadId, turnId }: TurnState, expectation: Expectation, { expectations }: Starting): void {
+    expectations.delete(expectation)
+    Deferred.doneUnsafe(expectation.turn, Exit.succeed(this.claim(threadId, turnId)))
   }
 
   /** A message that is lost: what its start says it was fails, if that is a response or a request. */
@@ -528,8 +537,9 @@ const unheard = (threadId: string): TransportError =>
     description: `The thread ${threadId} was unsubscribed from: how it goes on is not told any more`
   })
 
-const endsEmpty = (turn: TurnState, { method }: TurnEvent): boolean =>
-  method === "turn/completed" && turn.unread.every(({ event }) => !event.method.startsWith("item/"))
+/** Whether nothing has come of the turn, of which everything was heard. */
+const isEmpty = ({ unread }: TurnState): boolean =>
+  unread[0]?.event.method === "turn/started" && unread.every(({ event }) => !event.method.startsWith("item/"))
 
 const isOf = (turn: TurnState, threadId: string | undefined): boolean =>
   threadId === undefined || turn.threadId === threadId
