@@ -283,6 +283,99 @@ const scenarios: ReadonlyArray<Scenario> = [
     }))
   },
   {
+    name: "compactions",
+    replies: [
+      OfflineModel.text("Short"),
+      OfflineModel.text("SUMMARY"),
+      OfflineModel.text("Hello"),
+      [OfflineModel.text("SUMMARY"), OfflineModel.usage({ input: 30, cachedInput: 4, output: 7, reasoningOutput: 2 })],
+      OfflineModel.text("Again"),
+      OfflineModel.failed({ code: "invalid_prompt", message: "It broke" }),
+      OfflineModel.text("Still there")
+    ],
+    scripts: [
+      "Short",
+      "SUMMARY",
+      "Hello",
+      (turn) =>
+        Effect.andThen(
+          turn.usage({ input: 30, cachedInput: 4, output: 7, reasoningOutput: 2 }),
+          turn.say("SUMMARY")
+        ),
+      "Again",
+      (turn) => turn.fail("It broke", "other"),
+      "Still there"
+    ],
+    program: Effect.gen(function*() {
+      const client = yield* AppServerClient
+      const untouched = yield* start
+      yield* untouched.run("One word")
+      yield* untouched.compact
+      const thread = yield* start
+      yield* thread.run("Hi")
+      yield* thread.compact
+      yield* thread.run("And?")
+      yield* Effect.exit(thread.compact)
+      yield* thread.run("Well?")
+      yield* thread.read({ includeTurns: true })
+      yield* refused(client.request("thread/compact/start", { threadId: nobody }))
+    })
+  },
+  {
+    name: "compactions that are interrupted, that interrupt, and what they do not let happen",
+    replies: [
+      hangs,
+      [OfflineModel.hold(Effect.never), OfflineModel.text("Never")],
+      OfflineModel.text("Welcome")
+    ],
+    scripts: [hanging, () => Effect.never, "Welcome"],
+    program: Effect.scoped(Effect.gen(function*() {
+      const client = yield* AppServerClient
+      const thread = yield* start
+      const turn = yield* thread.turn("Wait")
+      yield* firstWord(turn.events)
+      const compaction = yield* client.openTurn("thread/compact/start", { threadId: thread.id })
+      yield* Effect.exit(turn.result)
+      yield* Stream.runHead(Stream.filter(compaction.events, ({ method }) => method === "item/started"))
+      const { turnId } = compaction
+      yield* refused(
+        client.request("turn/steer", { threadId: thread.id, expectedTurnId: turnId, input: [Input.text("Faster")] })
+      )
+      yield* refused(client.request("turn/start", { threadId: thread.id, input: [Input.text("Other")] }))
+      yield* compaction.interrupt
+      yield* Effect.exit(compaction.result)
+      yield* thread.run("Thank you")
+      yield* thread.read({ includeTurns: true })
+    }))
+  },
+  {
+    name: "a compaction before anything was said",
+    replies: [OfflineModel.text("SUMMARY"), OfflineModel.text("Hello")],
+    scripts: ["SUMMARY", "Hello"],
+    program: Effect.gen(function*() {
+      const thread = yield* start
+      yield* thread.compact
+      yield* thread.read({ includeTurns: true })
+      yield* thread.run("Hi")
+      yield* thread.read()
+    })
+  },
+  {
+    name: "a goal that goes on behind a compaction",
+    replies: [hangs, OfflineModel.text("SUMMARY"), settles("complete", "g"), OfflineModel.text("Done")],
+    scripts: [hanging, "SUMMARY", settled("complete", "Done")],
+    program: Effect.scoped(Effect.gen(function*() {
+      const client = yield* AppServerClient
+      const thread = yield* start
+      const goal = yield* thread.startGoal({ objective: "Do it" })
+      yield* firstWord(goal.events)
+      const end = yield* ends(thread, 3)
+      yield* thread.compact
+      yield* Fiber.join(end)
+      yield* client.request("thread/goal/get", { threadId: thread.id })
+    }))
+  },
+  {
     name: "a thread that is loaded and resumed with other settings",
     replies: [OfflineModel.text("One"), OfflineModel.text("Two"), OfflineModel.text("Three")],
     scripts: ["One", "Two", "Three"],
@@ -907,6 +1000,15 @@ const bare = (value: Schema.Json): Schema.Json => {
   )
 }
 
+/** Without how much there is left to read behind a compaction, which depends on the server's own instructions. */
+const uncounted = (params: Schema.Json): Schema.Json => {
+  if (!isRecord(params) || !isRecord(params["tokenUsage"])) return params
+  const { last } = params["tokenUsage"]
+  return isRecord(last) && last["inputTokens"] === 0
+    ? { ...params, tokenUsage: { ...params["tokenUsage"], last: { ...last, totalTokens: null } } }
+    : params
+}
+
 /** What counts of a message, if anything does. */
 const counted = (entry: Transcript.Entry): ReadonlyArray<Transcript.Entry> => {
   if (!("message" in entry)) return [entry]
@@ -923,7 +1025,7 @@ const counted = (entry: Transcript.Entry): ReadonlyArray<Transcript.Entry> => {
     message: {
       ...envelope,
       ...(method === undefined ? {} : { method }),
-      ...(params === undefined ? {} : { params: bare(params) }),
+      ...(params === undefined ? {} : { params: bare(uncounted(params)) }),
       ...(result === undefined ? {} : { result: bare(result) }),
       ...(isRecord(error) ? { error: Object.fromEntries(Object.entries(error).sort()) } : {})
     }

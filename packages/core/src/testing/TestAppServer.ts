@@ -92,7 +92,7 @@ export interface FaultOptions {
  * @category models
  */
 export interface Service {
-  /** Adds what the agent does in the next turns, of whatever thread, in the order in which they start. */
+  /** Adds what the agent does in the next turns, reviews and compactions among them, of whatever thread, in the order in which they start. */
   readonly enqueue: (...scripts: ReadonlyArray<Script>) => Effect.Effect<void>
   /** Sets what the agent does in turns that nothing is enqueued for. */
   readonly respond: (script: Script) => Effect.Effect<void>
@@ -165,7 +165,10 @@ const model: Model = {
 
 /** Says so, also of a goal: it would be asked again and again. */
 const ok: Script = (turn) =>
-  Effect.andThen(turn.goal?.status === "active" ? turn.updateGoal("complete") : Effect.void, turn.say("OK"))
+  Effect.andThen(
+    turn.goal?.status === "active" && !turn.compacting ? turn.updateGoal("complete") : Effect.void,
+    turn.say("OK")
+  )
 
 const layerTransport = (options: ServerOptions = {}): Layer.Layer<Transport | TestAppServer> =>
   Layer.effectContext(

@@ -84,6 +84,11 @@ export interface AgentTurn {
    * server's reviewer answers with, of which the server makes a text.
    */
   readonly reviewing: ReviewTarget | null
+  /**
+   * Whether the turn is a compaction. What the model says in it is the summary, of which
+   * the client hears nothing; nor is anything else told or carried out that it does there.
+   */
+  readonly compacting: boolean
   /** The thread's goal as it is now; null without one. The turns that the server runs for an active one have no input. */
   readonly goal: ThreadGoal | null
   /** How many turns the thread had before. */

@@ -48,6 +48,10 @@ export interface FakeAgent {
   readonly hear: (said: Said) => Effect.Effect<void>
   /** Tells of an item that is there at once. */
   readonly show: <I extends ThreadItem>(item: I) => Effect.Effect<I>
+  /** Tells that an item has begun, and gives the time (milliseconds). */
+  readonly begin: (item: ThreadItem) => Effect.Effect<number>
+  /** Tells that an item is done, which the history has from now on. */
+  readonly keep: (item: ThreadItem, startedAtMs: number) => Effect.Effect<void>
   /** Tells what the last request to the model took, if it was not told yet. */
   readonly spend: Effect.Effect<void>
 }
@@ -282,7 +286,9 @@ export const make = (
 
   const callTool: AgentTurn["callTool"] = (call) =>
     Effect.gen(function*() {
-      if (!hasTool(thread, call.tool, call.namespace)) return failed(`unsupported call: ${call.tool}`)
+      if (running.isCompaction || !hasTool(thread, call.tool, call.namespace)) {
+        return failed(`unsupported call: ${call.tool}`)
+      }
       const id = `call_${numbers.item()}`
       const started: Item<"dynamicToolCall"> = {
         type: "dynamicToolCall",
@@ -320,6 +326,7 @@ export const make = (
     text: textOf(input),
     params: running.params,
     reviewing: running.review,
+    compacting: running.isCompaction,
     get goal() {
       return thread.goal
     },
@@ -350,7 +357,7 @@ export const make = (
     callTool,
     updateGoal: (status) =>
       Effect.suspend(() =>
-        thread.goal === null
+        thread.goal === null || running.isCompaction
           ? Effect.void
           : whole(spend(Effect.andThen(goals.account(thread, running), goals.settle(thread, running, status))))
       ),
@@ -377,5 +384,5 @@ export const make = (
       }),
     fail: (description, info) => Effect.fail(new AgentFailure({ description, info: info ?? null }))
   }
-  return { self, hear, show, spend: Effect.suspend(() => asked ? spend(Effect.void) : Effect.void) }
+  return { self, hear, show, begin, keep, spend: Effect.suspend(() => asked ? spend(Effect.void) : Effect.void) }
 }

@@ -17,6 +17,13 @@ export interface Telling {
   readonly tellUsage: (thread: FakeThread, turnId: string) => Effect.Effect<void>
 }
 
+/** Tells nothing, as of what the model does to sum a history up. */
+export const mute: Telling = {
+  tell: () => Effect.void,
+  tellStatus: () => Effect.void,
+  tellUsage: () => Effect.void
+}
+
 export const make = (connection: FakeConnection): Telling => {
   const tell = <M extends ServerNotificationMethod>(
     thread: FakeThread,

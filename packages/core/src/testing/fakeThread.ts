@@ -82,6 +82,7 @@ export interface Running {
   /** The turn that it runs as, and is interrupted by: another one where it is a review. */
   readonly run: StoredTurn
   readonly review: ReviewTarget | null
+  readonly isCompaction: boolean
   readonly params: TurnStartParams
   readonly steered: Array<Said>
   /** Completed when what was steered in is to be taken up. */
@@ -242,7 +243,7 @@ export const hasTool = ({ tools }: FakeThread, name: string, namespace: string |
 
 /** Where nobody may be asked: what needs approval is refused without a word. */
 export const mayNotAsk = (thread: FakeThread): boolean =>
-  thread.approvalPolicy === "never" || thread.running?.review !== null
+  thread.approvalPolicy === "never" || thread.running?.review !== null || thread.running.isCompaction
 
 /** Where the agent has the user asked. */
 export const asksUser = (thread: FakeThread): boolean => !mayNotAsk(thread) && thread.approvalsReviewer === "user"
@@ -291,7 +292,7 @@ export const submissionOf = ({ clientUserMessageId, id, input }: Queued): Queued
 /** What it begins with. */
 export const previewOf = (thread: FakeThread): string => {
   if (thread.firstGoal !== null) return thread.firstGoal
-  const first = thread.turns[0]?.items[0]
+  const first = thread.turns.flatMap(({ items }) => items.slice(0, 1)).find(({ type }) => type !== "contextCompaction")
   return first?.type === "userMessage" && "content" in first && Array.isArray(first.content)
     ? textOf(decodeInput(first.content))
     : ""

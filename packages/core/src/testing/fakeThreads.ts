@@ -4,6 +4,7 @@
  */
 import type { ThreadListParams } from "@effect-codex/generated"
 import * as Effect from "effect/Effect"
+import * as String from "effect/String"
 import { INTERNAL_ERROR } from "../internal/responseError.ts"
 import type { AgentTurn, Script } from "./agentTurn.ts"
 import { type FakeConnection, type Handlers, invalidRequest, refuse } from "./fakeConnection.ts"
@@ -24,6 +25,7 @@ import {
   now,
   type Place,
   previewOf,
+  type Running,
   saidIn,
   sandboxOf,
   type Settings,
@@ -34,7 +36,10 @@ import {
 } from "./fakeThread.ts"
 import * as FakeTurns from "./fakeTurns.ts"
 
-const NOT_STEERABLE = "cannot steer a review turn"
+/** What a turn is that cannot be given more input, in the server's words. */
+const unsteerable = ({ isCompaction, review }: Running): "review" | "compact" | undefined =>
+  review !== null ? "review" : isCompaction ? "compact" : undefined
+
 export const make = (
   connection: FakeConnection,
   place: Place,
@@ -46,7 +51,7 @@ export const make = (
   const { tell, tellStatus, tellUsage } = telling
   const goals = FakeGoals.make(telling)
   const turns = FakeTurns.make(connection, telling, goals, numbers, next)
-  const { begin, goOn, steer, stop } = turns
+  const { begin, compact, goOn, steer, stop } = turns
 
   const create = (
     settings: Settings,
@@ -297,17 +302,24 @@ export const make = (
           target
         )
       }),
+    "thread/compact/start": ({ threadId }, respond) =>
+      Effect.gen(function*() {
+        const thread = yield* store.loaded(threadId)
+        yield* respond({})
+        yield* compact(thread)
+      }),
     "turn/start": (params, respond) =>
       Effect.gen(function*() {
         const thread = yield* store.loaded(params.threadId)
-        if (thread.running?.review != null) {
-          return yield* refuse(
-            INTERNAL_ERROR,
-            "failed to submit turn input: ActiveTurnNotSteerable { turn_kind: Review }"
-          )
-        }
         const { running } = thread
         if (running !== undefined) {
+          const kind = unsteerable(running)
+          if (kind !== undefined) {
+            return yield* refuse(
+              INTERNAL_ERROR,
+              `failed to submit turn input: ActiveTurnNotSteerable { turn_kind: ${String.capitalize(kind)} }`
+            )
+          }
           const { outputSchema: form } = params
           if (form != null && JSON.stringify(form) !== JSON.stringify(running.params.outputSchema)) {
             return yield* refuse(INTERNAL_ERROR, "failed to submit turn input: ActiveTurnOutputSchemaMismatch")
@@ -323,10 +335,12 @@ export const make = (
       Effect.gen(function*() {
         const { running } = yield* store.loaded(params.threadId)
         if (running === undefined) return yield* invalidRequest("no active turn to steer")
-        if (running.review !== null) {
-          return yield* invalidRequest(NOT_STEERABLE, {
-            message: NOT_STEERABLE,
-            codexErrorInfo: { activeTurnNotSteerable: { turnKind: "review" } },
+        const kind = unsteerable(running)
+        if (kind !== undefined) {
+          const message = `cannot steer a ${kind} turn`
+          return yield* invalidRequest(message, {
+            message,
+            codexErrorInfo: { activeTurnNotSteerable: { turnKind: kind } },
             additionalDetails: null,
             misalignment: null
           })

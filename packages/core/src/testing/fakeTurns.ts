@@ -1,4 +1,4 @@
-/** The turns of the app-server in memory, from their start to their end, reviews among them. */
+/** The turns of the app-server in memory, from their start to their end, reviews and compactions among them. */
 import type { ReviewTarget, Turn, TurnStartParams, UserInput } from "@effect-codex/generated"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -12,7 +12,7 @@ import * as FakeAgent from "./fakeAgent.ts"
 import type { FakeConnection } from "./fakeConnection.ts"
 import type { FakeGoals } from "./fakeGoals.ts"
 import { reviewOf, subjectOf, unfinished } from "./fakeReview.ts"
-import type { Telling } from "./fakeTelling.ts"
+import { mute, type Telling } from "./fakeTelling.ts"
 import {
   type FakeThread,
   type Item,
@@ -36,6 +36,9 @@ const askedFor = ({ id }: StoredTurn, target: ReviewTarget): Item<"userMessage">
   content: [{ type: "text", text: subjectOf(target) }]
 })
 
+/** By which the server takes the length of a text for tokens. */
+const CHARACTERS_PER_TOKEN = 4
+
 /** Starts, steers and stops the turns of threads. */
 export interface Turns {
   /** Starts a turn, or a review in the place of what runs; `respond` tells of it before anything else does. */
@@ -45,6 +48,8 @@ export interface Turns {
     respond?: (result: { readonly turn: Turn }) => Effect.Effect<void>,
     review?: ReviewTarget
   ) => Effect.Effect<void>
+  /** Starts to sum the history up, in the place of what runs. */
+  readonly compact: (thread: FakeThread) => Effect.Effect<void>
   /** Gives a turn more input. */
   readonly steer: (running: Running, said: Said) => Effect.Effect<void>
   /** Starts a turn with something that waits. */
@@ -68,6 +73,7 @@ export const make = (
 ): Turns => {
   const { tell, tellStatus, tellUsage } = telling
   const agentTurn = FakeAgent.make(connection, telling, goals, numbers)
+  const silentTurn = FakeAgent.make(connection, mute, goals, numbers)
 
   const perform = (script: Script, turn: AgentTurn): Effect.Effect<void, AgentFailure> =>
     typeof script === "string" ? Effect.asVoid(turn.say(script)) : Effect.asVoid(script(turn))
@@ -102,6 +108,30 @@ export const make = (
       }
     })
 
+  /** Has the model sum the history up, and tells what that took and how much is left to read. */
+  const sumUp = (thread: FakeThread, running: Running): Effect.Effect<void, AgentFailure> =>
+    Effect.gen(function*() {
+      const { turn } = running
+      const { begin, keep } = agentTurn(thread, running, [])
+      const { self, spend } = silentTurn(thread, running, [])
+      const item: Item<"contextCompaction"> = { type: "contextCompaction", id: numbers.id() }
+      const startedAtMs = yield* begin(item)
+      // What is known is told once more as the model begins to answer.
+      if (thread.spent.total.totalTokens > 0) yield* tellUsage(thread, turn.id)
+      yield* Effect.flatMap(next(self), (script) => perform(script, self))
+      yield* spend
+      yield* tellUsage(thread, turn.id)
+      const summary = running.last?.text ?? ""
+      thread.spent = {
+        ...thread.spent,
+        last: { ...nothing.last, totalTokens: Math.ceil(summary.length / CHARACTERS_PER_TOKEN) }
+      }
+      yield* tellUsage(thread, turn.id)
+      // Whatever else the script has done is nowhere.
+      turn.items.length = 0
+      yield* keep(item, startedAtMs)
+    })
+
   /** Where a review is told, and what there is to say instead of one. */
   const exitReview = (thread: FakeThread, running: Running) =>
     Effect.gen(function*() {
@@ -133,8 +163,9 @@ export const make = (
       thread.updatedAt = turn.completedAt
       thread.used = numbers.use()
       thread.failed = turn.status === "failed"
+      const isAnswer = running.review === null && !running.isCompaction
       // What is known is told once more where a turn ends before its time.
-      if (turn.status !== "completed" && running.review === null && thread.spent.total.totalTokens > 0) {
+      if (turn.status !== "completed" && isAnswer && thread.spent.total.totalTokens > 0) {
         yield* tellUsage(thread, turn.id)
       }
       yield* Option.match(failure, {
@@ -149,13 +180,13 @@ export const make = (
         yield* tell(thread, "error", { threadId: thread.id, turnId: turn.id, willRetry: false, error: turn.error })
         if (running.review !== null) yield* exitReview(thread, running)
       }
-      const said = turn.status === "completed" && running.last !== undefined ? [running.last] : []
+      const isSummed = turn.status === "completed" && !running.isCompaction
       yield* tell(thread, "turn/completed", {
         threadId: thread.id,
         turn: {
           ...turnOf(turn, "notLoaded"),
-          items: said,
-          itemsView: turn.status === "completed" ? "summary" : "notLoaded"
+          items: isSummed && running.last !== undefined ? [running.last] : [],
+          itemsView: isSummed ? "summary" : "notLoaded"
         }
       })
       yield* connection.resolveAll(thread.id)
@@ -206,10 +237,11 @@ export const make = (
     thread: FakeThread,
     params: TurnStartParams,
     respond: (result: { readonly turn: Turn }) => Effect.Effect<void> = () => Effect.void,
-    review: ReviewTarget | null = null
+    review: ReviewTarget | null = null,
+    isCompaction = false
   ): Effect.Effect<void> =>
     Effect.gen(function*() {
-      // A review takes the place of what runs.
+      // A review and a compaction take the place of what runs.
       yield* stop(thread)
       const turn = newTurn(yield* now)
       // How it runs is stored on its own, as if it had not come to an end.
@@ -218,6 +250,7 @@ export const make = (
         turn,
         run,
         review,
+        isCompaction,
         params,
         steered: [],
         takeUp: Deferred.makeUnsafe(),
@@ -250,7 +283,7 @@ export const make = (
             turn: { ...turnOf(run, "notLoaded"), status: "inProgress" }
           })
           running.active = true
-          const exit = yield* Effect.exit(restore(play(thread, running)))
+          const exit = yield* Effect.exit(restore(isCompaction ? sumUp(thread, running) : play(thread, running)))
           if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) {
             return yield* Effect.failCause(Cause.die(Cause.squash(exit.cause)))
           }
@@ -260,11 +293,14 @@ export const make = (
       running.fiber = yield* connection.fork(work)
     })
 
+  const compact = (thread: FakeThread): Effect.Effect<void> =>
+    begin(thread, { threadId: thread.id, input: [] }, () => Effect.void, null, true)
+
   const stop = (thread: FakeThread): Effect.Effect<void> =>
     Effect.suspend(() => {
       const fiber = thread.running?.fiber
       return fiber === undefined ? Effect.void : Effect.asVoid(Fiber.interrupt(fiber))
     })
 
-  return { begin, beginQueued, goOn, steer, stop }
+  return { begin, beginQueued, compact, goOn, steer, stop }
 }
