@@ -463,6 +463,25 @@ describe("a thread that was unsubscribed from", () => {
       assert.deepStrictEqual(server.methods(), ["thread/unsubscribe", "thread/resume"])
     }))
 
+  it.effect("lets go of its own turns and goal, and of nobody else's", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const open = Effect.fnUntraced(function*(threadId: string) {
+        const opening = yield* fork(client.openGoal({ threadId, objective: "Go" }))
+        yield* server.respond(yield* server.request("thread/goal/set"), { goal: goal(threadId, "active") })
+        const run = yield* Fiber.join(opening)
+        yield* server.push(goalUpdated(threadId, "active"))
+        return run
+      })
+      const [own, other] = [yield* open("A"), yield* open("B")]
+      const leaving = yield* fork(client.request("thread/unsubscribe", { threadId: "A" }))
+      yield* server.respond(yield* server.request("thread/unsubscribe"), { status: "unsubscribed" })
+      yield* Fiber.join(leaving)
+      assert.strictEqual((yield* Effect.flip(own.result))._tag, "TransportError")
+      yield* server.push(...Wire.textTurn("B", "T", ["Done"]), goalUpdated("B", "complete"))
+      assert.strictEqual((yield* other.result).outcome, "complete")
+    }))
+
   it.effect("is waited for by a turn that begins meanwhile, which hears of itself", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connect()

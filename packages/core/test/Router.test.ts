@@ -133,6 +133,25 @@ describe("Router", () => {
     assert.isTrue(Deferred.isDoneUnsafe(expectation.turn))
   })
 
+  it("leaves a thread once nothing is at work on it, be it that what was to start has not", () => {
+    const router = make()
+    const left: Array<string> = []
+    const leave = () => router.onceIdle("A", () => left.push("A"))
+    router.startPending("A")
+    router.startPending("A")
+    leave()
+    router.startAnswered("A")
+    assert.deepStrictEqual(left, [])
+    router.startAnswered("A")
+    assert.deepStrictEqual(left, ["A"])
+    const turn = router.claim("A", "T")
+    leave()
+    assert.deepStrictEqual(left, ["A"])
+    receive(router, Wire.turnCompleted("A", "T"))
+    assert.isTrue(turn.isDone)
+    assert.deepStrictEqual(left, ["A", "A"])
+  })
+
   it("holds nothing of a turn that ended before its request was answered", () => {
     const router = make()
     router.startPending("A")
