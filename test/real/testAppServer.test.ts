@@ -325,10 +325,10 @@ const scenarios: ReadonlyArray<Scenario> = [
     name: "compactions that are interrupted, that interrupt, and what they do not let happen",
     replies: [
       hangs,
-      [OfflineModel.hold(Effect.never), OfflineModel.text("Never")],
+      hangs,
       OfflineModel.text("Welcome")
     ],
-    scripts: [hanging, () => Effect.never, "Welcome"],
+    scripts: [hanging, hanging, "Welcome"],
     program: Effect.scoped(Effect.gen(function*() {
       const client = yield* AppServerClient
       const thread = yield* start

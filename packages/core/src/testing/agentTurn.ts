@@ -86,7 +86,7 @@ export interface AgentTurn {
   readonly reviewing: ReviewTarget | null
   /**
    * Whether the turn is a compaction. What the model says in it is the summary, of which
-   * the client hears nothing; nor is anything else told or carried out that it does there.
+   * the client hears nothing; nor are other items told of, or tools called, in one.
    */
   readonly compacting: boolean
   /** The thread's goal as it is now; null without one. The turns that the server runs for an active one have no input. */

@@ -4,7 +4,7 @@
  */
 import type { ThreadListParams } from "@effect-codex/generated"
 import * as Effect from "effect/Effect"
-import * as String from "effect/String"
+import * as Str from "effect/String"
 import { INTERNAL_ERROR } from "../internal/responseError.ts"
 import type { AgentTurn, Script } from "./agentTurn.ts"
 import { type FakeConnection, type Handlers, invalidRequest, refuse } from "./fakeConnection.ts"
@@ -317,7 +317,7 @@ export const make = (
           if (kind !== undefined) {
             return yield* refuse(
               INTERNAL_ERROR,
-              `failed to submit turn input: ActiveTurnNotSteerable { turn_kind: ${String.capitalize(kind)} }`
+              `failed to submit turn input: ActiveTurnNotSteerable { turn_kind: ${Str.capitalize(kind)} }`
             )
           }
           const { outputSchema: form } = params

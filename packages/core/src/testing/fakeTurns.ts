@@ -118,7 +118,10 @@ export const make = (
       const startedAtMs = yield* begin(item)
       // What is known is told once more as the model begins to answer.
       if (thread.spent.total.totalTokens > 0) yield* tellUsage(thread, turn.id)
-      yield* Effect.flatMap(next(self), (script) => perform(script, self))
+      yield* Effect.flatMap(next(self), (script) => perform(script, self)).pipe(
+        // The history has none of it, however it ends.
+        Effect.ensuring(Effect.sync(() => turn.items.splice(0)))
+      )
       yield* spend
       yield* tellUsage(thread, turn.id)
       const summary = running.last?.text ?? ""
@@ -127,8 +130,6 @@ export const make = (
         last: { ...nothing.last, totalTokens: Math.ceil(summary.length / CHARACTERS_PER_TOKEN) }
       }
       yield* tellUsage(thread, turn.id)
-      // Whatever else the script has done is nowhere.
-      turn.items.length = 0
       yield* keep(item, startedAtMs)
     })
 
