@@ -66,8 +66,8 @@ export interface Metadata {
 }
 
 /**
- * Which threads to list, and in which order. Without options: the ones that are
- * not archived, newest first.
+ * Which threads to list, and in which order. Without options: the ones of the
+ * configured model provider that are not archived, the last created first.
  *
  * @since 0.1.0
  * @category models
@@ -77,9 +77,9 @@ export interface ThreadFilter {
   readonly archived?: boolean | undefined
   /** Only threads of exactly this working directory, or one of these. */
   readonly cwd?: string | ReadonlyArray<string> | undefined
-  /** Only threads whose title contains this text. */
+  /** Only threads whose title contains this text, upper and lower case as it is. */
   readonly searchTerm?: string | undefined
-  /** Only threads of these model providers. */
+  /** Only threads of these model providers; of all when it is empty. Unless given, those of the configured one. */
   readonly modelProviders?: ReadonlyArray<string> | undefined
   /** Only threads that were begun in these ways; those of an app-server count as `vscode`. Unless given, all but agents' own. */
   readonly sourceKinds?: ReadonlyArray<ThreadSourceKind> | undefined

@@ -115,7 +115,10 @@ export interface StartThreadOptions<E = never, R = never, T = never> extends Thr
 /**
  * Options of `codex.resumeThread`. What is left out is as the server has stored it;
  * what it does not store (the sandbox, once its process has ended) is as its
- * configuration says.
+ * configuration says. Model and effort are stored together: with `model`,
+ * `modelProvider`, or `model` or `model_reasoning_effort` in `config`, the server takes
+ * neither from what it has stored, and what is left out of them is as its configuration
+ * says.
  *
  * The server keeps the settings of a thread that it has loaded already. What is given
  * here of `model`, `serviceTier`, `cwd`, `approvalMode` and `sandbox` holds all the same:
