@@ -112,6 +112,34 @@ describe("the family of a turn", () => {
       ])
     }))
 
+  it.effect("is whole where some of it comes before the answer names the turn, or all of it", () =>
+    Effect.forEach([
+      { isLate: false, early: 2 },
+      { isLate: true, early: 3 }
+    ], ({ early, isLate }) =>
+      Effect.gen(function*() {
+        const { client, server } = yield* connect()
+        const opening = yield* fork(
+          client.openTurn("turn/start", Wire.startParams("A"), { includeChildren: true })
+        )
+        const request = yield* server.request("turn/start")
+        const own = [
+          Wire.turnStarted("A", "T"),
+          Wire.itemCompleted("A", "T", collab("spawn", ["child"])),
+          Wire.turnCompleted("A", "T")
+        ]
+        yield* server.push(...own.slice(0, early))
+        yield* server.respond(request, { turn: Wire.turn({ id: "T" }) })
+        yield* server.push(Wire.threadStatus("child", "active"), ...own.slice(early))
+        const turn = yield* Fiber.join(opening)
+        assert.deepStrictEqual(lineage(yield* Stream.runCollect(turn.family)), [
+          "turn/started",
+          "item/completed",
+          ...(isLate ? [] : [["child", "A", "spawn", "thread/status/changed"]]),
+          "turn/completed"
+        ])
+      })))
+
   it.effect("is not followed any more once its scope is closed", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connect()

@@ -73,6 +73,18 @@ describe("interruption", () => {
       assert.deepStrictEqual(server.methods(), ["turn/start"])
     }))
 
+  it.effect("while the turn is being started is not asked for when nothing but the end of it comes", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const running = yield* fork(Effect.scoped(client.openTurn("turn/start", Wire.startParams("A"))))
+      const request = yield* server.request("turn/start")
+      const interrupting = yield* fork(Fiber.interrupt(running))
+      yield* server.respond(request, { turn: Wire.turn({ id: "T" }) })
+      yield* server.push(Wire.turnCompleted("A", "T", { status: "failed" }))
+      yield* Fiber.join(interrupting)
+      assert.deepStrictEqual(server.methods(), ["turn/start"])
+    }))
+
   it.effect("while the turn is being started has nothing to do when the request is refused", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connect()
@@ -530,6 +542,20 @@ describe("the result of a turn", () => {
         ["a: one", "b: two", "c: three"]
       )
       assert.strictEqual(result.finalResponse, "three")
+    }))
+
+  it.effect("has each item once where its end names others than messages, too", () =>
+    Effect.gen(function*() {
+      const connection = yield* connect()
+      const { server } = connection
+      const { turn } = yield* begin(connection)
+      const plan = { type: "plan", id: "p", text: "First this" }
+      yield* server.push(
+        Wire.itemCompleted("A", "T", plan),
+        Wire.itemCompleted("A", "T", Wire.agentMessage("a", "one")),
+        Wire.turnCompleted("A", "T", { items: [plan, Wire.agentMessage("a", "one")] })
+      )
+      assert.deepStrictEqual((yield* turn.result).items.map(({ id }) => id), ["p", "a"])
     }))
 
   it.effect("comes though nobody reads the events", () =>
