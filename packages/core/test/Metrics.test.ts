@@ -168,6 +168,18 @@ describe("the metrics", () => {
       }
     })))
 
+  it.effect("of turns count one that is over before the answer that names it", () =>
+    alone(Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const opening = yield* fork(Effect.scoped(client.openTurn("turn/start", Wire.startParams("A"))))
+      const request = yield* server.request("turn/start")
+      yield* server.push(...Wire.textTurn("A", "T", ["x"]))
+      yield* server.respond(request, { turn: Wire.turn({ id: "T" }) })
+      yield* Fiber.join(opening)
+      const ended = Metric.withAttributes(CodexMetrics.turnDuration, { status: "completed" })
+      assert.strictEqual((yield* Metric.value(ended)).count, 1)
+    })))
+
   it.effect("of tokens count what turns use, each once, with the attributes of the caller", () =>
     alone(Effect.gen(function*() {
       const connection = yield* connect()

@@ -514,6 +514,21 @@ describe("the result of a turn", () => {
       assert.strictEqual((yield* Stream.runCollect(turn.events)).length, 7)
     }))
 
+  it.effect("of a failed turn has the server's words without those of the prompt, and only without those", () =>
+    Effect.gen(function*() {
+      const connection = yield* connect()
+      const { server } = connection
+      const { turn } = yield* begin(connection)
+      const prompt = { type: "text", text: "a private prompt" }
+      yield* server.push(
+        Wire.itemCompleted("A", "T", { type: "userMessage", id: "u", clientId: null, content: [prompt] }),
+        Wire.itemCompleted("A", "T", Wire.agentMessage("m", "usage limit")),
+        Wire.turnCompleted("A", "T", { status: "failed", error: { message: "usage limit at: a private prompt" } })
+      )
+      const failure = yield* errorOf(turn.result)
+      assert.strictEqual(failure._tag === "TurnFailed" ? failure.error?.message : undefined, "usage limit at: …")
+    }))
+
   it.effect("of an interrupted turn is TurnInterrupted with what there was", () =>
     Effect.gen(function*() {
       const connection = yield* connect()

@@ -213,6 +213,36 @@ describe("the watchdog of a turn", () => {
       assert.strictEqual(stalled(yield* Fiber.join(result)).reason, "unknownTurn")
     }))
 
+  it.effect("reports a stall of a turn whose thread cannot be read at all", () =>
+    Effect.gen(function*() {
+      const { result, server } = yield* silent()
+      yield* TestClock.adjust("1 minute")
+      yield* server.refuse(yield* withTurns(server), -32600, "thread not found: A")
+      yield* server.refuse(yield* server.request("thread/read"), -32600, "thread not found: A")
+      assert.strictEqual(stalled(yield* Fiber.join(result)).reason, "unknownTurn")
+    }))
+
+  it.effect("finds a review by the id that it has, or by the one that it runs as", () =>
+    Effect.forEach(["R", "X"], (id) =>
+      Effect.gen(function*() {
+        const { client, server } = yield* connect({ turnIdleTimeout: "1 minute" })
+        const opening = yield* fork(
+          client.openTurn("review/start", { threadId: "A", target: { type: "uncommittedChanges" } })
+        )
+        const request = yield* server.request("review/start")
+        yield* server.push(
+          { id: request.id, result: { turn: Wire.turn({ id: "R", rootTurnId: null }), reviewThreadId: "A" } },
+          Wire.turnStarted("A", "X", "R")
+        )
+        const turn = yield* Fiber.join(opening)
+        const result = yield* fork(turn.result)
+        yield* server.barrier
+        yield* TestClock.adjust("1 minute")
+        yield* server.respond(yield* withTurns(server), threadWith([{ id, status: "completed" }]))
+        const { status, turnId } = yield* Fiber.join(result)
+        assert.deepStrictEqual([turnId, status], ["R", "completed"])
+      })))
+
   it.effect("leaves the end of the connection to say why", () =>
     Effect.gen(function*() {
       const { result, server } = yield* silent()
