@@ -272,10 +272,88 @@ describe("a goal", () => {
         ...Wire.textTurn("B", "theirs", ["Theirs"]),
         Wire.turnStarted("A", "delegated", "elsewhere"),
         Wire.turnCompleted("A", "delegated"),
+        Wire.turnStarted("A", "its own"),
+        Wire.turnStarted("A", "beside"),
+        Wire.turnCompleted("A", "beside"),
+        Wire.turnCompleted("A", "its own"),
         goalUpdated("A", "blocked")
       )
       assert.strictEqual((yield* Fiber.join(mine)).finalResponse, "Mine")
-      assert.deepStrictEqual((yield* run.result).turns, [])
+      assert.deepStrictEqual((yield* run.result).turns.map(({ turnId }) => turnId), ["its own"])
+    }))
+
+  it.effect("has its turn, and nobody else has, also while a turn of this client is being started", () =>
+    Effect.gen(function*() {
+      const { answer, client, fiber, server } = yield* opening
+      yield* answer
+      const run = yield* Fiber.join(fiber)
+      const unowned = yield* collect(client.unownedNotifications)
+      const mine = yield* fork(
+        Effect.flatMap(client.openTurn("turn/start", Wire.startParams("A")), (turn) => turn.result)
+      )
+      const request = yield* server.request("turn/start")
+      yield* server.push(
+        goalUpdated("A", "active"),
+        ...Wire.textTurn("A", "T", ["Its own"])
+      )
+      yield* server.respond(request, { turn: Wire.turn({ id: "mine" }) })
+      yield* server.push(...Wire.textTurn("A", "mine", ["Mine"]), goalUpdated("A", "blocked"))
+      assert.strictEqual((yield* Fiber.join(mine)).finalResponse, "Mine")
+      assert.deepStrictEqual((yield* run.result).turns.map(({ finalResponse }) => finalResponse), ["Its own"])
+      yield* server.push(Wire.threadStatus("A", "idle"))
+      const seen = yield* unowned.atLeast(1)
+      assert.deepStrictEqual(seen.map(({ method, turnId }) => [method, turnId]), [["thread/status/changed", undefined]])
+    }))
+
+  it.effect("ends with its thread, however that ends", () =>
+    Effect.gen(function*() {
+      for (const method of ["thread/closed", "thread/archived", "thread/deleted"]) {
+        const { answer, fiber, server } = yield* opening
+        yield* answer
+        const run = yield* Fiber.join(fiber)
+        yield* server.push(goalUpdated("A", "active"), { method, params: { threadId: "B" } })
+        yield* server.barrier
+        const result = yield* fork(run.result)
+        assert.isUndefined(result.pollUnsafe())
+        yield* server.push({ method, params: { threadId: "A" } })
+        assert.strictEqual((yield* Fiber.join(result)).outcome, "stopped")
+      }
+    }))
+
+  it.effect("stops with a turn of somebody else's that is interrupted, and with none that ends otherwise", () =>
+    Effect.gen(function*() {
+      const { answer, fiber, server } = yield* opening
+      yield* answer
+      const run = yield* Fiber.join(fiber)
+      yield* server.push(goalUpdated("A", "active"), Wire.turnCompleted("A", "first"))
+      yield* server.barrier
+      const result = yield* fork(run.result)
+      assert.isUndefined(result.pollUnsafe())
+      yield* server.push(Wire.turnCompleted("A", "second", { status: "interrupted" }))
+      assert.strictEqual((yield* Fiber.join(result)).outcome, "stopped")
+    }))
+
+  it.effect("is not looked up while something is heard of it or of its turn", () =>
+    Effect.gen(function*() {
+      const { answer, fiber, server } = yield* opening
+      yield* answer
+      const run = yield* Fiber.join(fiber)
+      const events = yield* collect(run.events)
+      const told = [
+        goalUpdated("A", "active"),
+        Wire.turnStarted("A", "T"),
+        Wire.delta("A", "T", "m", "Hi"),
+        Wire.turnCompleted("A", "T"),
+        goalUpdated("A", "active"),
+        goalUpdated("A", "complete")
+      ]
+      for (const [index, notification] of told.entries()) {
+        yield* server.push(notification)
+        yield* events.atLeast(index + 1)
+        yield* TestClock.adjust("4 minutes")
+      }
+      yield* server.barrier
+      assert.deepStrictEqual(server.methods(), ["thread/goal/set"])
     }))
 
   it.effect("is paused and its turn interrupted when its scope closes", () =>
@@ -441,13 +519,15 @@ describe("a goal", () => {
       yield* answer
       const run = yield* Fiber.join(fiber)
       yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T"))
+      yield* server.push(Wire.itemCompleted("A", "T", Wire.agentMessage("m", "Half")))
       const result = yield* fork(Effect.flip(run.result))
       yield* server.barrier
       yield* TestClock.adjust("5 minutes")
       yield* server.request("thread/read")
       yield* TestClock.adjust("1 minute")
       const error = yield* Fiber.join(result)
-      assert.strictEqual(error._tag, "TurnStalled")
+      if (error._tag !== "TurnStalled") return assert.fail(error._tag)
+      assert.strictEqual(error.result.finalResponse, "Half")
       const pause = yield* server.request("thread/goal/set")
       assert.deepStrictEqual(pause.params, { threadId: "A", status: "paused" })
       yield* server.respond(pause, { goal: goal("A", "paused") })

@@ -59,6 +59,8 @@ export type RequestDesk = Pick<Desk, "open" | "observe" | "close">
 interface Starting {
   count: number
   readonly held: Map<string, TurnState>
+  /** Those of them whose events a follower has for its own. */
+  readonly followed: Set<string>
   /** Turns of this client that ended meanwhile: the request may have steered one of them. */
   readonly finished: Map<string, TurnState>
   /** Those who know their turn by one of its events, because the answer does not name it. */
@@ -160,7 +162,7 @@ export class Router {
   private startingOn(threadId: string): Starting {
     let starting = this.starting.get(threadId)
     if (starting === undefined) {
-      starting = { count: 0, held: new Map(), finished: new Map(), expectations: new Set() }
+      starting = { count: 0, held: new Map(), followed: new Set(), finished: new Map(), expectations: new Set() }
       this.starting.set(threadId, starting)
     }
     return starting
@@ -178,8 +180,9 @@ export class Router {
   }
 
   /** What was kept of turns that nobody has claimed is nobody's, and what could not be kept is told. */
-  private disown({ held }: Starting): void {
+  private disown({ followed, held }: Starting): void {
     for (const { lost, threadId, turnId, unread } of held.values()) {
+      if (followed.has(turnId)) continue
       if (lost > 0) this.hub.publishUnowned(lagged(lost, { threadId, turnId }), 0)
       for (const { bytes, event } of unread) this.hub.publishUnowned(event, bytes)
     }
@@ -390,6 +393,7 @@ export class Router {
       this.spending.note(event.params.threadId, event.params.tokenUsage)
     }
     if (turn === undefined) return followed ? undefined : this.hub.publishUnowned(event, bytes)
+    if (followed && turn.owners === 0) this.starting.get(turn.threadId)?.followed.add(turn.turnId)
     this.meet(turn, event)
     if (turn.isDone) this.retire(turn)
   }
