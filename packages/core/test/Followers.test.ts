@@ -414,6 +414,61 @@ describe("a goal", () => {
       yield* Fiber.join(pausing)
     }))
 
+  it.effect("that is paused beside a turn of this client does not wait for one of its own", () =>
+    Effect.gen(function*() {
+      const { answer, client, fiber, server } = yield* opening
+      yield* answer
+      const run = yield* Fiber.join(fiber)
+      const mine = yield* fork(
+        Effect.flatMap(client.openTurn("turn/start", Wire.startParams("A")), (turn) => turn.result)
+      )
+      yield* answerStart(server, "mine")
+      yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "mine"))
+      const pausing = yield* fork(run.interrupt)
+      yield* server.respond(yield* server.request("thread/goal/set"), { goal: goal("A", "paused") })
+      yield* server.push(goalUpdated("A", "paused"))
+      const { thread } = threadResponse("A")
+      yield* server.respond(yield* server.request("thread/read"), {
+        thread: { ...thread, status: { type: "active", activeFlags: [] } }
+      })
+      yield* Fiber.join(pausing)
+      assert.strictEqual((yield* run.result).outcome, "paused")
+      yield* server.push(Wire.turnCompleted("A", "mine"))
+      yield* Fiber.join(mine)
+    }))
+
+  it.effect("that was cleared while it is being paused needs no pause; any other refusal is told", () =>
+    Effect.gen(function*() {
+      const { answer, fiber, server } = yield* opening
+      yield* answer
+      const run = yield* Fiber.join(fiber)
+      yield* server.push(goalUpdated("A", "active"))
+      const refused = yield* fork(Effect.flip(run.interrupt))
+      yield* server.refuse(yield* server.request("thread/goal/set"), -32_600, "not now")
+      assert.strictEqual((yield* Fiber.join(refused))._tag, "InvalidRequest")
+      const pausing = yield* fork(run.interrupt)
+      const pause = yield* server.request("thread/goal/set")
+      yield* server.push(goalCleared("A"))
+      yield* server.refuse(pause, -32_600, "no goal exists")
+      yield* Fiber.join(pausing)
+      assert.strictEqual((yield* run.result).outcome, "cleared")
+    }))
+
+  it.effect("whose pause is refused, or not answered, does not keep its scope, nor whoever waits for its end", () =>
+    Effect.gen(function*() {
+      for (const isAnswered of [true, false]) {
+        const { run, scope, server } = yield* atWork
+        const result = yield* fork(Effect.flip(run.result))
+        yield* server.barrier
+        const closing = yield* fork(Scope.close(scope, Exit.void))
+        const pause = yield* server.request("thread/goal/set")
+        if (isAnswered) yield* server.refuse(pause, -32_603, "broken")
+        else yield* TestClock.adjust("10 seconds")
+        yield* Fiber.join(closing)
+        assert.strictEqual((yield* Fiber.join(result))._tag, "TransportError")
+      }
+    }))
+
   it.effect("can be given up while it is not answered", () =>
     Effect.gen(function*() {
       const { fiber, server } = yield* opening
@@ -664,5 +719,95 @@ describe("a thread that was unsubscribed from", () => {
       yield* answerStart(server, "T")
       yield* Fiber.join(turn)
       yield* server.push(Wire.turnCompleted("A", "T"))
+    }))
+
+  it.effect("without success is resumed only where it may have been left", () =>
+    Effect.gen(function*() {
+      for (const next of ["turn/start", "thread/resume"] as const) {
+        const { client, server } = yield* connect()
+        const leaving = yield* fork(Effect.flip(client.request("thread/unsubscribe", { threadId: "A" })))
+        const request = yield* server.request("thread/unsubscribe")
+        if (next === "turn/start") yield* server.refuse(request, -32_600, "not now")
+        else yield* TestClock.adjust("1 minute")
+        yield* Fiber.join(leaving)
+        const opening = yield* fork(Effect.scoped(client.openTurn("turn/start", Wire.startParams("A"))))
+        yield* server.refuse(yield* server.request(next), -32_600, "not now either")
+        assert.strictEqual((yield* Effect.flip(Fiber.join(opening)))._tag, "InvalidRequest")
+      }
+    }))
+
+  it.effect("and archived or deleted since is not resumed", () =>
+    Effect.gen(function*() {
+      for (const method of ["thread/archive", "thread/delete"] as const) {
+        const { client, server } = yield* connect()
+        const leaving = yield* fork(client.request("thread/unsubscribe", { threadId: "A" }))
+        yield* server.respond(yield* server.request("thread/unsubscribe"), { status: "unsubscribed" })
+        yield* Fiber.join(leaving)
+        const going = yield* fork(client.request(method, { threadId: "A" }))
+        yield* server.respond(yield* server.request(method), {})
+        yield* Fiber.join(going)
+        const opening = yield* fork(Effect.scoped(client.openTurn("turn/start", Wire.startParams("A"))))
+        yield* server.refuse(yield* server.request("turn/start"), -32_600, "thread not found")
+        assert.strictEqual((yield* Effect.flip(Fiber.join(opening)))._tag, "InvalidRequest")
+      }
+    }))
+})
+
+describe("a thread that is left", () => {
+  const leaving = Effect.gen(function*() {
+    const { client, server } = yield* connect()
+    const opening = yield* fork(client.openTurn("turn/start", Wire.startParams("A")))
+    yield* answerStart(server, "T")
+    const turn = yield* Fiber.join(opening)
+    yield* client.leaveThread("A")
+    yield* server.barrier
+    assert.deepStrictEqual(server.methods(), ["turn/start"])
+    return { client, server, turn }
+  })
+
+  it.effect("is unsubscribed from once its turn has ended", () =>
+    Effect.gen(function*() {
+      const { server, turn } = yield* leaving
+      yield* server.push(Wire.turnCompleted("A", "T"))
+      assert.deepStrictEqual((yield* server.request("thread/unsubscribe")).params, { threadId: "A" })
+      assert.strictEqual((yield* turn.result).status, "completed")
+    }))
+
+  it.effect("stays when it is resumed before that", () =>
+    Effect.gen(function*() {
+      const { client, server, turn } = yield* leaving
+      const resuming = yield* fork(client.request("thread/resume", { threadId: "A" }))
+      yield* server.respond(yield* server.request("thread/resume"), threadResponse("A"))
+      yield* Fiber.join(resuming)
+      yield* server.push(Wire.turnCompleted("A", "T"))
+      yield* turn.result
+      yield* server.barrier
+      assert.deepStrictEqual(server.methods(), ["turn/start", "thread/resume"])
+    }))
+
+  it.effect("before its start or fork is answered is unsubscribed from then, as one whose answer cannot be read", () =>
+    Effect.gen(function*() {
+      for (const method of ["thread/start", "thread/fork"] as const) {
+        for (const isReadable of [true, false]) {
+          const { client, server } = yield* connect()
+          const starting = yield* fork(Effect.exit(
+            method === "thread/start" ? client.request(method, {}) : client.request(method, { threadId: "A" })
+          ))
+          const request = yield* server.request(method)
+          if (isReadable) yield* Fiber.interrupt(starting)
+          yield* server.respond(request, isReadable ? threadResponse("B") : { thread: { id: "B" } })
+          assert.deepStrictEqual((yield* server.request("thread/unsubscribe")).params, { threadId: "B" })
+        }
+      }
+    }))
+
+  it.effect("is not one that somebody has waited for", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const starting = yield* fork(client.request("thread/start", {}))
+      yield* server.respond(yield* server.request("thread/start"), threadResponse("B"))
+      yield* Fiber.join(starting)
+      yield* server.barrier
+      assert.deepStrictEqual(server.methods(), ["thread/start"])
     }))
 })
