@@ -223,6 +223,21 @@ describe("a goal", () => {
       assert.strictEqual((yield* Fiber.join(result)).turns.length, 1)
     }))
 
+  it.effect("is stopped with its thread, and by a turn that was interrupted before it had one", () =>
+    Effect.forEach([
+      { method: "thread/archived", params: { threadId: "A" } },
+      { method: "thread/deleted", params: { threadId: "A" } },
+      { method: "thread/closed", params: { threadId: "A" } },
+      Wire.turnCompleted("A", "other", { status: "interrupted" })
+    ], (word) =>
+      Effect.gen(function*() {
+        const { answer, fiber, server } = yield* opening
+        yield* answer
+        const run = yield* Fiber.join(fiber)
+        yield* server.push(goalUpdated("A", "active"), word)
+        assert.strictEqual((yield* run.result).outcome, "stopped", word.method)
+      })))
+
   it.effect("that was taken away is not another one that is set while its turn runs", () =>
     Effect.gen(function*() {
       const { answer, fiber, server } = yield* opening
