@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
@@ -45,6 +46,16 @@ const answerStart = (server: ScriptedServer, turnId: string) =>
     server.request("turn/start"),
     (request) => server.respond(request, { turn: Wire.turn({ id: turnId }) })
   )
+
+/** Runs the effect, up to the end of its scope, and gives what was logged. */
+const logsOf = <E>(effect: (logged: ReadonlyArray<string>) => Effect.Effect<void, E, Scope.Scope>) =>
+  Effect.suspend(() => {
+    const logged: Array<string> = []
+    const logger = Logger.make(({ message }) => {
+      logged.push(String(message))
+    })
+    return effect(logged).pipe(Effect.scoped, Effect.provide(Logger.layer([logger])), Effect.as(logged))
+  })
 
 const lineage = (events: ReadonlyArray<TurnEvent | ChildEvent>) =>
   events.map((event) =>
@@ -471,17 +482,24 @@ describe("a goal", () => {
 
   it.effect("whose pause is refused, or not answered, does not keep its scope, nor whoever waits for its end", () =>
     Effect.gen(function*() {
-      for (const isAnswered of [true, false]) {
-        const { run, scope, server } = yield* atWork
-        const result = yield* fork(Effect.flip(run.result))
-        yield* server.barrier
-        const closing = yield* fork(Scope.close(scope, Exit.void))
-        const pause = yield* server.request("thread/goal/set")
-        if (isAnswered) yield* server.refuse(pause, -32_603, "broken")
-        else yield* TestClock.adjust("10 seconds")
-        yield* Fiber.join(closing)
-        assert.strictEqual((yield* Fiber.join(result))._tag, "TransportError")
-      }
+      const closed = (isAnswered: boolean) =>
+        logsOf(() =>
+          Effect.gen(function*() {
+            const { run, scope, server } = yield* atWork
+            const result = yield* fork(Effect.flip(run.result))
+            yield* server.barrier
+            const closing = yield* fork(Scope.close(scope, Exit.void))
+            const pause = yield* server.request("thread/goal/set")
+            if (isAnswered) yield* server.refuse(pause, -32_603, "broken")
+            else yield* TestClock.adjust("10 seconds")
+            yield* Fiber.join(closing)
+            assert.strictEqual((yield* Fiber.join(result))._tag, "TransportError")
+          })
+        )
+      const [warning, ...others] = yield* closed(true)
+      assert.match(warning ?? "", /^Could not pause the goal of thread A: .*broken/)
+      assert.deepStrictEqual(others, [])
+      assert.deepStrictEqual(yield* closed(false), [])
     }))
 
   it.effect("can be given up while it is not answered", () =>
@@ -679,6 +697,22 @@ describe("a thread that was unsubscribed from", () => {
       assert.strictEqual((yield* Fiber.join(opening)).status, "completed")
     }))
 
+  it.effect("is waited for until the last one who asked for that is answered", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const leaving = yield* fork(client.request("thread/unsubscribe", { threadId: "A" }))
+      const first = yield* server.request("thread/unsubscribe")
+      yield* fork(client.request("thread/unsubscribe", { threadId: "A" }))
+      const second = yield* server.request("thread/unsubscribe")
+      yield* server.respond(first, { status: "unsubscribed" })
+      yield* Fiber.join(leaving)
+      yield* fork(Effect.scoped(client.openTurn("turn/start", Wire.startParams("A"))))
+      yield* server.barrier
+      assert.deepStrictEqual(server.methods(), ["thread/unsubscribe", "thread/unsubscribe"])
+      yield* server.respond(second, { status: "notSubscribed" })
+      yield* server.request("thread/resume")
+    }))
+
   it.effect("is resumed where nobody knows whether the server has heard it", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connect()
@@ -769,6 +803,14 @@ describe("a thread that was unsubscribed from", () => {
 })
 
 describe("a thread that is left", () => {
+  it.effect("while nothing is at work on it is unsubscribed from at once, and a refusal is told", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const leaving = yield* fork(Effect.flip(client.leaveThread("A")))
+      yield* server.refuse(yield* server.request("thread/unsubscribe"), -32_600, "not now")
+      assert.strictEqual((yield* Fiber.join(leaving))._tag, "InvalidRequest")
+    }))
+
   const leaving = Effect.gen(function*() {
     const { client, server } = yield* connect()
     const opening = yield* fork(client.openTurn("turn/start", Wire.startParams("A")))
@@ -786,6 +828,25 @@ describe("a thread that is left", () => {
       yield* server.push(Wire.turnCompleted("A", "T"))
       assert.deepStrictEqual((yield* server.request("thread/unsubscribe")).params, { threadId: "A" })
       assert.strictEqual((yield* turn.result).status, "completed")
+    }))
+
+  it.effect("is told of in the log where that is refused, unless the connection is over anyway", () =>
+    Effect.gen(function*() {
+      const left = (end: "refusal" | "connection") =>
+        logsOf((logged) =>
+          Effect.gen(function*() {
+            const { server } = yield* leaving
+            yield* server.push(Wire.turnCompleted("A", "T"))
+            const request = yield* server.request("thread/unsubscribe")
+            if (end === "connection") return yield* server.end(new AppServerExited({ exitCode: 1, stderr: "" }))
+            yield* server.refuse(request, -32_603, "broken")
+            yield* until(() => logged.length > 0)
+          })
+        )
+      const [warning, ...others] = yield* left("refusal")
+      assert.match(warning ?? "", /^Could not unsubscribe from thread A: .*broken/)
+      assert.deepStrictEqual(others, [])
+      assert.deepStrictEqual(yield* left("connection"), [])
     }))
 
   it.effect("stays when it is resumed before that", () =>
