@@ -234,21 +234,6 @@ describe("a goal", () => {
       assert.strictEqual((yield* Fiber.join(result)).turns.length, 1)
     }))
 
-  it.effect("is stopped with its thread, and by a turn that was interrupted before it had one", () =>
-    Effect.forEach([
-      { method: "thread/archived", params: { threadId: "A" } },
-      { method: "thread/deleted", params: { threadId: "A" } },
-      { method: "thread/closed", params: { threadId: "A" } },
-      Wire.turnCompleted("A", "other", { status: "interrupted" })
-    ], (word) =>
-      Effect.gen(function*() {
-        const { answer, fiber, server } = yield* opening
-        yield* answer
-        const run = yield* Fiber.join(fiber)
-        yield* server.push(goalUpdated("A", "active"), word)
-        assert.strictEqual((yield* run.result).outcome, "stopped", word.method)
-      })))
-
   it.effect("that was taken away is not another one that is set while its turn runs", () =>
     Effect.gen(function*() {
       const { answer, fiber, server } = yield* opening
@@ -513,6 +498,46 @@ describe("a goal", () => {
       assert.deepStrictEqual(pause.params, { threadId: "A", status: "paused" })
       yield* TestClock.adjust("10 seconds")
       yield* Fiber.join(leaving)
+    }))
+
+  it.effect("that was given up and is not there needs no pause; another refusal is told in the log", () =>
+    Effect.gen(function*() {
+      const givenUp = (code: number) =>
+        logsOf(() =>
+          Effect.gen(function*() {
+            const { fiber, server } = yield* opening
+            const leaving = yield* fork(Fiber.interrupt(fiber))
+            yield* server.barrier
+            yield* TestClock.adjust("10 seconds")
+            yield* server.refuse(yield* server.request("thread/goal/set"), code, "refused")
+            yield* Fiber.join(leaving)
+          })
+        )
+      assert.deepStrictEqual(yield* givenUp(-32_600), [])
+      const [warning, ...others] = yield* givenUp(-32_603)
+      assert.match(warning ?? "", /^Could not pause the goal of thread A: .*refused/)
+      assert.deepStrictEqual(others, [])
+    }))
+
+  it.effect("that was refused, or whose scope is closed, does not keep its thread from being left", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const refused = yield* fork(Effect.flip(Effect.scoped(client.openGoal({ threadId: "A", objective: "Go" }))))
+      yield* server.refuse(yield* server.request("thread/goal/set"), -32_600, "thread not found")
+      yield* Fiber.join(refused)
+      const leaving = yield* fork(client.leaveThread("A"))
+      yield* server.respond(yield* server.request("thread/unsubscribe"), { status: "notLoaded" })
+      yield* Fiber.join(leaving)
+
+      const scope = yield* Scope.make()
+      const held = yield* fork(client.openGoal({ threadId: "B", objective: "Go" }).pipe(Scope.provide(scope)))
+      yield* server.respond(yield* server.request("thread/goal/set"), { goal: goal("B", "active") })
+      yield* Fiber.join(held)
+      yield* client.leaveThread("B")
+      const closing = yield* fork(Scope.close(scope, Exit.void))
+      yield* server.refuse(yield* server.request("thread/goal/set"), -32_603, "broken")
+      yield* Fiber.join(closing)
+      assert.deepStrictEqual((yield* server.request("thread/unsubscribe")).params, { threadId: "B" })
     }))
 
   it.effect("that is let go of while it is being answered is paused", () =>
