@@ -220,6 +220,33 @@ describe("a goal", () => {
       }
     }))
 
+  it.effect("that one of its turns ends has what all of them had come to, and took as long as all of them", () =>
+    Effect.gen(function*() {
+      const failed = { message: "No luck", codexErrorInfo: null, additionalDetails: null }
+      for (const [status, error, tag] of [["failed", failed, "TurnFailed"], ["interrupted", null, "TurnInterrupted"]]) {
+        const { answer, fiber, server } = yield* opening
+        yield* answer
+        const run = yield* Fiber.join(fiber)
+        yield* server.push(
+          goalUpdated("A", "active"),
+          ...Wire.textTurn("A", "T1", ["One"]),
+          Wire.turnStarted("A", "T2")
+        )
+        yield* server.push({
+          method: "turn/completed",
+          params: {
+            threadId: "A",
+            turn: { ...Wire.turn({ id: "T2", startedAt: 1_795_243_300, durationMs: 9 }), status, error }
+          }
+        })
+        const ended = yield* Effect.flip(run.result)
+        if (ended._tag !== "TurnFailed" && ended._tag !== "TurnInterrupted") return assert.fail(ended._tag)
+        const { durationMs, items, startedAt } = ended.result
+        assert.deepStrictEqual([ended._tag, ended.turnId, items.length], [tag, "T2", 1])
+        assert.deepStrictEqual([startedAt?.epochMilliseconds, durationMs], [1_795_243_254_000, 150])
+      }
+    }))
+
   it.effect("that is reached ends with its turn", () =>
     Effect.gen(function*() {
       const { answer, fiber, server } = yield* opening
