@@ -1,4 +1,4 @@
-import { AppServerClient, Codex, type CodexEvent } from "@effect-codex/core"
+import { AppServerClient, Codex, type CodexEvent, type ThreadFilter } from "@effect-codex/core"
 import { OfflineCodex, OfflineModel } from "@effect-codex/node/testing"
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -281,6 +281,27 @@ layer(OfflineCodex.layer({ model: echo }), live)("the list of threads", (it) => 
       const oldestFirst = yield* Stream.runCollect(codex.threads({ pageSize: 2, sortDirection: "asc" }))
       assert.deepStrictEqual(oldestFirst.map(({ id }) => id), bySmallPages.map(({ id }) => id).toReversed())
       assert.deepStrictEqual(yield* Stream.runCollect(codex.threads({ cwd: "/nowhere" })), [])
+    }))
+
+  it.effect("is of one section, or of the threads in none, and may be left to the database", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const client = yield* AppServerClient
+      const begun = Effect.gen(function*() {
+        const thread = yield* codex.startThread()
+        yield* thread.run("Hello")
+        return thread.id
+      })
+      const inside = yield* begun
+      const outside = yield* begun
+      const { section } = yield* client.request("threadSection/create", { name: "Letters" })
+      yield* client.request("thread/section/move", { threadId: inside, sectionId: section.id })
+      const listed = (filter: ThreadFilter) => Stream.runCollect(Stream.map(codex.threads(filter), ({ id }) => id))
+      assert.deepStrictEqual(yield* listed({ sectionId: section.id, useStateDbOnly: true }), [inside])
+      const others = yield* listed({ sectionId: null, pageSize: 1 })
+      assert.include(others, outside)
+      assert.notInclude(others, inside)
+      assert.notInclude(yield* listed({ params: { excludedThreadIds: [outside] } }), outside)
     }))
 
   it.effect("asks for no more pages than are read", () =>

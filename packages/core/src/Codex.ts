@@ -8,6 +8,7 @@ import type {
   Model,
   SortDirection,
   Thread as ThreadModel,
+  ThreadListParams,
   ThreadListResponse,
   ThreadSearchResult,
   ThreadSortKey,
@@ -83,12 +84,24 @@ export interface ThreadFilter {
   readonly modelProviders?: ReadonlyArray<string> | undefined
   /** Only threads that were begun in these ways; those of an app-server count as `vscode`. Unless given, all but agents' own. */
   readonly sourceKinds?: ReadonlyArray<ThreadSourceKind> | undefined
+  /** Only threads of this section, by its id; null for those of none. */
+  readonly sectionId?: string | null | undefined
+  /**
+   * Answers from the server's database alone, and does not look into the files of the
+   * threads to mend it: faster where there are many. Default: false.
+   */
+  readonly useStateDbOnly?: boolean | undefined
   /** What to sort by. */
   readonly sortKey?: ThreadSortKey | undefined
   /** Which way to sort. */
   readonly sortDirection?: SortDirection | undefined
   /** How many threads the server gives at once. */
   readonly pageSize?: number | undefined
+  /**
+   * What else `thread/list` takes, as the protocol has it, as `parentThreadId`; it goes
+   * before the other options. Some of it needs `experimental: true` on the layer.
+   */
+  readonly params?: Omit<ThreadListParams, "cursor"> | undefined
 }
 
 /**
@@ -259,7 +272,7 @@ export class Codex extends Context.Service<Codex, {
 export const make = Effect.gen(function*() {
   const client = yield* AppServerClient
   const listThreads = Effect.fn("Codex.listThreads")((options: ThreadPageOptions = {}) =>
-    client.request("thread/list", {
+    client.experimental.request("thread/list", {
       archived: options.archived,
       cwd: options.cwd,
       searchTerm: options.searchTerm,
@@ -267,7 +280,10 @@ export const make = Effect.gen(function*() {
       sourceKinds: options.sourceKinds,
       sortKey: options.sortKey,
       sortDirection: options.sortDirection,
+      sectionId: options.sectionId,
+      useStateDbOnly: options.useStateDbOnly,
       limit: options.pageSize,
+      ...options.params,
       cursor: options.cursor
     })
   )
