@@ -28,7 +28,7 @@ const userParts = (request: ModelRequest): ReadonlyArray<typeof Parts.Type> =>
 const isImage = (part: (typeof Parts.Type)[number]) => part.type === "input_image"
 
 layer(OfflineCodex.layer().pipe(Layer.provideMerge(NodeServices.layer)), live)("input", (it) => {
-  const ask = (input: Input.Input, cwd?: string) =>
+  const ask = (input: Input.TurnInput, cwd?: string) =>
     Effect.gen(function*() {
       const codex = yield* Codex
       const thread = yield* codex.startThread({ cwd })
@@ -165,5 +165,24 @@ layer(OfflineCodex.layer().pipe(Layer.provideMerge(NodeServices.layer)), live)("
       assert.deepStrictEqual(parts, [[{ type: "input_text", text: "See" }]])
       const [message] = itemsOf(result.items, "userMessage")
       assert.deepStrictEqual(message?.content.at(1), { type: "mention", ...notes })
+    }))
+
+  it.effect("of somebody else is the output of a tool to the model, and no message of the user", () =>
+    Effect.gen(function*() {
+      const text = Input.externalMessage({ toolName: "inbox", content: "You have mail" })
+      const { parts, request, result } = yield* ask(text)
+      assert.deepStrictEqual(parts, [])
+      assert.deepInclude(request.input.at(-1), { type: "function_call_output", name: "inbox", output: "You have mail" })
+      assert.deepStrictEqual(itemsOf(result.items, "userMessage"), [])
+      assert.deepInclude(itemsOf(result.items, "functionCallOutput")[0], { name: "inbox", output: "You have mail" })
+      const content = [{ type: "input_text", text: "Look" }, { type: "input_image", image_url: pngUrl }] as const
+      const { request: next } = yield* ask(Input.externalMessage({ toolName: "inbox", namespace: "mail", content }))
+      assert.deepInclude(next.input.at(-1), { name: "inbox", namespace: "mail", output: content })
+    }))
+
+  it.effect("of somebody else that names no tool is refused", () =>
+    Effect.gen(function*() {
+      const error = yield* failure(ask(Input.externalMessage({ toolName: "", content: "Hello" })), "InvalidRequest")
+      assert.include(error.message, "name")
     }))
 })

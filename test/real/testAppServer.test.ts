@@ -143,6 +143,24 @@ const scenarios: ReadonlyArray<Scenario> = [
     })
   },
   {
+    name: "what somebody else says",
+    replies: [OfflineModel.text("You have mail"), OfflineModel.text("And more")],
+    scripts: [(turn) => turn.say("You have mail"), (turn) => turn.say("And more")],
+    program: Effect.gen(function*() {
+      const thread = yield* start
+      yield* thread.run(Input.externalMessage({ toolName: "inbox", content: "One letter" }))
+      yield* thread.run(Input.externalMessage({
+        toolName: "inbox",
+        namespace: "mail",
+        content: [{ type: "input_text", text: "Two letters" }]
+      }))
+      yield* refused(thread.run(Input.externalMessage({ toolName: "", content: "No letter" })))
+      const toolOutput = { name: "inbox", output: "Another letter" }
+      yield* refused(thread.run("A letter", { params: { toolOutput } }))
+      yield* thread.read({ includeTurns: true })
+    })
+  },
+  {
     name: "commands with and without approval",
     replies: [
       run("echo hi", "a"),

@@ -117,15 +117,15 @@ export type BudgetError = BudgetExceeded | TurnLagged
  */
 export interface Run {
   <A, I>(
-    input: Input.Input,
+    input: Input.TurnInput,
     options: OutputOptions<A, I> & WithoutBudget
   ): Effect.Effect<OutputResult<A>, RunError | OutputError>
   <A, I>(
-    input: Input.Input,
+    input: Input.TurnInput,
     options: OutputOptions<A, I>
   ): Effect.Effect<OutputResult<A>, RunError | OutputError | BudgetError>
-  (input: Input.Input, options?: RunOptions & WithoutBudget): Effect.Effect<RunResult, RunError>
-  (input: Input.Input, options?: RunOptions): Effect.Effect<RunResult, RunError | BudgetError>
+  (input: Input.TurnInput, options?: RunOptions & WithoutBudget): Effect.Effect<RunResult, RunError>
+  (input: Input.TurnInput, options?: RunOptions): Effect.Effect<RunResult, RunError | BudgetError>
 }
 
 /**
@@ -145,7 +145,7 @@ export interface WithoutBudget {
 
 /** Starts a turn. */
 type Open = (
-  input: Input.Input,
+  input: Input.TurnInput,
   options: TurnOptions | undefined,
   read: "once" | "never",
   outputSchema: Schema.Json | undefined
@@ -154,7 +154,7 @@ type Open = (
 const runTurn = Effect.fnUntraced(
   function*(
     open: Open,
-    input: Input.Input,
+    input: Input.TurnInput,
     options: RunOptions | undefined,
     meter: BudgetMeter.Meter | undefined,
     outputSchema: Schema.Json | undefined
@@ -167,7 +167,7 @@ const runTurn = Effect.fnUntraced(
 
 const runOutput = Effect.fnUntraced(function*<A, I>(
   open: Open,
-  input: Input.Input,
+  input: Input.TurnInput,
   options: OutputOptions<A, I>,
   meter: BudgetMeter.Meter | undefined
 ) {
@@ -192,17 +192,17 @@ const runOutput = Effect.fnUntraced(function*<A, I>(
  */
 export const make = (open: Open): Run => {
   function run<A, I>(
-    input: Input.Input,
+    input: Input.TurnInput,
     options: OutputOptions<A, I> & WithoutBudget
   ): Effect.Effect<OutputResult<A>, RunError | OutputError>
   function run<A, I>(
-    input: Input.Input,
+    input: Input.TurnInput,
     options: OutputOptions<A, I>
   ): Effect.Effect<OutputResult<A>, RunError | OutputError | BudgetError>
-  function run(input: Input.Input, options?: RunOptions & WithoutBudget): Effect.Effect<RunResult, RunError>
-  function run(input: Input.Input, options?: RunOptions): Effect.Effect<RunResult, RunError | BudgetError>
+  function run(input: Input.TurnInput, options?: RunOptions & WithoutBudget): Effect.Effect<RunResult, RunError>
+  function run(input: Input.TurnInput, options?: RunOptions): Effect.Effect<RunResult, RunError | BudgetError>
   function run<A, I>(
-    input: Input.Input,
+    input: Input.TurnInput,
     options?: RunOptions | OutputOptions<A, I>
   ): Effect.Effect<RunResult | OutputResult<A>, RunError | OutputError | BudgetError> {
     return Effect.gen(function*() {

@@ -286,9 +286,9 @@ export interface Thread {
    * agents that it has at work. Mirrors `turn/start`.
    */
   readonly turn: {
-    (input: Input.Input, options?: WithoutChildren): Effect.Effect<TurnHandle.TurnHandle, RequestError, Scope.Scope>
+    (input: Input.TurnInput, options?: WithoutChildren): Effect.Effect<TurnHandle.TurnHandle, RequestError, Scope.Scope>
     (
-      input: Input.Input,
+      input: Input.TurnInput,
       options: FamilyOptions | undefined
     ): Effect.Effect<TurnHandle.TurnHandle<TurnEvent | ChildEvent>, RequestError, Scope.Scope>
   }
@@ -300,11 +300,11 @@ export interface Thread {
    */
   readonly stream: {
     (
-      input: Input.Input,
+      input: Input.TurnInput,
       options?: WithoutChildren
     ): Stream.Stream<TurnEvent, RequestError | TurnFailed | TurnInterrupted | TurnStalled | TurnLagged>
     (
-      input: Input.Input,
+      input: Input.TurnInput,
       options: FamilyOptions | undefined
     ): Stream.Stream<
       TurnEvent | ChildEvent,
@@ -408,7 +408,7 @@ const withSettings = (client: AppServerClient["Service"], id: string, settings: 
   let unsettled = settings
 
   const openWith = (
-    input: Input.Input,
+    input: Input.TurnInput,
     options: TurnOptions | undefined,
     outputSchema: Schema.Json | undefined,
     how: OpenTurnOptions
@@ -425,25 +425,25 @@ const withSettings = (client: AppServerClient["Service"], id: string, settings: 
     )
 
   const open = (
-    input: Input.Input,
+    input: Input.TurnInput,
     options: TurnOptions | undefined,
     read: "replay" | "once" | "never",
     outputSchema?: Schema.Json
   ) => openWith(input, options, outputSchema, { read })
 
-  const openFamily = (input: Input.Input, options: FamilyOptions, read: "replay" | "once") =>
+  const openFamily = (input: Input.TurnInput, options: FamilyOptions, read: "replay" | "once") =>
     openWith(input, options, undefined, { read, includeChildren: true })
 
   function turn(
-    input: Input.Input,
+    input: Input.TurnInput,
     options?: WithoutChildren
   ): Effect.Effect<TurnHandle.TurnHandle, RequestError, Scope.Scope>
   function turn(
-    input: Input.Input,
+    input: Input.TurnInput,
     options: FamilyOptions | undefined
   ): Effect.Effect<TurnHandle.TurnHandle<TurnEvent | ChildEvent>, RequestError, Scope.Scope>
   function turn(
-    input: Input.Input,
+    input: Input.TurnInput,
     options?: WithoutChildren | FamilyOptions
   ): Effect.Effect<TurnHandle.TurnHandle<TurnEvent | ChildEvent>, RequestError, Scope.Scope> {
     return (isFamily(options)
@@ -454,15 +454,15 @@ const withSettings = (client: AppServerClient["Service"], id: string, settings: 
   }
 
   function stream(
-    input: Input.Input,
+    input: Input.TurnInput,
     options?: WithoutChildren
   ): Stream.Stream<TurnEvent, RequestError | TurnFailed | TurnInterrupted | TurnStalled | TurnLagged>
   function stream(
-    input: Input.Input,
+    input: Input.TurnInput,
     options: FamilyOptions | undefined
   ): Stream.Stream<TurnEvent | ChildEvent, RequestError | TurnFailed | TurnInterrupted | TurnStalled | TurnLagged>
   function stream(
-    input: Input.Input,
+    input: Input.TurnInput,
     options?: WithoutChildren | FamilyOptions
   ): Stream.Stream<TurnEvent | ChildEvent, RequestError | TurnFailed | TurnInterrupted | TurnStalled | TurnLagged> {
     return unwrapScoped(
@@ -751,7 +751,7 @@ const isFamily = (options: WithoutChildren | FamilyOptions | undefined): options
 
 const turnStartParams = (
   threadId: string,
-  input: Input.Input,
+  input: Input.TurnInput,
   options: TurnOptions = {},
   settings: Settings = {}
 ): Effect.Effect<TurnStartParams, InvalidParams> =>
@@ -769,7 +769,7 @@ const turnStartParams = (
     }),
     ...options.params,
     threadId,
-    input: Input.toItems(input)
+    ...Input.toTurnFields(input)
   }))
 
 /** The settings as a turn takes them. */

@@ -3,6 +3,17 @@ import { UserInputParam } from "@effect-codex/generated"
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 
+describe("Input.toTurnFields", () => {
+  it("are the pieces of a user's input, or the output of the tool that an external message comes by", () => {
+    assert.deepStrictEqual(Input.toTurnFields("Hello"), { input: [{ type: "text", text: "Hello" }] })
+    assert.deepStrictEqual(Input.toTurnFields([]), { input: [] })
+    assert.deepStrictEqual(
+      Input.toTurnFields(Input.externalMessage({ toolName: "inbox", namespace: "mail", content: "Hello" })),
+      { input: [], toolOutput: { name: "inbox", namespace: "mail", output: "Hello" } }
+    )
+  })
+})
+
 describe("Input.toItems", () => {
   it("takes a string for text, an empty one too", () => {
     assert.deepStrictEqual(Input.toItems("Hello"), [{ type: "text", text: "Hello" }])

@@ -134,9 +134,13 @@ export const make = (
       Effect.suspend(() => running.review === null ? Effect.andThen(change, tellUsage(thread, turn.id)) : Effect.void)
     )
 
-  const hear = ({ clientId, parts }: Said): Effect.Effect<void> =>
+  const hear = ({ clientId, output, parts }: Said): Effect.Effect<void> =>
     Effect.gen(function*() {
-      running.run.items.push(yield* show({ type: "userMessage", id: numbers.id(), clientId, content: parts }))
+      running.run.items.push(
+        yield* output === null
+          ? show({ type: "userMessage", id: numbers.id(), clientId, content: parts })
+          : show({ type: "functionCallOutput", id: `fco_${numbers.id()}`, ...output })
+      )
       asked = true
     })
 

@@ -7,6 +7,7 @@ import {
   AskForApproval,
   codexVersion,
   type DynamicToolSpec,
+  FunctionCallOutputBody,
   type Model,
   type QueuedSubmission,
   type ReasoningEffort,
@@ -70,9 +71,10 @@ export interface StoredTurn {
   durationMs: number | null
 }
 
-/** What a user says, and the name of it. */
+/** What a user says, and the name of it; or what somebody else says, as the output of a tool. */
 export interface Said {
   readonly parts: ReadonlyArray<UserInput>
+  readonly output: Pick<Item<"functionCallOutput">, "name" | "namespace" | "output"> | null
   readonly clientId: string | null
 }
 
@@ -173,6 +175,7 @@ export const now = Effect.map(Clock.currentTimeMillis, (millis) => Math.floor(mi
 const decodePolicy = Schema.decodeUnknownSync(AskForApproval)
 const decodeSandbox = Schema.decodeUnknownSync(SandboxPolicy)
 const decodeInput = Schema.decodeUnknownSync(Schema.Array(UserInput))
+const decodeOutput = Schema.decodeUnknownSync(FunctionCallOutputBody)
 
 export const nothing: Spent = { total: noTokens, last: noTokens }
 
@@ -199,8 +202,14 @@ export const textOf = (input: ReadonlyArray<UserInput>): string =>
 
 /** What the params of a request say. */
 export const saidIn = (
-  { clientUserMessageId, input }: Pick<TurnStartParams, "clientUserMessageId" | "input">
-): Said => ({ parts: decodeInput(input), clientId: clientUserMessageId ?? null })
+  { clientUserMessageId, input, toolOutput }: Pick<TurnStartParams, "clientUserMessageId" | "input" | "toolOutput">
+): Said => ({
+  parts: decodeInput(input),
+  output: toolOutput == null
+    ? null
+    : { name: toolOutput.name, namespace: toolOutput.namespace ?? null, output: decodeOutput(toolOutput.output) },
+  clientId: clientUserMessageId ?? null
+})
 
 // =============================================================================
 // Settings

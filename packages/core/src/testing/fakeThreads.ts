@@ -311,6 +311,11 @@ export const make = (
     "turn/start": (params, respond) =>
       Effect.gen(function*() {
         const thread = yield* store.loaded(params.threadId)
+        const { input, toolOutput } = params
+        if (toolOutput != null) {
+          if (input.length > 0) return yield* invalidRequest("`toolOutput` cannot be combined with nonempty `input`")
+          if (toolOutput.name === "") return yield* invalidRequest("`toolOutput.name` must not be empty")
+        }
         const { running } = thread
         if (running !== undefined) {
           const kind = unsteerable(running)

@@ -93,7 +93,7 @@ export const make = (
         const { hear } = agentTurn(thread, running, heard)
         for (; inputs.length > 0; inputs = running.steered.splice(0)) {
           for (const said of inputs) {
-            if (said.parts.length > 0) yield* hear(said)
+            if (said.parts.length > 0 || said.output !== null) yield* hear(said)
             heard.push(...said.parts)
           }
         }
