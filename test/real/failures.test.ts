@@ -1,4 +1,4 @@
-import { Codex } from "@effect-codex/core"
+import { Codex, Input } from "@effect-codex/core"
 import { OfflineCodex, OfflineModel, type Reply } from "@effect-codex/node/testing"
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -32,6 +32,23 @@ layer(OfflineCodex.layer({ model: echo }), live)("a turn that fails", (it) => {
       assert.strictEqual(error.result.usage?.total.totalTokens, 23)
       const { turns } = yield* thread.read({ includeTurns: true })
       assert.deepStrictEqual(turns.map((turn) => turn.status), ["failed"])
+    }))
+
+  it.effect("says nothing of what it was asked, by the user or by somebody else", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const model = yield* OfflineModel
+      const words = "the-words-of-the-letter"
+      const said = (input: Input.TurnInput) =>
+        Effect.gen(function*() {
+          yield* model.enqueue(OfflineModel.failed({ code: "invalid_prompt", message: `Cannot take: ${words}` }))
+          const { message } = yield* failure((yield* codex.startThread()).run(input), "TurnFailed")
+          assert.include(message, "Cannot take: ")
+          assert.notInclude(message, words)
+        })
+      yield* said(words)
+      yield* said(Input.externalMessage({ toolName: "inbox", content: words }))
+      yield* said(Input.externalMessage({ toolName: "inbox", content: [{ type: "input_text", text: words }] }))
     }))
 
   it.effect("keeps an answer that was complete", () =>

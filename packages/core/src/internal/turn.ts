@@ -253,7 +253,7 @@ export class TurnState {
   /** The server's error, which may quote what it was asked. */
   private errorOf({ error }: Turn): TurnError | null {
     if (error === null || error === undefined) return null
-    const scrub = scrubber(this.items.filter(({ type }) => type === "userMessage"))
+    const scrub = scrubber(this.items.filter(({ type }) => type === "userMessage" || type === "functionCallOutput"))
     const { additionalDetails, message } = error
     return {
       ...error,
