@@ -134,6 +134,24 @@ describe("a connection", () => {
       assert.include(JSON.stringify(request.input), "Remember the number 7")
       assert.strictEqual(request.model, "gpt-5.2")
     }).pipe(Effect.provide(Layer.merge(OfflineModel.layer(echo), NodeServices.layer))))
+
+  it.live("lets another process of the home read a thread, and go on with it once this one has ended", () =>
+    Effect.gen(function*() {
+      const { baseUrl } = yield* OfflineModel
+      const codexHome = yield* OfflineHome.make({ baseUrl })
+      const start = Layer.build(Layer.fresh(OfflineCodex.layerCodex({ codex: { codexHome } })))
+      const scope = yield* closable
+      const first = Context.get(yield* scope.use(start), Codex)
+      const second = Context.get(yield* start, Codex)
+      const thread = yield* first.startThread()
+      yield* thread.run("One")
+      assert.strictEqual((yield* second.readThread(thread.id)).preview, "One")
+      const error = yield* failure(second.resumeThread(thread.id), "InvalidRequest")
+      assert.include(error.message, "already has an active writer")
+      yield* scope.close
+      const resumed = yield* second.resumeThread(thread.id)
+      assert.strictEqual((yield* resumed.run("Two")).finalResponse, "Answer to: Two")
+    }).pipe(Effect.provide(Layer.merge(OfflineModel.layer(echo), NodeServices.layer))))
 })
 
 layer(OfflineCodex.layer({ model: echo, codex: { turnBuffer: { events: 8, bytes: 1024 * 1024 } } }), live)(
