@@ -181,6 +181,13 @@ describe("a goal", () => {
     return { client, server, fiber, answer: server.respond(request, { goal: goal("A", "active") }) }
   })
 
+  /** A goal that the server has taken. */
+  const begun = Effect.gen(function*() {
+    const { answer, client, fiber, server } = yield* opening
+    yield* answer
+    return { client, run: yield* Fiber.join(fiber), server }
+  })
+
   /** A goal of a scope, with its turn running. */
   const atWork = Effect.gen(function*() {
     const { client, server } = yield* connect()
@@ -224,9 +231,7 @@ describe("a goal", () => {
     Effect.gen(function*() {
       const failed = { message: "No luck", codexErrorInfo: null, additionalDetails: null }
       for (const [status, error, tag] of [["failed", failed, "TurnFailed"], ["interrupted", null, "TurnInterrupted"]]) {
-        const { answer, fiber, server } = yield* opening
-        yield* answer
-        const run = yield* Fiber.join(fiber)
+        const { run, server } = yield* begun
         yield* server.push(
           goalUpdated("A", "active"),
           ...Wire.textTurn("A", "T1", ["One"]),
@@ -249,9 +254,7 @@ describe("a goal", () => {
 
   it.effect("that is reached ends with its turn", () =>
     Effect.gen(function*() {
-      const { answer, fiber, server } = yield* opening
-      yield* answer
-      const run = yield* Fiber.join(fiber)
+      const { run, server } = yield* begun
       yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T"), goalUpdated("A", "complete"))
       yield* server.barrier
       const result = yield* fork(run.result)
@@ -263,9 +266,7 @@ describe("a goal", () => {
 
   it.effect("that was taken away is not another one that is set while its turn runs", () =>
     Effect.gen(function*() {
-      const { answer, fiber, server } = yield* opening
-      yield* answer
-      const run = yield* Fiber.join(fiber)
+      const { run, server } = yield* begun
       const heard = yield* collect(run.events)
       yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T"))
       yield* server.push(
@@ -297,9 +298,7 @@ describe("a goal", () => {
 
   it.effect("takes no turns of other threads, of this client or of a chain that began elsewhere", () =>
     Effect.gen(function*() {
-      const { answer, client, fiber, server } = yield* opening
-      yield* answer
-      const run = yield* Fiber.join(fiber)
+      const { client, run, server } = yield* begun
       yield* server.push(goalUpdated("A", "active"))
       const mine = yield* fork(
         Effect.flatMap(client.openTurn("turn/start", Wire.startParams("A")), (turn) => turn.result)
@@ -322,9 +321,7 @@ describe("a goal", () => {
 
   it.effect("has its turn, and nobody else has, also while a turn of this client is being started", () =>
     Effect.gen(function*() {
-      const { answer, client, fiber, server } = yield* opening
-      yield* answer
-      const run = yield* Fiber.join(fiber)
+      const { client, run, server } = yield* begun
       const unowned = yield* collect(client.unownedNotifications)
       const mine = yield* fork(
         Effect.flatMap(client.openTurn("turn/start", Wire.startParams("A")), (turn) => turn.result)
@@ -346,9 +343,7 @@ describe("a goal", () => {
   it.effect("ends with its thread, however that ends", () =>
     Effect.gen(function*() {
       for (const method of ["thread/closed", "thread/archived", "thread/deleted"]) {
-        const { answer, fiber, server } = yield* opening
-        yield* answer
-        const run = yield* Fiber.join(fiber)
+        const { run, server } = yield* begun
         yield* server.push(goalUpdated("A", "active"), { method, params: { threadId: "B" } })
         yield* server.barrier
         const result = yield* fork(run.result)
@@ -360,9 +355,7 @@ describe("a goal", () => {
 
   it.effect("stops with a turn of somebody else's that is interrupted, and with none that ends otherwise", () =>
     Effect.gen(function*() {
-      const { answer, fiber, server } = yield* opening
-      yield* answer
-      const run = yield* Fiber.join(fiber)
+      const { run, server } = yield* begun
       yield* server.push(goalUpdated("A", "active"), Wire.turnCompleted("A", "first"))
       yield* server.barrier
       const result = yield* fork(run.result)
@@ -373,9 +366,7 @@ describe("a goal", () => {
 
   it.effect("is not looked up while something is heard of it or of its turn", () =>
     Effect.gen(function*() {
-      const { answer, fiber, server } = yield* opening
-      yield* answer
-      const run = yield* Fiber.join(fiber)
+      const { run, server } = yield* begun
       const events = yield* collect(run.events)
       const told = [
         goalUpdated("A", "active"),
@@ -433,9 +424,7 @@ describe("a goal", () => {
 
   it.effect("that is paused has the turn interrupted that the server tells of only then", () =>
     Effect.gen(function*() {
-      const { answer, fiber, server } = yield* opening
-      yield* answer
-      const run = yield* Fiber.join(fiber)
+      const { run, server } = yield* begun
       yield* server.push(goalUpdated("A", "active"))
       const pausing = yield* fork(run.interrupt)
       yield* server.respond(yield* server.request("thread/goal/set"), { goal: goal("A", "paused") })
@@ -454,9 +443,7 @@ describe("a goal", () => {
 
   it.effect("that is paused beside a turn of this client does not wait for one of its own", () =>
     Effect.gen(function*() {
-      const { answer, client, fiber, server } = yield* opening
-      yield* answer
-      const run = yield* Fiber.join(fiber)
+      const { client, run, server } = yield* begun
       const mine = yield* fork(
         Effect.flatMap(client.openTurn("turn/start", Wire.startParams("A")), (turn) => turn.result)
       )
@@ -477,9 +464,7 @@ describe("a goal", () => {
 
   it.effect("that was cleared while it is being paused needs no pause; any other refusal is told", () =>
     Effect.gen(function*() {
-      const { answer, fiber, server } = yield* opening
-      yield* answer
-      const run = yield* Fiber.join(fiber)
+      const { run, server } = yield* begun
       yield* server.push(goalUpdated("A", "active"))
       const refused = yield* fork(Effect.flip(run.interrupt))
       yield* server.refuse(yield* server.request("thread/goal/set"), -32_600, "not now")
@@ -583,9 +568,7 @@ describe("a goal", () => {
 
   it.effect("that is set anew by who waits for its end does not take that end for its own", () =>
     Effect.gen(function*() {
-      const { answer, client, fiber, server } = yield* opening
-      yield* answer
-      const run = yield* Fiber.join(fiber)
+      const { client, run, server } = yield* begun
       const again = yield* fork(
         Effect.flatMap(
           Effect.flip(run.result),
@@ -611,9 +594,7 @@ describe("a goal", () => {
 
   it.effect("is looked up when nothing is heard of it: its turn first, then the goal", () =>
     Effect.gen(function*() {
-      const { answer, fiber, server } = yield* opening
-      yield* answer
-      const run = yield* Fiber.join(fiber)
+      const { run, server } = yield* begun
       yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T"))
       const events = yield* collect(run.events)
       yield* events.atLeast(2)
@@ -638,9 +619,7 @@ describe("a goal", () => {
 
   it.effect("that nobody works on is stopped, and goes on while somebody does", () =>
     Effect.gen(function*() {
-      const { answer, fiber, server } = yield* opening
-      yield* answer
-      const run = yield* Fiber.join(fiber)
+      const { run, server } = yield* begun
       const result = yield* fork(run.result)
       const { thread } = threadResponse("A")
       for (const status of [{ type: "active", activeFlags: [] }, { type: "idle" }]) {
@@ -655,9 +634,7 @@ describe("a goal", () => {
 
   it.effect("that the server cannot be asked about has stalled, and is paused", () =>
     Effect.gen(function*() {
-      const { answer, fiber, server } = yield* opening
-      yield* answer
-      const run = yield* Fiber.join(fiber)
+      const { run, server } = yield* begun
       yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T"))
       yield* server.push(Wire.itemCompleted("A", "T", Wire.agentMessage("m", "Half")))
       const result = yield* fork(Effect.flip(run.result))
@@ -676,9 +653,7 @@ describe("a goal", () => {
 
   it.effect("ends with the connection", () =>
     Effect.gen(function*() {
-      const { answer, fiber, server } = yield* opening
-      yield* answer
-      const run = yield* Fiber.join(fiber)
+      const { run, server } = yield* begun
       yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T"))
       const events = yield* collect(run.events)
       yield* events.atLeast(2)
