@@ -299,7 +299,7 @@ export const make = (
           thread,
           { threadId, input: [{ type: "text", text: prompt }] },
           (result) => respond({ ...result, reviewThreadId: threadId }),
-          target
+          { review: target }
         )
       }),
     "thread/compact/start": ({ threadId }, respond) =>

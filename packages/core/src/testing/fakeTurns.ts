@@ -39,6 +39,9 @@ const askedFor = ({ id }: StoredTurn, target: ReviewTarget): Item<"userMessage">
 /** By which the server takes the length of a text for tokens. */
 const CHARACTERS_PER_TOKEN = 4
 
+/** What a turn is for: an answer, unless it says otherwise. */
+type Purpose = Partial<Pick<Running, "review" | "isCompaction">>
+
 /** Starts, steers and stops the turns of threads. */
 export interface Turns {
   /** Starts a turn, or a review in the place of what runs; `respond` tells of it before anything else does. */
@@ -46,7 +49,7 @@ export interface Turns {
     thread: FakeThread,
     params: TurnStartParams,
     respond?: (result: { readonly turn: Turn }) => Effect.Effect<void>,
-    review?: ReviewTarget
+    purpose?: Purpose
   ) => Effect.Effect<void>
   /** Starts to sum the history up, in the place of what runs. */
   readonly compact: (thread: FakeThread) => Effect.Effect<void>
@@ -238,8 +241,7 @@ export const make = (
     thread: FakeThread,
     params: TurnStartParams,
     respond: (result: { readonly turn: Turn }) => Effect.Effect<void> = () => Effect.void,
-    review: ReviewTarget | null = null,
-    isCompaction = false
+    { isCompaction = false, review = null }: Purpose = {}
   ): Effect.Effect<void> =>
     Effect.gen(function*() {
       // A review and a compaction take the place of what runs.
@@ -295,7 +297,7 @@ export const make = (
     })
 
   const compact = (thread: FakeThread): Effect.Effect<void> =>
-    begin(thread, { threadId: thread.id, input: [] }, () => Effect.void, null, true)
+    begin(thread, { threadId: thread.id, input: [] }, () => Effect.void, { isCompaction: true })
 
   const stop = (thread: FakeThread): Effect.Effect<void> =>
     Effect.suspend(() => {
