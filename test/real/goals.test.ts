@@ -283,6 +283,52 @@ layer(OfflineCodex.layer({ model: echo }), live)("a goal", (it) => {
       assert.strictEqual((yield* goalOf(thread)).status, "paused")
     }))
 
+  it.effect("goes on behind a compaction and a review that its turns give way to", () =>
+    Effect.gen(function*() {
+      const gate = yield* OfflineModel.gate
+      const thread = yield* working((n) =>
+        n === 1 || n === 3
+          ? OfflineModel.text([`Begun ${n}`, OfflineModel.hold(n === 1 ? Effect.never : gate)])
+          : n === 2
+          ? OfflineModel.text("SUMMARY")
+          : settle("complete")
+      )
+      const handle = yield* thread.startGoal("Go")
+      const words = yield* Effect.forkChild(
+        Stream.runHead(Stream.filter(handle.text, (text) => text.startsWith("Begun 3"))),
+        { startImmediately: true }
+      )
+      yield* Stream.runHead(handle.text)
+      yield* thread.compact
+      yield* Fiber.join(words)
+      yield* thread.review({ type: "custom", instructions: "Look" })
+      const result = yield* handle.result
+      assert.deepStrictEqual(
+        [result.outcome, ...result.turns.map(({ status }) => status)],
+        ["complete", "interrupted", "interrupted", "completed"]
+      )
+    }))
+
+  it.effect("that ended with an interrupted turn is not brought back by another turn", () =>
+    Effect.gen(function*() {
+      const client = yield* AppServerClient
+      const { thread } = yield* waiting
+      const scope = yield* closable
+      const handle = yield* scope.use(thread.startGoal("Go"))
+      yield* Stream.runHead(handle.text)
+      // As somebody else does it.
+      yield* client.request("turn/interrupt", { threadId: thread.id, turnId: "" })
+      yield* failure(handle.result, "TurnInterrupted")
+      assert.strictEqual((yield* goalOf(thread)).status, "active")
+      yield* scope.close
+      assert.strictEqual((yield* goalOf(thread)).status, "paused")
+      const model = yield* OfflineModel
+      yield* model.enqueue(OfflineModel.text("Hi"))
+      yield* thread.run("Hello")
+      assert.strictEqual((yield* goalOf(thread)).status, "paused")
+      assert.strictEqual(yield* askedCount(thread.id), 2)
+    }))
+
   it.effect("is left alone by a thread whose own turn was interrupted", () =>
     Effect.gen(function*() {
       const { gate, thread } = yield* waiting

@@ -134,12 +134,17 @@ export interface GoalResult {
    * `budgetLimited`, `usageLimited`); `"cleared"` when it was taken away, whatever the
    * thread has in its place; `"stopped"` when it is left active on a thread that does
    * not go on with it by itself, because it was archived or closed or another turn of
-   * it was interrupted.
+   * it was interrupted. Then it is paused with the scope of its handle, if the thread is
+   * still there: the next turn of anybody's would bring it back.
    */
   readonly outcome: GoalOutcome
   /** The goal as the server last told it; null when it was cleared. */
   readonly goal: Goal | null
-  /** The turns that the server ran for it, in that order; none when a turn of somebody else's reached it. */
+  /**
+   * The turns that the server ran for it, in that order, those among them that gave way to a
+   * compaction or a review of this client (`interrupted`); none when a turn of somebody
+   * else's reached it.
+   */
   readonly turns: ReadonlyArray<RunResult>
   /** The items of all turns, in that order. */
   readonly items: ReadonlyArray<ThreadItem>
@@ -165,7 +170,8 @@ export interface GoalResult {
 export type GoalFailure = TurnFailed | TurnInterrupted | TurnStalled | ConnectionError | DecodeError
 
 /**
- * The work on a goal as one logical turn, held until its scope closes.
+ * The work on a goal as one logical turn, held until its scope closes: a goal that is
+ * still active then is paused, however the work on it has ended.
  *
  * @since 0.1.0
  * @category models
@@ -190,7 +196,7 @@ export interface GoalHandle {
   readonly result: Effect.Effect<GoalResult, GoalFailure>
   /**
    * Pauses the goal, interrupts the turn that runs for it and waits until that has
-   * ended. Nothing happens when the work has ended already.
+   * ended. Nothing happens when the goal is not active any more.
    */
   readonly interrupt: Effect.Effect<void, RequestError>
 }

@@ -249,6 +249,8 @@ describe("a goal", () => {
         const { durationMs, items, startedAt } = ended.result
         assert.deepStrictEqual([ended._tag, ended.turnId, items.length], [tag, "T2", 1])
         assert.deepStrictEqual([startedAt?.epochMilliseconds, durationMs], [1_795_243_254_000, 150])
+        yield* server.push(goalUpdated("A", "paused"))
+        yield* server.barrier
       }
     }))
 
@@ -340,6 +342,103 @@ describe("a goal", () => {
       assert.deepStrictEqual(seen.map(({ method, turnId }) => [method, turnId]), [["thread/status/changed", undefined]])
     }))
 
+  it.effect("goes on behind another turn of this client that its own gives way to", () =>
+    Effect.gen(function*() {
+      const { client, run, server } = yield* begun
+      yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T1"))
+      yield* server.barrier
+      const compaction = yield* fork(
+        Effect.flatMap(client.openTurn("thread/compact/start", { threadId: "A" }), (turn) => turn.result)
+      )
+      yield* server.respond(yield* server.request("thread/compact/start"), {})
+      yield* server.push(
+        Wire.turnCompleted("A", "T1", { status: "interrupted" }),
+        Wire.turnStarted("A", "mine"),
+        Wire.itemStarted("A", "mine", { type: "contextCompaction", id: "c" }),
+        { method: "thread/goal/updated", params: { threadId: "A", turnId: "mine", goal: goal("A", "active") } },
+        Wire.turnCompleted("A", "mine"),
+        ...Wire.textTurn("A", "T2", ["Two"]),
+        goalUpdated("A", "complete")
+      )
+      assert.strictEqual((yield* Fiber.join(compaction)).turnId, "mine")
+      const { outcome, turns } = yield* run.result
+      assert.deepStrictEqual(
+        [outcome, ...turns.map(({ status, turnId }) => [turnId, status])],
+        ["complete", ["T1", "interrupted"], ["T2", "completed"]]
+      )
+      const seen = yield* Stream.runCollect(run.events)
+      assert.deepStrictEqual(
+        seen.filter(({ method }) => method.startsWith("turn/")).map(({ method, turnId }) => [method, turnId]),
+        [["turn/started", "T1"], ["turn/completed", "T1"], ["turn/started", "T2"], ["turn/completed", "T2"]]
+      )
+    }))
+
+  it.effect("knows by the answer to a start whose turn it was that began before", () =>
+    Effect.gen(function*() {
+      for (const isMine of [true, false]) {
+        const { client, run, server } = yield* begun
+        yield* server.push(goalUpdated("A", "active"))
+        const mine = yield* fork(
+          Effect.flatMap(client.openTurn("turn/start", Wire.startParams("A")), (turn) => turn.result)
+        )
+        const request = yield* server.request("turn/start")
+        yield* server.push(
+          Wire.turnStarted("A", "T"),
+          Wire.tokenUsage("A", "T", 7),
+          { method: "thread/goal/updated", params: { threadId: "A", turnId: "T", goal: goal("A", "complete") } }
+        )
+        yield* server.respond(request, { turn: Wire.turn({ id: isMine ? "T" : "mine" }) })
+        yield* server.push(Wire.turnCompleted("A", "T"), ...isMine ? [] : Wire.textTurn("A", "mine", ["Mine"]))
+        yield* Fiber.join(mine)
+        const { outcome, turns } = yield* run.result
+        assert.deepStrictEqual(
+          [outcome, ...turns.map(({ turnId, usage }) => [turnId, usage?.total.totalTokens])],
+          isMine ? ["complete"] : ["complete", ["T", 7]]
+        )
+        const seen = yield* Stream.runCollect(run.events)
+        assert.deepStrictEqual(
+          seen.map(({ method }) => method),
+          isMine
+            ? ["thread/goal/updated", "thread/goal/updated"]
+            : [
+              "thread/goal/updated",
+              "turn/started",
+              "thread/tokenUsage/updated",
+              "thread/goal/updated",
+              "turn/completed"
+            ]
+        )
+      }
+    }))
+
+  it.effect("that ended while it was active is paused when its scope closes, and what the server does for it is interrupted", () =>
+    Effect.gen(function*() {
+      for (const isRunning of [true, false]) {
+        const { run, scope, server } = yield* atWork
+        yield* server.push(Wire.turnCompleted("A", "T", { status: "interrupted" }))
+        assert.strictEqual((yield* Effect.flip(run.result))._tag, "TurnInterrupted")
+        const seen = yield* Stream.runCollect(run.events)
+        if (isRunning) yield* server.push(Wire.turnStarted("A", "next"))
+        yield* server.barrier
+        const closing = yield* fork(Scope.close(scope, Exit.void))
+        const pause = yield* server.request("thread/goal/set")
+        assert.deepStrictEqual(pause.params, { threadId: "A", status: "paused" })
+        yield* server.push(goalUpdated("A", "paused"))
+        yield* server.respond(pause, { goal: goal("A", "paused") })
+        if (isRunning) {
+          const interrupt = yield* server.request("turn/interrupt")
+          assert.deepStrictEqual(interrupt.params, { threadId: "A", turnId: "next" })
+          yield* server.respond(interrupt, {})
+          yield* server.push(Wire.turnCompleted("A", "next", { status: "interrupted" }))
+        } else {
+          const read = yield* server.request("thread/read")
+          yield* server.respond(read, { thread: { ...threadResponse("A").thread, status: { type: "idle" } } })
+        }
+        yield* Fiber.join(closing)
+        assert.deepStrictEqual(yield* Stream.runCollect(run.events), seen)
+      }
+    }))
+
   it.effect("ends with its thread, however that ends", () =>
     Effect.gen(function*() {
       for (const method of ["thread/closed", "thread/archived", "thread/deleted"]) {
@@ -362,6 +461,8 @@ describe("a goal", () => {
       assert.isUndefined(result.pollUnsafe())
       yield* server.push(Wire.turnCompleted("A", "second", { status: "interrupted" }))
       assert.strictEqual((yield* Fiber.join(result)).outcome, "stopped")
+      yield* server.push(goalUpdated("A", "paused"))
+      yield* server.barrier
     }))
 
   it.effect("is not looked up while something is heard of it or of its turn", () =>
@@ -630,6 +731,8 @@ describe("a goal", () => {
         yield* server.respond(yield* server.request("thread/read"), { thread: { ...thread, status } })
       }
       assert.strictEqual((yield* Fiber.join(result)).outcome, "stopped")
+      yield* server.push(goalUpdated("A", "paused"))
+      yield* server.barrier
     }))
 
   it.effect("that the server cannot be asked about has stalled, and is paused", () =>

@@ -6,7 +6,7 @@ import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import { EventHub } from "../src/internal/eventHub.ts"
 import { Framer } from "../src/internal/framer.ts"
-import { Router, type SendError } from "../src/internal/router.ts"
+import { Router, type SendError, type Start } from "../src/internal/router.ts"
 import * as Wire from "./support/wire.ts"
 
 const limits = { events: 100, bytes: 1_000_000 }
@@ -58,11 +58,11 @@ describe("Router", () => {
     const router = make()
     for (let index = 0; index < 1000; index++) {
       const turnId = `T${index}`
-      router.startPending("A")
+      const start = router.startPending("A")
       const [started, ...rest] = Wire.textTurn("A", turnId, ["a", "b"])
       receive(router, started)
       router.claim("A", turnId)
-      router.startAnswered("A")
+      router.startAnswered(start)
       assert.deepStrictEqual(sizes(router), { waiters: 0, turns: 1, starting: 0 })
       receive(router, ...rest)
       assert.deepStrictEqual(sizes(router), empty)
@@ -74,10 +74,10 @@ describe("Router", () => {
     const deltas = (...texts: ReadonlyArray<string>) => texts.map((text) => Wire.delta("A", "T", "m", text))
     const told = ({ unread }: ReturnType<Router["claim"]>) =>
       unread.map(({ event }) => event.method === "item/agentMessage/delta" ? event.params.delta : event.method)
-    router.startPending("A")
+    const start = router.startPending("A")
     receive(router, Wire.turnStarted("A", "T"), ...deltas("a", "b"))
     const turn = router.claim("A", "T")
-    router.startAnswered("A")
+    router.startAnswered(start)
     receive(router, ...deltas("c", "d"))
     assert.deepStrictEqual(told(turn), ["turn/started", "a", "b", "c", "d"])
     assert.strictEqual(textsOf(router), 1)
@@ -111,38 +111,35 @@ describe("Router", () => {
 
   it("takes a turn that is over before anything came of it for the oldest that is expected, if all are", () => {
     const compacts = (event: TurnEvent) => event.method === "item/started"
+    const isFound = ({ expectation }: Start) => expectation !== undefined && Deferred.isDoneUnsafe(expectation.turn)
     const [started, over] = [Wire.turnStarted("A", "T"), Wire.turnCompleted("A", "T", { status: "interrupted" })]
     const router = make()
-    const expectations = [1, 2].map(() => {
-      router.startPending("A")
-      return router.expect("A", compacts)
-    })
+    const starts = [1, 2].map(() => router.startPending("A", compacts))
     // What it takes the place of began before.
     receive(router, Wire.turnCompleted("A", "before", { status: "interrupted" }))
-    assert.deepStrictEqual(expectations.map(({ turn }) => Deferred.isDoneUnsafe(turn)), [false, false])
+    assert.deepStrictEqual(starts.map(isFound), [false, false])
     receive(router, started, over)
-    assert.deepStrictEqual(expectations.map(({ turn }) => Deferred.isDoneUnsafe(turn)), [true, false])
+    assert.deepStrictEqual(starts.map(isFound), [true, false])
     // Where something else is being started it may be that.
     const other = make()
-    other.startPending("A")
-    const expectation = other.expect("A", compacts)
-    other.startPending("A")
+    const expected = other.startPending("A", compacts)
+    const start = other.startPending("A")
     receive(other, started, over)
-    assert.isFalse(Deferred.isDoneUnsafe(expectation.turn))
-    other.startAnswered("A")
-    assert.isTrue(Deferred.isDoneUnsafe(expectation.turn))
+    assert.isFalse(isFound(expected))
+    other.startAnswered(start)
+    assert.isTrue(isFound(expected))
   })
 
   it("leaves a thread once nothing is at work on it, be it that what was to start has not", () => {
     const router = make()
     const left: Array<string> = []
     const leave = () => router.onceIdle("A", () => left.push("A"))
-    router.startPending("A")
-    router.startPending("A")
+    const [first, second] = [router.startPending("A"), router.startPending("A")]
     leave()
-    router.startAnswered("A")
+    router.startAnswered(first)
+    router.startAnswered(first)
     assert.deepStrictEqual(left, [])
-    router.startAnswered("A")
+    router.startAnswered(second)
     assert.deepStrictEqual(left, ["A"])
     const turn = router.claim("A", "T")
     leave()
@@ -154,11 +151,11 @@ describe("Router", () => {
 
   it("holds nothing of a turn that ended before its request was answered", () => {
     const router = make()
-    router.startPending("A")
+    const start = router.startPending("A")
     receive(router, ...Wire.textTurn("A", "T", ["a"]), ...Wire.textTurn("A", "foreign", ["b"]))
     const turn = router.claim("A", "T")
     assert.isTrue(turn.isDone)
-    router.startAnswered("A")
+    router.startAnswered(start)
     assert.deepStrictEqual(sizes(router), empty)
   })
 
@@ -172,10 +169,10 @@ describe("Router", () => {
 
   it("holds nothing of turns that come on other threads while one is being started", () => {
     const router = make()
-    router.startPending("A")
+    const start = router.startPending("A")
     receive(router, ...Wire.textTurn("B", "foreign", ["a"]))
     assert.strictEqual(router["starting"].get("A")?.held.size, 0)
-    router.startAnswered("A")
+    router.startAnswered(start)
     assert.deepStrictEqual(sizes(router), empty)
   })
 
@@ -223,8 +220,7 @@ describe("Router", () => {
       const router = make()
       const settled: Array<Exit.Exit<unknown, SendError>> = []
       router.await(1, { question, settle: (exit) => settled.push(exit) })
-      router.startPending("B")
-      const expected = router.expect("B", () => true)
+      const { expectation: expected } = router.startPending("B", () => true)
       const turn = router.claim("A", "T")
       const events = yield* turn.attach("all")
       receive(router, Wire.turnStarted("A", "T"))
@@ -233,7 +229,7 @@ describe("Router", () => {
       assert.deepStrictEqual(sizes(router), empty)
       const errors = [
         yield* Effect.flip(settled[0] ?? Effect.void),
-        yield* Effect.flip(Deferred.await(expected.turn)),
+        yield* Effect.flip(Deferred.await(expected?.turn ?? assert.fail("Nothing is expected"))),
         yield* Effect.flip(Deferred.await(turn.done)),
         yield* Effect.flip(Deferred.await(router.claim("A", "later").done)),
         yield* Effect.flip(Stream.runDrain(events)),

@@ -45,7 +45,7 @@ export class Family implements Follower {
     })
   }
 
-  get isDone(): boolean {
+  get isOver(): boolean {
     return this.log.ended !== undefined
   }
 

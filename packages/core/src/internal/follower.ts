@@ -6,12 +6,17 @@ import type { TurnState } from "./turn.ts"
 export interface Follower {
   readonly threadId: string
   /** Whether it has seen all that it wants to see. */
-  readonly isDone: boolean
+  readonly isOver: boolean
   /**
    * Looks at an event, after the turn that it belongs to (if anybody's) has taken it
    * in. Answers whether the event is its own, so that it is not nobody's.
    */
   accept(event: TurnEvent, bytes: number, turn: TurnState | undefined): boolean
+  /**
+   * It is known whose a turn is that began while one of this client was being started: that of its owner, or nobody's.
+   * Answers whether it is the follower's own from now on.
+   */
+  decide?(turn: TurnState): boolean
   /** There is nothing more to hear. */
   disconnect(error: ConnectionError): void
 }

@@ -8,6 +8,7 @@ import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { GoalEnd, GoalOutcome } from "../AppServerClient.ts"
@@ -20,6 +21,22 @@ import type { Follower } from "./follower.ts"
 import type { Spending } from "./spending.ts"
 import type { Limits } from "./subscription.ts"
 import { type TurnFailure, TurnState } from "./turn.ts"
+
+type GoalEvent = Extract<TurnEvent, { readonly method: "thread/goal/updated" | "thread/goal/cleared" }>
+
+const isOfGoal = (event: TurnEvent): event is GoalEvent =>
+  event.method === "thread/goal/updated" || event.method === "thread/goal/cleared"
+
+/** Whether it is the start of a turn that was not begun by another one. */
+const isRoot = (event: TurnEvent): boolean =>
+  event.method === "turn/started" && (event.params.turn.rootTurnId ?? event.params.turn.id) === event.params.turn.id
+
+export interface Options {
+  /** Is told of each turn that the server runs for the goal, as it starts. */
+  readonly onTurn: (turn: TurnState) => void
+  /** Whether a turn of this client is at work on the thread, or being started: the server goes on with the goal behind it. */
+  readonly isTurnOn: () => boolean
+}
 
 export class GoalRun implements Follower {
   readonly threadId: string
@@ -37,30 +54,36 @@ export class GoalRun implements Follower {
   /** Not known before the server tells of the goal that was set; null once it is cleared. */
   private goal: ThreadGoal | null | undefined
   /** What the server told last before it answered: the answer may come behind. */
-  private early: { readonly event: TurnEvent; readonly bytes: number; readonly goal: ThreadGoal } | undefined
+  private early: { readonly event: GoalEvent; readonly bytes: number } | undefined
   /** Whether the server leaves the goal active and does nothing for it. */
   private isStopped = false
-  private readonly onTurn: (turn: TurnState) => void
+  /** Whether nothing more is heard of it. */
+  private isGone = false
+  private readonly options: Options
   /** How many want it to go on although it is not active any more, so that they see what else comes of it. */
   private holds = 0
   private turnAwaited = Deferred.makeUnsafe<TurnState>()
 
-  /** `onTurn` is told of each turn that the server runs for the goal, as it starts. */
-  constructor(
-    threadId: string,
-    limits: Limits,
-    spending: Spending,
-    onTurn: (turn: TurnState) => void = () => {}
-  ) {
+  constructor(threadId: string, limits: Limits, spending: Spending, options: Options) {
     this.threadId = threadId
     this.limits = limits
     this.spending = spending
-    this.onTurn = onTurn
+    this.options = options
     this.log = new EventLog<TurnEvent>(this, limits, coalesce)
   }
 
+  /** Whether it has ended for those who wait for it. */
   get isDone(): boolean {
     return Deferred.isDoneUnsafe(this.done)
+  }
+
+  /** Whether the server is done with it too: it goes on with one that is active behind the next turn, whosever that is. */
+  get isOver(): boolean {
+    return this.isDone && this.holds === 0 && this.current === undefined && (this.isGone || !this.isActive)
+  }
+
+  private get isActive(): boolean {
+    return this.goal === undefined || this.goal?.status === "active"
   }
 
   /** It was taken away, though a turn of it may still run. */
@@ -98,7 +121,7 @@ export class GoalRun implements Follower {
     const { early } = this
     this.set = goal
     this.early = undefined
-    if (early !== undefined) this.learn(early.event, early.bytes, early.goal)
+    if (early !== undefined) this.learn(early.event, early.bytes)
   }
 
   /** The turn has ended as the server's record has it, though that was not heard. */
@@ -118,33 +141,90 @@ export class GoalRun implements Follower {
 
   /** Nobody knows what became of it. */
   stall(reason: TurnStalled["reason"], idle: Duration.Duration): void {
-    const turn = this.current ?? new TurnState(this.threadId, this.turnId, this.limits, this.spending)
+    const turn = this.current ?? this.turnOf(this.turnId)
+    this.isGone = true
     turn.stall(reason, idle)
     if (turn.outcome !== undefined) this.turnEnded(turn, turn.outcome)
   }
 
   accept(event: TurnEvent, bytes: number, turn: TurnState | undefined): boolean {
-    if (event.threadId !== this.threadId || this.isDone) return false
+    if (event.threadId !== this.threadId || this.isOver) return false
+    // It may turn out to be the one that this client is starting.
+    if (turn !== undefined && turn.owners === 0 && turn.isWhole) return false
+    const wasDone = this.isDone
+    const isOwn = isOfGoal(event) ? this.learn(event, bytes) : this.hear(event, bytes, turn)
+    return isOwn && !wasDone
+  }
+
+  decide(turn: TurnState): boolean {
+    if (turn.threadId !== this.threadId || this.isOver) return false
+    const { outcome, owners, unread } = turn
+    if (owners === 0 && this.current === undefined && unread.some(({ event }) => isRoot(event))) {
+      this.adopt(turn)
+      if (outcome !== undefined) this.turnEnded(turn, outcome)
+      return true
+    }
+    for (const { bytes, event } of unread) this.accept(event, bytes, owners === 0 ? undefined : turn)
+    return false
+  }
+
+  disconnect(error: ConnectionError): void {
+    this.current?.disconnect(error)
+    this.current = undefined
+    this.isGone = true
+    this.end(Exit.fail(error), Exit.fail(error))
+  }
+
+  attach(which: "all" | "rest"): Effect.Effect<Stream.Stream<TurnEvent, ReadFailure>, never, Scope.Scope> {
+    return this.log.attach(which)
+  }
+
+  /** No reader will attach from now on. */
+  forgetHistory(): void {
+    this.log.forget()
+  }
+
+  private offer(event: TurnEvent, bytes: number): void {
+    if (!this.isDone) this.log.offer(event, bytes)
+  }
+
+  private turnOf(turnId: string): TurnState {
+    return new TurnState(this.threadId, turnId, this.limits, this.spending)
+  }
+
+  private adopt(turn: TurnState): void {
+    this.current = turn
+    this.options.onTurn(turn)
+    turn.accompany({
+      offer: (event, bytes) => {
+        if (isOfGoal(event)) this.learn(event, bytes)
+        else this.offer(event, bytes)
+      },
+      end: () => {}
+    })
+    turn.forgetHistory()
+    Deferred.doneUnsafe(this.turnAwaited, Exit.succeed(turn))
+    this.turnAwaited = Deferred.makeUnsafe()
+  }
+
+  /** Takes an event in that is not of the goal itself. Answers whether it is one of a turn for it. */
+  private hear(event: TurnEvent, bytes: number, turn: TurnState | undefined): boolean {
     switch (event.method) {
-      case "thread/goal/updated":
-        return this.learn(event, bytes, event.params.goal)
-      case "thread/goal/cleared":
-        return this.learn(event, bytes, null)
       case "thread/archived":
       case "thread/deleted":
       case "thread/closed":
         this.isStopped = true
+        this.isGone = true
         this.settle()
         return false
-      case "turn/started": {
-        const { id, rootTurnId } = event.params.turn
-        if (this.current !== undefined || (turn !== undefined && turn.owners > 0)) break
-        if ((rootTurnId ?? id) === id) this.current = this.adopt(id)
+      case "turn/started":
+        if (turn === undefined && this.current === undefined && isRoot(event)) {
+          this.adopt(this.turnOf(event.params.turn.id))
+        }
         break
-      }
       case "turn/completed":
-        // The server does not go on by itself after a turn that was interrupted.
-        if (this.current === undefined && event.params.turn.status === "interrupted") {
+        // The server does not go on by itself after a turn that was interrupted, but for another one.
+        if (this.current === undefined && event.params.turn.status === "interrupted" && !this.options.isTurnOn()) {
           this.isStopped = true
           this.settle()
         }
@@ -159,40 +239,17 @@ export class GoalRun implements Follower {
     return true
   }
 
-  disconnect(error: ConnectionError): void {
-    this.current?.disconnect(error)
-    this.end(Exit.fail(error), Exit.fail(error))
-  }
-
-  attach(which: "all" | "rest"): Effect.Effect<Stream.Stream<TurnEvent, ReadFailure>, never, Scope.Scope> {
-    return this.log.attach(which)
-  }
-
-  /** No reader will attach from now on. */
-  forgetHistory(): void {
-    this.log.forget()
-  }
-
-  private adopt(turnId: string): TurnState {
-    const turn = new TurnState(this.threadId, turnId, this.limits, this.spending)
-    turn.forgetHistory()
-    turn.accompany({ offer: (event, bytes) => this.log.offer(event, bytes), end: () => {} })
-    this.onTurn(turn)
-    Deferred.doneUnsafe(this.turnAwaited, Exit.succeed(turn))
-    this.turnAwaited = Deferred.makeUnsafe()
-    return turn
-  }
-
-  private learn(event: TurnEvent, bytes: number, goal: ThreadGoal | null): boolean {
+  private learn(event: GoalEvent, bytes: number): boolean {
+    const goal = event.method === "thread/goal/updated" ? event.params.goal : null
     if (this.set === undefined) {
-      this.early = goal === null ? undefined : { event, bytes, goal }
+      this.early = goal === null ? undefined : { event, bytes }
       return false
     }
     // What the thread has once this one was taken away is another one, whatever it says.
     if (this.isCleared || (this.goal === undefined && !isSame(this.set, goal))) return false
     this.goal = goal
     this.heard++
-    this.log.offer(event, bytes)
+    this.offer(event, bytes)
     this.settle()
     return true
   }
@@ -200,17 +257,29 @@ export class GoalRun implements Follower {
   private turnEnded(turn: TurnState, outcome: Exit.Exit<RunResult, TurnFailure>): void {
     this.current = undefined
     this.lastTurnId = turn.turnId
-    if (Exit.isSuccess(outcome)) {
-      this.turns.push(outcome.value)
+    if (this.isDone) return
+    const result = Exit.match(outcome, {
+      onSuccess: (result) => result,
+      onFailure: (cause) => this.hasGivenWay(cause)
+    })
+    if (result !== undefined) {
+      this.turns.push(result)
       this.settle()
-    } else {
+    } else if (Exit.isFailure(outcome)) {
       this.end(Exit.failCause(Cause.map(outcome.cause, (failure) => this.withEverything(failure))), Exit.void)
     }
   }
 
+  /** What the turn came to that was interrupted for another one of this client, behind which the server goes on. */
+  private hasGivenWay(cause: Cause.Cause<TurnFailure>): RunResult | undefined {
+    const failure = Option.getOrUndefined(Cause.findErrorOption(cause))
+    const goesOn = this.holds === 0 && !this.isGone && this.isActive && this.options.isTurnOn()
+    return goesOn && failure instanceof TurnInterrupted ? failure.result : undefined
+  }
+
   /** The goal is over once it is not active any more and no turn of it runs. */
   private settle(): void {
-    if (this.holds > 0 || this.current !== undefined || this.goal === undefined) return
+    if (this.isDone || this.holds > 0 || this.current !== undefined || this.goal === undefined) return
     const outcome = this.outcome(this.goal)
     if (outcome === undefined) return
     this.end(Exit.succeed({ outcome, goal: this.goal, turns: this.turns }), Exit.void)

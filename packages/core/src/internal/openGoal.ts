@@ -72,7 +72,7 @@ export const make = Effect.fnUntraced(function*(options: {
 
   const pauseGoal = (goal: GoalRun): Effect.Effect<void, RequestError> =>
     Effect.suspend(() => {
-      if (goal.isDone) return Effect.void
+      if (goal.isOver) return Effect.void
       return pause(goal).pipe(
         // It has been cleared meanwhile.
         Effect.catchTag("InvalidRequest", (refusal) => goal.isDone ? Effect.void : Effect.fail(refusal)),
@@ -162,7 +162,10 @@ export const make = Effect.fnUntraced(function*(options: {
       params.threadId,
       turnLimits,
       router.spending,
-      (turn) => turns.record(turn, caller, { method: "thread/goal/set" })
+      {
+        onTurn: (turn) => turns.record(turn, caller, { method: "thread/goal/set" }),
+        isTurnOn: () => router.isTurnOn(params.threadId)
+      }
     )
     const { goal } = yield* Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
       router.follow(run)

@@ -141,12 +141,14 @@ export const make = Effect.fnUntraced(function*(options: {
       })
       // The fiber below would be interrupted with the client before it could tell why.
       if (router.closed !== undefined) return yield* duringMethod(router.closed, method)
-      router.startPending(threadId)
-      const expected = start._tag === "Event" ? router.expect(threadId, start.matches) : undefined
+      const pending = router.startPending(threadId, start._tag === "Event" ? start.matches : undefined)
+      const expected = pending.expectation
       const request = call(method, params, (result) => {
         // On the reader, before the next message: later events find the turn.
         const turnId = start._tag === "Response" ? idAt(result, start.turnId) : undefined
-        if (turnId !== undefined) claim(router.claim(threadId, turnId))
+        if (turnId === undefined) return
+        claim(router.claim(threadId, turnId))
+        router.startAnswered(pending)
       }).pipe(
         Effect.tap(() =>
           expected === undefined ? Effect.void : Deferred.await(expected.turn).pipe(
@@ -158,7 +160,7 @@ export const make = Effect.fnUntraced(function*(options: {
             })
           )
         ),
-        Effect.ensuring(Effect.sync(() => router.startAnswered(threadId, expected)))
+        Effect.ensuring(Effect.sync(() => router.startAnswered(pending)))
       )
       // The request goes on when the caller is interrupted: only its answer names the turn to interrupt.
       const fiber = yield* FiberSet.run(starts, request, { startImmediately: true })

@@ -55,19 +55,24 @@ export type SendError = ConnectionError | ResponseError | DecodeError | RequestT
 /** What the router tells the desk. */
 export type RequestDesk = Pick<Desk, "open" | "observe" | "close">
 
+/** A request that starts a turn, from before it is written until it is known which one. */
+export interface Start {
+  readonly threadId: string
+  /** By what the turn is known where the answer does not name it. */
+  readonly expectation: Expectation | undefined
+}
+
 /** Turns of one thread that arrive while a request that starts one is unanswered. */
 interface Starting {
-  count: number
+  readonly pending: Set<Start>
   readonly held: Map<string, TurnState>
   /** Those of them whose events a follower has for its own. */
   readonly followed: Set<string>
   /** Turns of this client that ended meanwhile: the request may have steered one of them. */
   readonly finished: Map<string, TurnState>
-  /** Those who know their turn by one of its events, because the answer does not name it. */
-  readonly expectations: Set<Expectation>
 }
 
-/** The turn that is meant by a request whose answer does not name it. */
+/** The turn that is meant by a request whose answer does not name it: the first unknown one of its thread with such an event. */
 export interface Expectation {
   readonly matches: (event: TurnEvent) => boolean
   readonly turn: Deferred.Deferred<TurnState, ConnectionError>
@@ -147,33 +152,31 @@ export class Router {
   // ---------------------------------------------------------------------------
 
   /** Keeps the unknown turns of the thread until `startAnswered`. */
-  startPending(threadId: string): void {
-    this.startingOn(threadId).count++
-  }
-
-  /** The first of the thread's unknown turns with such an event will be claimed. */
-  expect(threadId: string, matches: Expectation["matches"]): Expectation {
-    const expectation: Expectation = { matches, turn: Deferred.makeUnsafe() }
-    if (this.closedWith === undefined) this.startingOn(threadId).expectations.add(expectation)
-    else Deferred.doneUnsafe(expectation.turn, Exit.fail(this.closedWith))
-    return expectation
+  startPending(threadId: string, matches?: Expectation["matches"]): Start {
+    const expectation = matches === undefined
+      ? undefined
+      : { matches, turn: Deferred.makeUnsafe<TurnState, ConnectionError>() }
+    const start: Start = { threadId, expectation }
+    if (this.closedWith === undefined) this.startingOn(threadId).pending.add(start)
+    else if (expectation !== undefined) Deferred.doneUnsafe(expectation.turn, Exit.fail(this.closedWith))
+    return start
   }
 
   private startingOn(threadId: string): Starting {
     let starting = this.starting.get(threadId)
     if (starting === undefined) {
-      starting = { count: 0, held: new Map(), followed: new Set(), finished: new Map(), expectations: new Set() }
+      starting = { pending: new Set(), held: new Map(), followed: new Set(), finished: new Map() }
       this.starting.set(threadId, starting)
     }
     return starting
   }
 
-  /** The request that starts a turn is settled; turns that nobody claimed are nobody's. */
-  startAnswered(threadId: string, expectation?: Expectation): void {
+  /** The request has its turn, or will have none. Turns that nobody has claimed once all are answered are nobody's. */
+  startAnswered(start: Start): void {
+    const { threadId } = start
     const starting = this.starting.get(threadId)
-    if (starting === undefined) return
-    if (expectation !== undefined) starting.expectations.delete(expectation)
-    if (--starting.count > 0) return this.giveEmpty(starting)
+    if (starting === undefined || !starting.pending.delete(start)) return
+    if (starting.pending.size > 0) return this.giveEmpty(starting)
     this.starting.delete(threadId)
     this.disown(starting)
     this.depart(threadId)
@@ -181,8 +184,9 @@ export class Router {
 
   /** What was kept of turns that nobody has claimed is nobody's, and what could not be kept is told. */
   private disown({ followed, held }: Starting): void {
-    for (const { lost, threadId, turnId, unread } of held.values()) {
-      if (followed.has(turnId)) continue
+    for (const turn of held.values()) {
+      const { lost, threadId, turnId, unread } = turn
+      if (followed.has(turnId) || this.decided(turn)) continue
       if (lost > 0) this.hub.publishUnowned(lagged(lost, { threadId, turnId }), 0)
       for (const { bytes, event } of unread) this.hub.publishUnowned(event, bytes)
     }
@@ -192,8 +196,9 @@ export class Router {
   claim(threadId: string, turnId: string): TurnState {
     const starting = this.starting.get(threadId)
     let turn = this.turns.get(turnId) ?? starting?.finished.get(turnId)
+    const held = turn === undefined ? starting?.held.get(turnId) : undefined
     if (turn === undefined) {
-      turn = starting?.held.get(turnId) ?? new TurnState(threadId, turnId, this.turnLimits, this.spending)
+      turn = held ?? new TurnState(threadId, turnId, this.turnLimits, this.spending)
       starting?.held.delete(turnId)
       if (starting !== undefined) this.adoptRun(turn, starting.held)
       if (this.closedWith !== undefined) turn.disconnect(this.closedWith)
@@ -202,6 +207,7 @@ export class Router {
       else this.turns.set(turnId, turn)
     }
     turn.owners++
+    if (held !== undefined) this.decided(held)
     return turn
   }
 
@@ -253,7 +259,18 @@ export class Router {
     // Whoever waits for the end of one goes on at once, and may follow something else: not this event.
     for (const follower of Array.from(this.followers)) {
       if (follower.accept(event, bytes, turn)) followed = true
-      if (follower.isDone) this.unfollow(follower)
+      if (follower.isOver) this.unfollow(follower)
+    }
+    return followed
+  }
+
+  /** It is known whose a turn is that began while one was being started. Answers whether a follower has it for its own. */
+  private decided(turn: TurnState): boolean {
+    if (!turn.isWhole) return false
+    let followed = false
+    for (const follower of Array.from(this.followers)) {
+      if (follower.decide?.(turn) === true) followed = true
+      if (follower.isOver) this.unfollow(follower)
     }
     return followed
   }
@@ -264,12 +281,20 @@ export class Router {
 
   /** Whether something of this client is at work on the thread. */
   isAtWorkOn(threadId: string): boolean {
-    return this.starting.has(threadId) || this.isRunningOn(threadId) || isOneOn(threadId, this.followers)
+    if (this.isTurnOn(threadId)) return true
+    for (const follower of this.followers) if (follower.threadId === threadId && !follower.isOver) return true
+    return false
+  }
+
+  /** Whether a turn of this client runs on the thread, or is being started. */
+  isTurnOn(threadId: string): boolean {
+    return this.starting.has(threadId) || this.isRunningOn(threadId)
   }
 
   /** Whether a turn of this client runs on the thread. */
   isRunningOn(threadId: string): boolean {
-    return isOneOn(threadId, this.turns.values())
+    for (const turn of this.turns.values()) if (turn.threadId === threadId && !turn.isDone) return true
+    return false
   }
 
   /** Does it as soon as nothing is at work on the thread, unless the thread is wanted again before. */
@@ -415,7 +440,9 @@ export class Router {
     this.unheard.clear()
     this.departures.clear()
     for (const starting of this.starting.values()) {
-      for (const { turn } of starting.expectations) Deferred.doneUnsafe(turn, Exit.fail(error))
+      for (const { expectation } of starting.pending) {
+        if (expectation !== undefined) Deferred.doneUnsafe(expectation.turn, Exit.fail(error))
+      }
       this.disown(starting)
     }
     this.starting.clear()
@@ -481,24 +508,25 @@ export class Router {
     if (this.starting.size === 0 || turn.owners > 0) return
     const starting = this.starting.get(turn.threadId)
     if (starting === undefined) return
-    for (const expectation of starting.expectations) {
-      if (expectation.matches(event)) return this.give(turn, expectation, starting)
+    for (const start of starting.pending) {
+      if (start.expectation?.matches(event) === true) return this.give(turn, start, start.expectation)
     }
     if (event.method === "turn/completed") this.giveEmpty(starting)
   }
 
   /** Turns that were over before anything came of them are the oldest ones that are expected, unless they may be another one's. */
-  private giveEmpty(starting: Starting): void {
-    for (const turn of starting.held.values()) {
-      const [oldest] = starting.expectations
-      if (oldest === undefined || starting.count !== starting.expectations.size) return
-      if (turn.isDone && isEmpty(turn)) this.give(turn, oldest, starting)
+  private giveEmpty({ held, pending }: Starting): void {
+    for (const turn of Array.from(held.values())) {
+      const [oldest] = pending
+      if (oldest?.expectation === undefined) return
+      for (const { expectation } of pending) if (expectation === undefined) return
+      if (turn.isDone && isEmpty(turn)) this.give(turn, oldest, oldest.expectation)
     }
   }
 
-  private give({ threadId, turnId }: TurnState, expectation: Expectation, { expectations }: Starting): void {
-    expectations.delete(expectation)
+  private give({ threadId, turnId }: TurnState, start: Start, expectation: Expectation): void {
     Deferred.doneUnsafe(expectation.turn, Exit.succeed(this.claim(threadId, turnId)))
+    this.startAnswered(start)
   }
 
   /** A message that is lost: what its start says it was fails, if that is a response or a request. */
@@ -547,14 +575,6 @@ const isEmpty = ({ unread }: TurnState): boolean =>
 
 const isOf = (turn: TurnState, threadId: string | undefined): boolean =>
   threadId === undefined || turn.threadId === threadId
-
-const isOneOn = (
-  threadId: string,
-  workers: Iterable<{ readonly threadId: string; readonly isDone: boolean }>
-): boolean => {
-  for (const worker of workers) if (worker.threadId === threadId && !worker.isDone) return true
-  return false
-}
 
 /** The connection's cause as the request that met it tells it. */
 export const duringMethod = (error: ConnectionError, method: string): ConnectionError => {

@@ -58,6 +58,9 @@ export class TurnState {
   /** The texts that are known to be of this turn. */
   readonly texts: Array<Text> = []
 
+  /** Whether all of it was heard, from its start. */
+  isWhole = false
+
   private isStarted = false
   private readonly log: EventLog<TurnEvent>
   private readonly companions: Array<Companion> = []
@@ -114,9 +117,12 @@ export class TurnState {
   }
 
   private follow(event: TurnEvent): void {
-    this.heard++
     // First the id: whoever waits for the start goes on at once, within `doneUnsafe`.
-    if (event.method === "turn/started") this.activeId = event.params.turn.id
+    if (event.method === "turn/started") {
+      this.activeId = event.params.turn.id
+      this.isWhole = this.heard === 0
+    }
+    this.heard++
     // The last one ends the turn before it starts it.
     if (!this.isStarted && !entersReview(event) && event.method !== "turn/completed") this.start()
     switch (event.method) {
