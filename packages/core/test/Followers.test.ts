@@ -465,6 +465,24 @@ describe("a goal", () => {
       yield* server.barrier
     }))
 
+  it.effect("stops with a turn of this client that is interrupted by the end of its scope", () =>
+    Effect.gen(function*() {
+      const { client, run, server } = yield* begun
+      yield* server.push(goalUpdated("A", "active"))
+      const scope = yield* Scope.make()
+      const opening = yield* fork(Scope.provide(client.openTurn("turn/start", Wire.startParams("A")), scope))
+      yield* answerStart(server, "mine")
+      yield* server.push(Wire.turnStarted("A", "mine"))
+      yield* Fiber.join(opening)
+      const closing = yield* fork(Scope.close(scope, Exit.void))
+      yield* server.respond(yield* server.request("turn/interrupt"), {})
+      yield* server.push(Wire.turnCompleted("A", "mine", { status: "interrupted" }))
+      yield* Fiber.join(closing)
+      assert.strictEqual((yield* run.result).outcome, "stopped")
+      yield* server.push(goalUpdated("A", "paused"))
+      yield* server.barrier
+    }))
+
   it.effect("is not looked up while something is heard of it or of its turn", () =>
     Effect.gen(function*() {
       const { run, server } = yield* begun

@@ -130,6 +130,19 @@ describe("Router", () => {
     assert.isTrue(isFound(expected))
   })
 
+  it("gives nobody a turn that another one has found, be it let go of since", () => {
+    const router = make()
+    const start = router.startPending("A", () => true)
+    receive(router, Wire.turnStarted("A", "T"))
+    const { expectation } = start
+    assert.isTrue(expectation !== undefined && Deferred.isDoneUnsafe(expectation.turn))
+    const turn = router["turns"].get("T") ?? assert.fail("Nobody has the turn")
+    assert.isTrue(router.release(turn))
+    const { expectation: second } = router.startPending("A", () => true)
+    receive(router, Wire.delta("A", "T", "m", "still"))
+    assert.isFalse(second === undefined || Deferred.isDoneUnsafe(second.turn))
+  })
+
   it("leaves a thread once nothing is at work on it, be it that what was to start has not", () => {
     const router = make()
     const left: Array<string> = []

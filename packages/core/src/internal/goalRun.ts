@@ -150,7 +150,7 @@ export class GoalRun implements Follower {
   accept(event: TurnEvent, bytes: number, turn: TurnState | undefined): boolean {
     if (event.threadId !== this.threadId || this.isOver) return false
     // It may turn out to be the one that this client is starting.
-    if (turn !== undefined && turn.owners === 0 && turn.isWhole) return false
+    if (turn !== undefined && !turn.isClaimed && turn.isWhole) return false
     const wasDone = this.isDone
     const isOwn = isOfGoal(event) ? this.learn(event, bytes) : this.hear(event, bytes, turn)
     return isOwn && !wasDone
@@ -158,13 +158,13 @@ export class GoalRun implements Follower {
 
   decide(turn: TurnState): boolean {
     if (turn.threadId !== this.threadId || this.isOver) return false
-    const { outcome, owners, unread } = turn
-    if (owners === 0 && this.current === undefined && unread.some(({ event }) => isRoot(event))) {
+    const { isClaimed, outcome, unread } = turn
+    if (!isClaimed && this.current === undefined && unread.some(({ event }) => isRoot(event))) {
       this.adopt(turn)
       if (outcome !== undefined) this.turnEnded(turn, outcome)
       return true
     }
-    for (const { bytes, event } of unread) this.accept(event, bytes, owners === 0 ? undefined : turn)
+    for (const { bytes, event } of unread) this.accept(event, bytes, isClaimed ? turn : undefined)
     return false
   }
 

@@ -206,6 +206,7 @@ export class Router {
       if (turn.isDone) starting?.finished.set(turnId, turn)
       else this.turns.set(turnId, turn)
     }
+    turn.isClaimed = true
     turn.owners++
     if (held !== undefined) this.decided(held)
     return turn
@@ -418,7 +419,7 @@ export class Router {
       this.spending.note(event.params.threadId, event.params.tokenUsage)
     }
     if (turn === undefined) return followed ? undefined : this.hub.publishUnowned(event, bytes)
-    if (followed && turn.owners === 0) this.starting.get(turn.threadId)?.followed.add(turn.turnId)
+    if (followed && !turn.isClaimed) this.starting.get(turn.threadId)?.followed.add(turn.turnId)
     this.meet(turn, event)
     if (turn.isDone) this.retire(turn)
   }
@@ -505,7 +506,7 @@ export class Router {
 
   private meet(turn: TurnState, event: TurnEvent): void {
     // A turn of somebody's may have such an event too, as when it sums up its own history.
-    if (this.starting.size === 0 || turn.owners > 0) return
+    if (this.starting.size === 0 || turn.isClaimed) return
     const starting = this.starting.get(turn.threadId)
     if (starting === undefined) return
     for (const start of starting.pending) {

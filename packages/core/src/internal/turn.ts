@@ -51,6 +51,8 @@ export class TurnState {
   activeId: string
   /** How it ended, once it has. */
   outcome: Exit.Exit<RunResult.RunResult, TurnFailure> | undefined
+  /** Whether it is one that this client has started, or steered. */
+  isClaimed = false
   /** Handles that hold the turn; it is interrupted when the last one lets go. */
   owners = 0
   /** Grows whenever something is heard of the turn. */
