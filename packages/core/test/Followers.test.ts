@@ -196,7 +196,7 @@ describe("a goal", () => {
     yield* server.respond(yield* server.request("thread/goal/set"), { goal: goal("A", "active") })
     const run = yield* Fiber.join(fiber)
     yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T"))
-    return { run, scope, server }
+    return { client, run, scope, server }
   })
 
   it.effect("is told of before or after the answer, behind late word of the one before it", () =>
@@ -418,7 +418,9 @@ describe("a goal", () => {
         yield* server.push(Wire.turnCompleted("A", "T", { status: "interrupted" }))
         assert.strictEqual((yield* Effect.flip(run.result))._tag, "TurnInterrupted")
         const seen = yield* Stream.runCollect(run.events)
-        if (isRunning) yield* server.push(Wire.turnStarted("A", "next"))
+        // The server goes on behind a turn of somebody else's, which is not its own.
+        yield* server.push(Wire.turnStarted("A", "theirs"))
+        if (isRunning) yield* server.push(Wire.turnCompleted("A", "theirs"), Wire.turnStarted("A", "next"))
         yield* server.barrier
         const closing = yield* fork(Scope.close(scope, Exit.void))
         const pause = yield* server.request("thread/goal/set")
@@ -430,13 +432,26 @@ describe("a goal", () => {
           assert.deepStrictEqual(interrupt.params, { threadId: "A", turnId: "next" })
           yield* server.respond(interrupt, {})
           yield* server.push(Wire.turnCompleted("A", "next", { status: "interrupted" }))
-        } else {
-          const read = yield* server.request("thread/read")
-          yield* server.respond(read, { thread: { ...threadResponse("A").thread, status: { type: "idle" } } })
         }
         yield* Fiber.join(closing)
         assert.deepStrictEqual(yield* Stream.runCollect(run.events), seen)
       }
+    }))
+
+  it.effect("that was taken up again is no longer paused by who has held it before", () =>
+    Effect.gen(function*() {
+      const { client, scope, server } = yield* atWork
+      yield* server.push(Wire.turnCompleted("A", "T", { status: "interrupted" }))
+      yield* server.barrier
+      const again = yield* fork(client.openGoal({ threadId: "A" }))
+      yield* server.respond(yield* server.request("thread/goal/set"), { goal: goal("A", "active") })
+      const { result } = yield* Fiber.join(again)
+      yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T2"))
+      yield* Scope.close(scope, Exit.void)
+      yield* server.push(Wire.turnCompleted("A", "T2"), goalUpdated("A", "complete"))
+      const { outcome, turns } = yield* result
+      assert.deepStrictEqual([outcome, turns.map(({ turnId }) => turnId)], ["complete", ["T2"]])
+      assert.deepStrictEqual(server.methods(), ["thread/goal/set", "thread/goal/set"])
     }))
 
   it.effect("ends with its thread, however that ends", () =>

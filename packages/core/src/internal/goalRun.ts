@@ -55,8 +55,8 @@ export class GoalRun implements Follower {
   private goal: ThreadGoal | null | undefined
   /** What the server told last before it answered: the answer may come behind. */
   private early: { readonly event: GoalEvent; readonly bytes: number } | undefined
-  /** Whether the server leaves the goal active and does nothing for it. */
-  private isStopped = false
+  /** Whether the server does nothing for an active goal before another turn has ended, as after one that was interrupted. */
+  isStopped = false
   /** Whether nothing more is heard of it. */
   private isGone = false
   private readonly options: Options
@@ -159,7 +159,7 @@ export class GoalRun implements Follower {
   decide(turn: TurnState): boolean {
     if (turn.threadId !== this.threadId || this.isOver) return false
     const { isClaimed, outcome, unread } = turn
-    if (!isClaimed && this.current === undefined && unread.some(({ event }) => isRoot(event))) {
+    if (!isClaimed && unread.some(({ event }) => this.isNext(event))) {
       this.adopt(turn)
       if (outcome !== undefined) this.turnEnded(turn, outcome)
       return true
@@ -213,21 +213,15 @@ export class GoalRun implements Follower {
       case "thread/archived":
       case "thread/deleted":
       case "thread/closed":
-        this.isStopped = true
         this.isGone = true
         this.settle()
         return false
       case "turn/started":
-        if (turn === undefined && this.current === undefined && isRoot(event)) {
-          this.adopt(this.turnOf(event.params.turn.id))
-        }
+        if (turn === undefined && this.isNext(event)) this.adopt(this.turnOf(event.params.turn.id))
         break
       case "turn/completed":
-        // The server does not go on by itself after a turn that was interrupted, but for another one.
-        if (this.current === undefined && event.params.turn.status === "interrupted" && !this.options.isTurnOn()) {
-          this.isStopped = true
-          this.settle()
-        }
+        this.isStopped = event.params.turn.status === "interrupted" && !this.options.isTurnOn()
+        this.settle()
         break
       default:
     }
@@ -237,6 +231,11 @@ export class GoalRun implements Follower {
     current.accept(event, bytes)
     if (current.outcome !== undefined) this.turnEnded(current, current.outcome)
     return true
+  }
+
+  /** Whether a turn starts that is for it, unless it is one of this client: others may have begun one after an interruption. */
+  private isNext(event: TurnEvent): boolean {
+    return this.current === undefined && !this.isStopped && isRoot(event)
   }
 
   private learn(event: GoalEvent, bytes: number): boolean {
@@ -288,7 +287,7 @@ export class GoalRun implements Follower {
   private outcome(goal: ThreadGoal | null): GoalOutcome | undefined {
     if (goal === null) return "cleared"
     if (goal.status !== "active") return goal.status
-    return this.isStopped ? "stopped" : undefined
+    return this.isStopped || this.isGone ? "stopped" : undefined
   }
 
   /** A turn's failure with what all turns before it had produced. */

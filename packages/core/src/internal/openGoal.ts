@@ -1,5 +1,5 @@
 /** Goals of this client, from the request that sets one until its scope closes, which pauses it. */
-import { ClientRequests } from "@effect-codex/generated"
+import { ClientRequests, type ThreadGoal } from "@effect-codex/generated"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -45,8 +45,8 @@ export const make = Effect.fnUntraced(function*(options: {
   const starts = yield* FiberSet.make()
 
   /** The server may have begun a turn when it answers that the goal is paused, and tell of it only then. */
-  const lastTurn = Effect.fnUntraced(function*({ nextTurn, running, threadId }: GoalRun) {
-    if (running !== undefined) return running
+  const lastTurn = Effect.fnUntraced(function*({ isStopped, nextTurn, running, threadId }: GoalRun) {
+    if (running !== undefined || isStopped) return running
     const { thread } = yield* call("thread/read", { threadId, includeTurns: false })
     if (thread.status.type !== "active" || router.isRunningOn(threadId)) return undefined
     return Option.getOrUndefined(yield* Effect.timeoutOption(nextTurn, startGrace))
@@ -57,6 +57,18 @@ export const make = Effect.fnUntraced(function*(options: {
     Effect.suspend(() =>
       goal.isCleared ? Effect.void : call("thread/goal/set", { threadId: goal.threadId, status: "paused" })
     )
+
+  /** The server has the goal: one that has ended before for its holder is this one's to pause from now on. */
+  const begin = (goal: GoalRun, told: ThreadGoal): void => {
+    goal.begin(told)
+    for (const other of goals()) {
+      if (other === goal || other.threadId !== goal.threadId || !other.isDone) continue
+      other.disconnect(scopeClosed("goal", "thread/goal/set"))
+      router.unfollow(other)
+    }
+  }
+
+  const goals = () => router.atWork().followers.filter((follower) => follower instanceof GoalRun)
 
   /** Pauses the goal, and ends what the server has begun for it. */
   const pause = (goal: GoalRun): Effect.Effect<void, RequestError> =>
@@ -174,7 +186,7 @@ export const make = Effect.fnUntraced(function*(options: {
         starts,
         call("thread/goal/set", { ...params, status: "active" }, (result) => {
           const answer = Payload.incoming(ClientRequests["thread/goal/set"].result)(result)
-          if (Exit.isSuccess(answer)) run.begin(answer.value.goal)
+          if (Exit.isSuccess(answer)) begin(run, answer.value.goal)
         }),
         { startImmediately: true }
       )
@@ -198,13 +210,7 @@ export const make = Effect.fnUntraced(function*(options: {
   })
 
   /** Pauses whatever goal somebody holds. */
-  const stopAll = Effect.suspend(() =>
-    Effect.forEach(
-      router.atWork().followers.filter((follower) => follower instanceof GoalRun),
-      letGoalGo,
-      { concurrency: "unbounded", discard: true }
-    )
-  )
+  const stopAll = Effect.suspend(() => Effect.forEach(goals(), letGoalGo, { concurrency: "unbounded", discard: true }))
 
   return { open: openGoal, stopAll }
 })
