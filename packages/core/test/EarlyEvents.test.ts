@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
 import { collect, fork } from "./support/observe.ts"
 import { connect, encode, type Request, type ScriptedServer } from "./support/ScriptedServer.ts"
 import * as Wire from "./support/wire.ts"
@@ -318,6 +319,36 @@ describe("the events of a compaction", () => {
       )
       assert.strictEqual((yield* Fiber.join(running)).events.length, own.length + 1)
       assert.deepStrictEqual(names((yield* Fiber.join(fiber)).events), wireNames(events))
+    }))
+
+  it.effect("are not those of a turn that it took the place of before anything came of that one", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const fiber = yield* openOther(client, "thread/compact/start")
+      const { id } = yield* server.request("thread/compact/start")
+      const given = [Wire.turnStarted("A", "T"), Wire.turnCompleted("A", "T", { status: "interrupted" })]
+      yield* server.push(...given, { id, result: {} }, ...events)
+      assert.deepStrictEqual(names((yield* Fiber.join(fiber)).events), wireNames(events))
+    }))
+
+  it.effect("are none where it was interrupted before that, which is known a second later", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const fiber = yield* fork(Effect.flip(Effect.scoped(
+        Effect.flatMap(client.openTurn("thread/compact/start", { threadId: "A" }), (turn) => turn.result)
+      )))
+      const { id } = yield* server.request("thread/compact/start")
+      yield* server.push(
+        { id, result: {} },
+        Wire.turnStarted("A", "C"),
+        Wire.turnCompleted("A", "C", { status: "interrupted" })
+      )
+      yield* server.barrier
+      yield* TestClock.adjust("999 millis")
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust("1 millis")
+      const error = yield* Fiber.join(fiber)
+      assert.strictEqual(error._tag === "TurnInterrupted" && error.turnId, "C")
     }))
 
   it.effect("go to the compactions in the order these were asked for", () =>

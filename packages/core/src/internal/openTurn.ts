@@ -35,6 +35,9 @@ export const interruptGrace = Duration.seconds(10)
 /** How much of that it waits for the start, without which the server refuses: it is asked all the same then. */
 const startGrace = Duration.seconds(5)
 
+/** After which time a turn should be known that an answer does not name. */
+const expectationGrace = Duration.seconds(1)
+
 /** How far the end of a turn may be behind the server's word that it has ended. */
 const refusalGrace = Duration.seconds(2)
 
@@ -152,6 +155,13 @@ export const make = Effect.fnUntraced(function*(options: {
       }).pipe(
         Effect.tap(() =>
           expected === undefined ? Effect.void : Deferred.await(expected.turn).pipe(
+            Effect.timeoutOrElse({
+              duration: expectationGrace,
+              orElse: () => {
+                router.startOverdue(pending)
+                return Deferred.await(expected.turn)
+              }
+            }),
             Effect.mapError((error) => duringMethod(error, method)),
             Effect.map(claim),
             Effect.timeoutOrElse({

@@ -60,6 +60,8 @@ export interface Start {
   readonly threadId: string
   /** By what the turn is known where the answer does not name it. */
   readonly expectation: Expectation | undefined
+  /** Whether the turn may have been over before anything came of it: it should have been known by now. */
+  isOverdue: boolean
 }
 
 /** Turns of one thread that arrive while a request that starts one is unanswered. */
@@ -156,7 +158,7 @@ export class Router {
     const expectation = matches === undefined
       ? undefined
       : { matches, turn: Deferred.makeUnsafe<TurnState, ConnectionError>() }
-    const start: Start = { threadId, expectation }
+    const start: Start = { threadId, expectation, isOverdue: false }
     if (this.closedWith === undefined) this.startingOn(threadId).pending.add(start)
     else if (expectation !== undefined) Deferred.doneUnsafe(expectation.turn, Exit.fail(this.closedWith))
     return start
@@ -180,6 +182,13 @@ export class Router {
     this.starting.delete(threadId)
     this.disown(starting)
     this.depart(threadId)
+  }
+
+  /** The turn that is expected should have been known by now. */
+  startOverdue(start: Start): void {
+    start.isOverdue = true
+    const starting = this.starting.get(start.threadId)
+    if (starting !== undefined) this.giveEmpty(starting)
   }
 
   /** What was kept of turns that nobody has claimed is nobody's, and what could not be kept is told. */
@@ -515,11 +524,14 @@ export class Router {
     if (event.method === "turn/completed") this.giveEmpty(starting)
   }
 
-  /** Turns that were over before anything came of them are the oldest ones that are expected, unless they may be another one's. */
+  /**
+   * Turns that were over before anything came of them are the oldest ones that are expected, unless they may be another
+   * one's: that of a goal may just have begun, and be what the one that is expected takes the place of.
+   */
   private giveEmpty({ held, pending }: Starting): void {
     for (const turn of Array.from(held.values())) {
       const [oldest] = pending
-      if (oldest?.expectation === undefined) return
+      if (oldest?.expectation === undefined || (pending.size === 1 && !oldest.isOverdue)) return
       for (const { expectation } of pending) if (expectation === undefined) return
       if (turn.isDone && isEmpty(turn)) this.give(turn, oldest, oldest.expectation)
     }
