@@ -1,4 +1,4 @@
-import { AppServerClient, Codex, type CodexEvent, type ThreadFilter } from "@effect-codex/core"
+import { AppServerClient, Codex, type CodexEvent, Input, type ThreadFilter } from "@effect-codex/core"
 import { OfflineCodex, OfflineModel } from "@effect-codex/node/testing"
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -6,6 +6,8 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { asked, echo, failure, live, messages, prompts } from "./support.ts"
+
+const isEnd = ({ method }: CodexEvent): boolean => method === "turn/completed"
 
 layer(OfflineCodex.layer({ model: echo }), live)("a thread", (it) => {
   const startedThread = (prompt: string) =>
@@ -74,6 +76,29 @@ layer(OfflineCodex.layer({ model: echo }), live)("a thread", (it) => {
       assert.strictEqual(result.finalResponse, "Answer to: Who am I?")
       assert.include(JSON.stringify((yield* asked(thread.id, 2)).input), "Remember me")
     }))
+
+  it.effect("is the same one for the client below, however its id is written", () =>
+    Effect.gen(function*() {
+      const client = yield* AppServerClient
+      const { thread } = yield* startedThread("One")
+      const { id } = thread
+      for (const spelling of [id.toUpperCase(), id.replaceAll("-", ""), `urn:uuid:${id}`, `{${id}}`]) {
+        const events = yield* Effect.forkChild(
+          Stream.runHead(Stream.filter(client.threadNotifications(spelling), isEnd)),
+          { startImmediately: true }
+        )
+        const turn = yield* client.openTurn("turn/start", { threadId: spelling, input: [Input.text("Two")] })
+        assert.strictEqual((yield* turn.result).finalResponse, "Answer to: Two")
+        assert.isTrue(Option.isSome(yield* Fiber.join(events)))
+        const { result } = yield* client.openTurn("thread/compact/start", { threadId: spelling })
+        assert.strictEqual((yield* result).threadId, id)
+        // What is unsubscribed from is resumed, whoever has written the id in which way.
+        yield* client.request("thread/unsubscribe", { threadId: spelling })
+        assert.strictEqual((yield* thread.run("Three")).finalResponse, "Answer to: Three")
+        yield* client.leaveThread(spelling)
+        assert.strictEqual((yield* thread.run("Four")).finalResponse, "Answer to: Four")
+      }
+    }).pipe(Effect.scoped, Effect.timeout("20 seconds")))
 
   it.effect("that is loaded already has the settings it is resumed with, from its next turn on", () =>
     Effect.gen(function*() {

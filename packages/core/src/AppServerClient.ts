@@ -52,6 +52,7 @@ import { Pace } from "./internal/pace.ts"
 import * as Requester from "./internal/requester.ts"
 import { Router } from "./internal/router.ts"
 import * as ServerRequestDesk from "./internal/serverRequestDesk.ts"
+import * as ThreadId from "./internal/threadId.ts"
 import * as ThreadSubscriptions from "./internal/threadSubscriptions.ts"
 import * as Tracing from "./internal/tracing.ts"
 import type { TurnFailure } from "./internal/turn.ts"
@@ -523,17 +524,21 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
     experimental: { request: (method, ...[params]) => threads.request(method, params) },
     closed: router.ended,
     notify: (method) => transport.send(Envelope.encodeNotification(method, undefined)),
-    openTurn: (method, params, options) =>
-      Effect.andThen(threads.ensureSubscribed(params.threadId), turnOpener.open(method, params, options)),
-    openGoal: (params, options) =>
-      Effect.andThen(threads.ensureSubscribed(params.threadId), goalOpener.open(params, options)),
+    openTurn: (method, params, options) => {
+      const named = ThreadId.inParams(params)
+      return Effect.andThen(threads.ensureSubscribed(named.threadId), turnOpener.open(method, named, options))
+    },
+    openGoal: (params, options) => {
+      const named = ThreadId.inParams(params)
+      return Effect.andThen(threads.ensureSubscribed(named.threadId), goalOpener.open(named, options))
+    },
     notifications: Stream.unwrap(router.hub.subscribe),
     unownedNotifications: Stream.unwrap(router.hub.subscribeUnowned),
     threadNotifications: (threadId) => Stream.unwrap(router.hub.subscribeThread(threadId)),
     hasApprovals: answers !== undefined,
     answerThread: (threadId, answers, options) =>
       Effect.sync(() => desk.answers.assign(threadId, answers, options?.insteadOf)),
-    leaveThread: threads.leaveThread,
+    leaveThread: (threadId) => threads.leaveThread(ThreadId.canonical(threadId)),
     answerThreadIf: (threadId, answers, load) => desk.answers.assignIf(threadId, answers, load),
     decisions: Stream.unwrap(Effect.map(desk.decisions.subscribe, ({ stream }) => stream)),
     listen: (method, id, listener) => router.hub.listen(method, id, listener),

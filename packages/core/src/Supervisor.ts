@@ -226,8 +226,7 @@ export const make = Effect.fn("Supervisor.make")(function*<R, E extends StartFai
     const { resumeThreads = [] } = options
     const named = Effect.isEffect(resumeThreads) ? yield* resumeThreads : resumeThreads
     const threads = named.map((thread) => typeof thread === "string" ? { id: thread } : thread)
-    const ids = new Set(threads.map(({ id }) => id))
-    answers.keepOnly(ids)
+    answers.keepOnly(threads.map(({ id }) => id))
     const results = yield* Effect.forEach(
       threads,
       ({ id, options }) =>

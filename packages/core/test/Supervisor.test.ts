@@ -283,6 +283,26 @@ describe("a supervised connection", () => {
       assert.deepStrictEqual((yield* decisions.atLeast(2)).map(({ by }) => by), ["thread", "default"])
     }))
 
+  it.effect("keeps what answers for a named thread, however its id is written", () =>
+    Effect.gen(function*() {
+      const id = "01a22fac-8cad-76c3-8653-649c2c348b00"
+      const { codex, first, next } = yield* supervised({ resumeThreads: [id.toUpperCase()] })
+      const policy: Approvals.Policy = () => Effect.succeedSome(Approvals.accept)
+      const starting = yield* fork(codex.startThread({ approvals: { policy } }))
+      yield* first.respond(yield* first.request("thread/start"), threadResponse(id))
+      yield* Fiber.join(starting)
+      yield* ends(first, killed)
+      const second = yield* next
+      yield* TestClock.adjust("1 second")
+      yield* second.respond(yield* second.request("thread/resume"), threadResponse(id))
+      yield* second.push({
+        id: 1,
+        method: "item/commandExecution/requestApproval",
+        params: ServerRequests.command(id, "T", "I")
+      })
+      assert.deepStrictEqual(yield* second.next, { id: 1, result: { decision: "accept" } })
+    }))
+
   it.effect("has an audit that goes on, and ends when it is given up", () =>
     Effect.gen(function*() {
       const { codex, first, next } = yield* supervised({ restart: Schedule.recurs(1) })

@@ -11,6 +11,7 @@ import { Feed } from "./feed.ts"
 import { type AddressedMethod, addresses, isAddressed } from "./methodTraits.ts"
 import { idAt } from "./notifications.ts"
 import type { Limits, Subscription } from "./subscription.ts"
+import * as ThreadId from "./threadId.ts"
 
 /** What is told about one thing that this client has named, on the reader. */
 export interface Listener<M extends AddressedMethod> {
@@ -144,7 +145,7 @@ export class EventHub {
 
   /** What belongs to one thread. */
   subscribeThread(threadId: string): Effect.Effect<Stream.Stream<CodexEvent, ConnectionError>, never, Scope.Scope> {
-    return Effect.map(this.subscribeKeyed(this.threads, threadId), withLag)
+    return Effect.map(this.subscribeKeyed(this.threads, ThreadId.canonical(threadId)), withLag)
   }
 
   /** What is told by one method: nothing else takes the room of it. */

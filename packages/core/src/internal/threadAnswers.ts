@@ -2,7 +2,9 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Approvals from "../Approvals.ts"
+import * as ThreadId from "./threadId.ts"
 
+/** The server asks by one spelling of a thread's id, and whoever gives answers may have another one. */
 export class ThreadAnswers {
   /** The last ones count. Those before them are there as long as it is not certain that they do. */
   private readonly given = new Map<string, ReadonlyArray<Approvals.Service>>()
@@ -12,7 +14,8 @@ export class ThreadAnswers {
   }
 
   /** Undefined takes them away; `insteadOf` those alone give way, if they are there. */
-  assign(threadId: string, answers: Approvals.Service | undefined, insteadOf?: Approvals.Service): void {
+  assign(id: string, answers: Approvals.Service | undefined, insteadOf?: Approvals.Service): void {
+    const threadId = ThreadId.canonical(id)
     const given = answers === undefined ? [] : [answers]
     if (insteadOf === undefined) return this.put(threadId, given)
     const all = this.all(threadId)
@@ -22,10 +25,11 @@ export class ThreadAnswers {
 
   /** From the start of the effect; when it fails, whatever answered before does so again. */
   assignIf<A, E, R>(
-    threadId: string,
+    id: string,
     answers: Approvals.Service,
     effect: Effect.Effect<A, E, R>
   ): Effect.Effect<A, E, R> {
+    const threadId = ThreadId.canonical(id)
     return Effect.suspend(() => {
       this.put(threadId, [...this.all(threadId), answers])
       return effect
@@ -42,7 +46,8 @@ export class ThreadAnswers {
   }
 
   /** Lets go of those of all other threads. */
-  keepOnly(threadIds: ReadonlySet<string>): void {
+  keepOnly(ids: Iterable<string>): void {
+    const threadIds = new Set(Array.from(ids, ThreadId.canonical))
     for (const threadId of this.given.keys()) if (!threadIds.has(threadId)) this.given.delete(threadId)
   }
 

@@ -9,3 +9,9 @@ export const canonical = (id: string): string => {
   const hex = id.toLowerCase().replace("urn:uuid:", "").replaceAll(/[{}-]/g, "")
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-")
 }
+
+/** What is asked of a thread, by the id with which the server tells of it. */
+export const inParams = <P extends { readonly threadId: string }>(params: P): P => ({
+  ...params,
+  threadId: canonical(params.threadId)
+})

@@ -17,6 +17,7 @@ import type { Settings } from "./options.ts"
 import type { Call } from "./requester.ts"
 import type { Router } from "./router.ts"
 import type { Desk } from "./serverRequestDesk.ts"
+import * as ThreadId from "./threadId.ts"
 import { mayBeDone } from "./uncertain.ts"
 
 export const make = Effect.fnUntraced(function*(options: {
@@ -81,7 +82,7 @@ export const make = Effect.fnUntraced(function*(options: {
     method: M,
     params: unknown
   ): Effect.Effect<ClientRequestResults[M], RequestError> => {
-    const threadId = idAt(params, ["threadId"])
+    const threadId = threadIdOf(params)
     switch (method) {
       case "thread/start":
       case "thread/fork":
@@ -125,6 +126,11 @@ export const make = Effect.fnUntraced(function*(options: {
 
   return { request, leaveThread, ensureSubscribed }
 })
+
+const threadIdOf = (params: unknown): string | undefined => {
+  const id = idAt(params, ["threadId"])
+  return id === undefined ? undefined : ThreadId.canonical(id)
+}
 
 /** Whether the server may have carried the request out all the same. */
 const isUncertain = (cause: Cause.Cause<RequestError>): boolean =>
