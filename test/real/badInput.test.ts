@@ -1,4 +1,5 @@
 import { AppServerClient, Codex, Input } from "@effect-codex/core"
+import type { AskForApprovalParam, LoginAccountParams } from "@effect-codex/generated"
 import { OfflineCodex, OfflineModel } from "@effect-codex/node/testing"
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -191,5 +192,35 @@ layer(OfflineCodex.layer({ model: echo }), live)("bad input", (it) => {
         "ExperimentalApiRequired"
       )
       assert.strictEqual(error.method, "thread/memoryMode/set")
+    }))
+
+  it.effect("of values that only the experimental API has is refused before anything is sent", () =>
+    Effect.gen(function*() {
+      const client = yield* AppServerClient
+      const codex = yield* Codex
+      const thread = yield* codex.startThread()
+      const granular: AskForApprovalParam = {
+        granular: { sandbox_approval: true, rules: true, mcp_elicitations: true }
+      }
+      const params = { approvalPolicy: granular }
+      const calls = {
+        "thread/start": codex.startThread({ params }),
+        "thread/resume": codex.resumeThread(thread.id, { params }),
+        "thread/fork": thread.fork({ params }),
+        "turn/start": Effect.asVoid(thread.run("Hello", { params }))
+      }
+      for (const [method, call] of Object.entries(calls)) {
+        const error = yield* failure(Effect.asVoid(call), "ExperimentalApiRequired")
+        assert.deepStrictEqual([error.method, error.fields], [method, ["approvalPolicy granular"]])
+      }
+      const logins: ReadonlyArray<LoginAccountParams> = [
+        { type: "chatgptAuthTokens", accessToken: "hunter2", chatgptAccountId: "me" },
+        { type: "amazonBedrock", apiKey: "hunter2", region: "here" },
+        { type: "amazonBedrockAccessKeys", accessKeyId: "me", secretAccessKey: "hunter2", region: "here" }
+      ]
+      for (const login of logins) {
+        const error = yield* failure(client.request("account/login/start", login), "ExperimentalApiRequired")
+        assert.include(error.message, `account/login/start with type ${login.type} needs the experimental API`)
+      }
     }))
 })

@@ -544,7 +544,7 @@ const budgetNames = { wallTime: "time", tokens: "tokens", toolCalls: "tool calls
 export class ExperimentalApiRequired extends Schema.TaggedError<ExperimentalApiRequired>()("ExperimentalApiRequired", {
   /** The method that was to be called. */
   method: Schema.String,
-  /** The fields of its params that need it; none when the whole method does. */
+  /** The fields of its params that need it, with the value where only that does; none when the whole method does. */
   fields: Schema.Array(Schema.String)
 }) {
   override get message(): string {

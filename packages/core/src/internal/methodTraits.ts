@@ -1,5 +1,6 @@
 /** What the client has to know of single methods beyond their Schemas. */
 import type { ClientRequestMethod, ServerNotificationMethod } from "@effect-codex/generated"
+import * as Predicate from "effect/Predicate"
 import type { ServerOverloaded } from "../CodexError.ts"
 import type { TurnEvent } from "../Notification.ts"
 import { SERVER_OVERLOADED } from "./responseError.ts"
@@ -103,6 +104,24 @@ const repeatable: ReadonlySet<ClientRequestMethod> = new Set<ClientRequestMethod
 /** Whether the request may be sent again after this refusal. */
 export const mayRepeat = (method: ClientRequestMethod, refusal: ServerOverloaded): boolean =>
   refusal.code === SERVER_OVERLOADED || repeatable.has(method)
+
+/** The ways to log in that only clients with the experimental API have. */
+const experimentalLogins: ReadonlySet<unknown> = new Set([
+  "amazonBedrock",
+  "amazonBedrockAccessKeys",
+  "chatgptAuthTokens"
+])
+
+/** What fields of the stable protocol hold that needs the experimental API all the same: the JSON Schema does not tell. */
+export const experimentalValues = (method: ClientRequestMethod, params: unknown): ReadonlyArray<string> => {
+  if (Predicate.hasProperty(params, "approvalPolicy") && Predicate.hasProperty(params.approvalPolicy, "granular")) {
+    return ["approvalPolicy granular"]
+  }
+  return method === "account/login/start" && Predicate.hasProperty(params, "type") &&
+      experimentalLogins.has(params.type)
+    ? [`type ${String(params.type)}`]
+    : []
+}
 
 /** Notifications without which something here would wait for ever, go on for nobody or count wrongly. */
 const indispensable: ReadonlySet<string> = new Set<ServerNotificationMethod>([

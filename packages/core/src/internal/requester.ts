@@ -19,7 +19,7 @@ import * as Admission from "./admission.ts"
 import * as Deadlines from "./deadlines.ts"
 import * as Envelope from "./envelope.ts"
 import * as Exchange from "./exchange.ts"
-import { isOpenEnded, mayRepeat } from "./methodTraits.ts"
+import { experimentalValues, isOpenEnded, mayRepeat } from "./methodTraits.ts"
 import * as Metrics from "./metrics.ts"
 import { idAt } from "./notifications.ts"
 import type { Settings } from "./options.ts"
@@ -168,8 +168,9 @@ const checksOf = <M extends ClientRequestMethod>(method: M): Checks<M> => {
 const needsExperimental = (method: ClientRequestMethod, params: unknown): ExperimentalApiRequired | undefined => {
   const { experimentalFields, stability } = ClientRequests[method]
   if (stability === "experimental") return new ExperimentalApiRequired({ method, fields: [] })
-  const fields = experimentalFields.filter((field) =>
-    Predicate.hasProperty(params, field) && params[field] !== undefined
-  )
+  const fields = [
+    ...experimentalFields.filter((field) => Predicate.hasProperty(params, field) && params[field] !== undefined),
+    ...experimentalValues(method, params)
+  ]
   return fields.length === 0 ? undefined : new ExperimentalApiRequired({ method, fields })
 }
