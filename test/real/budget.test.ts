@@ -4,6 +4,7 @@ import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { pixel } from "../../examples/pixel.ts"
 import { askedCount, echo, failure, itemsOf, live } from "./support.ts"
 
 const command = (callId: string) =>
@@ -62,6 +63,20 @@ layer(OfflineCodex.layer({ model: echo, home: { streamRetries: 1 } }), live)("th
       assert.strictEqual(itemsOf(error.result.items, "commandExecution")[0]?.id, "one")
       yield* gate.open
       assert.strictEqual((yield* thread.read()).status.type, "idle")
+    }))
+
+  it.effect("of tool calls counts images that the agent looks at, as the spans of a turn do", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const thread = yield* codex.startThread()
+      const path = `${codex.metadata.codexHome}/pixel.png`
+      yield* codex.files.writeFile(path, Buffer.from(pixel, "base64"))
+      const look = OfflineModel.functionCall({ name: "view_image", callId: "look", arguments: { path } })
+      const gate = yield* OfflineModel.gate
+      yield* script(thread.id, look, OfflineModel.text([OfflineModel.hold(gate), "Never."]))
+      const error = yield* failure(thread.run("Go", { budget: { toolCalls: 0 } }), "BudgetExceeded")
+      assert.strictEqual(error.limit, "toolCalls")
+      yield* gate.open
     }))
 
   it.effect("of tokens ends the turn once they are used, those of earlier turns not counted", () =>

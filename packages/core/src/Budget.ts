@@ -18,6 +18,6 @@ export interface Budget {
   readonly wallTime?: Duration.Input | undefined
   /** How many tokens the run may use, input and output of all its model requests together. */
   readonly tokens?: number | undefined
-  /** How many tools the agent may call: commands, file changes, MCP and dynamic tools, searches. */
+  /** How many tools the agent may call: commands, file changes, MCP and dynamic tools, searches, images, agents. */
   readonly toolCalls?: number | undefined
 }

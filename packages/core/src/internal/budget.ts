@@ -10,20 +10,10 @@ import { BudgetExceeded, type InvalidParams, type RequestError, type TurnLagged 
 import type { TurnEvent } from "../Notification.ts"
 import type { RunResult } from "../RunResult.ts"
 import { readParams } from "./options.ts"
+import { toolOf } from "./toolItem.ts"
 import type { TurnFailure } from "./turn.ts"
 
 type Limit = BudgetExceeded["limit"]
-
-/** Items that are a tool at work. */
-const tools: ReadonlySet<string> = new Set([
-  "commandExecution",
-  "fileChange",
-  "mcpToolCall",
-  "dynamicToolCall",
-  "collabAgentToolCall",
-  "webSearch",
-  "imageGeneration"
-])
 
 /** What the turns of a run take of its budget. */
 export interface Meter {
@@ -51,7 +41,7 @@ export const make = Effect.fnUntraced(function*(budget: Budget): Effect.fn.Retur
   const passes = (event: TurnEvent, spent: OpenTurn<TurnStartMethod>["spent"]): Effect.Effect<Limit | undefined> => {
     switch (event.method) {
       case "item/started":
-        if (tools.has(event.params.item.type)) toolCalls++
+        if (toolOf(event.params.item) !== undefined) toolCalls++
         return Effect.succeed(toolCalls > most.toolCalls ? "toolCalls" : undefined)
       case "thread/tokenUsage/updated":
         return Effect.map(spent, ({ totalTokens }) => tokensBefore + totalTokens > most.tokens ? "tokens" : undefined)

@@ -16,6 +16,7 @@ import * as CodexMetrics from "../CodexMetrics.ts"
 import type { RunResult } from "../RunResult.ts"
 import * as Metrics from "./metrics.ts"
 import { growth, nothing } from "./spending.ts"
+import { toolOf } from "./toolItem.ts"
 import * as Tracing from "./tracing.ts"
 import type { Observer, TurnFailure, TurnState } from "./turn.ts"
 
@@ -195,24 +196,6 @@ const kinds = [
   "outputTokens",
   "reasoningOutputTokens"
 ] as const
-
-/** The tool that is at work, where the item is one. */
-const toolOf = (item: ThreadItem): string | undefined => {
-  switch (item.type) {
-    case "commandExecution":
-    case "fileChange":
-    case "webSearch":
-    case "imageGeneration":
-    case "imageView":
-      return item.type
-    case "mcpToolCall":
-    case "dynamicToolCall":
-    case "collabAgentToolCall":
-      return item.tool
-    default:
-      return undefined
-  }
-}
 
 const statusOf = (item: ThreadItem): string => {
   switch (item.type) {
