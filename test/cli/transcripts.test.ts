@@ -1,7 +1,11 @@
-import { OfflineModel } from "@effect-codex/node/testing"
+import { AppServerClient, Codex } from "@effect-codex/core"
+import { Transcript } from "@effect-codex/core/testing"
+import { OfflineCodex, OfflineModel } from "@effect-codex/node/testing"
 import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Latch from "effect/Latch"
+import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import { Cli, lines, secrets } from "./support.ts"
 
@@ -90,4 +94,94 @@ layer(environment, { excludeTestServices: true, timeout: "120 seconds" })("effec
       assert.match(stderr, says)
       assert.deepStrictEqual([exitCode, stdout], [2, ""])
     }), 120_000)
+})
+
+const agentAsked = Latch.makeUnsafe()
+
+const eventful = Cli.layer({
+  respond: ({ text, toolOutput }) => {
+    if (text === "Look left") return Effect.as(agentAsked.open, OfflineModel.text("Nothing on the left."))
+    const isPatch = text === "Patch it"
+    if (toolOutput(isPatch ? "patch" : "spawn") !== undefined) {
+      return isPatch ? OfflineModel.text("Tried.") : [OfflineModel.hold(agentAsked), OfflineModel.text("Looked.")]
+    }
+    return isPatch
+      ? OfflineModel.functionCall({
+        name: "exec_command",
+        callId: "patch",
+        arguments: { cmd: "apply_patch <<'EOF'\n*** Begin Patch\n*** Add File: new.txt\n+hi\n*** End Patch\nEOF\n" }
+      })
+      : OfflineModel.functionCall({
+        namespace: "multi_agent_v1",
+        name: "spawn_agent",
+        callId: "spawn",
+        arguments: { message: "Look left" }
+      })
+  }
+})
+
+layer(eventful, { excludeTestServices: true, timeout: "120 seconds" })("effect-codex replay", (it) => {
+  const folder = Effect.flatMap(
+    FileSystem.FileSystem,
+    (fs) => fs.makeTempDirectoryScoped({ prefix: "cli-transcripts-" })
+  )
+
+  it.effect("tells of agents as the run did: what they say is not the answer", () =>
+    Effect.gen(function*() {
+      const cli = yield* Cli
+      const cwd = yield* folder
+      const first = yield* cli.run(["record", "agents.jsonl", "--", "Look around"], { cwd })
+      assert.deepStrictEqual([first.exitCode, first.stdout], [0, "Looked.\n"], first.stderr)
+      const again = yield* cli.run(["replay", "agents.jsonl"], { cwd })
+      assert.strictEqual(again.stdout, "Looked.\n")
+      assert.strictEqual(again.stderr.match(/^thread /gm)?.length, 1, again.stderr)
+      const told = lines((yield* cli.run(["replay", "--json", "agents.jsonl"], { cwd })).stdout)
+      assert.strictEqual(told.filter(({ method }) => method === "cli/turn").length, 1)
+      const child = told.find(({ method }) => method === "client/childEvent")
+      const { threadId } = told[0]?.params ?? {}
+      assert.strictEqual(child?.params["parentThreadId"], threadId)
+      assert.notStrictEqual(child?.params["childThreadId"], threadId)
+    }).pipe(Effect.scoped), 120_000)
+
+  it.effect("tells what was decided on changes of files", () =>
+    Effect.gen(function*() {
+      const cli = yield* Cli
+      const cwd = yield* folder
+      const first = yield* cli.run(["record", "patch.jsonl", "--sandbox", "read-only", "--", "Patch it"], { cwd })
+      assert.match(first.stderr, /^declined: change .*\/new\.txt /m)
+      const again = yield* cli.run(["replay", "patch.jsonl"], { cwd })
+      assert.match(again.stderr, /^changes files\ndeclined: change .*\/new\.txt\n/m)
+    }).pipe(Effect.scoped), 120_000)
+
+  it.effect("tells turns one by one, those of reviews and compactions too", () =>
+    Effect.gen(function*() {
+      const cli = yield* Cli
+      const cwd = yield* folder
+      const path = yield* Path.Path
+      const recorded = Codex.layer.pipe(
+        Layer.provide(AppServerClient.layer()),
+        Layer.provide(Transcript.record(path.join(cwd, "turns.jsonl"))),
+        Layer.provide(
+          OfflineCodex.layerTransport({ model: { respond: ({ text }) => OfflineModel.text(`To: ${text}`) } })
+        )
+      )
+      yield* Effect.gen(function*() {
+        const codex = yield* Codex
+        const thread = yield* codex.startThread()
+        yield* thread.run("One")
+        const review = yield* thread.review({ type: "custom", instructions: "Two" })
+        yield* review.result
+        yield* thread.compact
+        yield* thread.run("Four")
+      }).pipe(Effect.scoped, Effect.provide(recorded))
+      const { stderr, stdout } = yield* cli.run(["replay", "turns.jsonl"], { cwd })
+      assert.strictEqual(stdout, "To: One\nTo: Two\nTo: Four\n")
+      assert.deepStrictEqual(
+        [stderr.match(/^thread /gm)?.length, stderr.match(/^completed$/gm)?.length],
+        [4, 4],
+        stderr
+      )
+      assert.notInclude(stderr, "To:")
+      assert.notInclude(stderr, "the turn went on")
+    }).pipe(Effect.scoped), 120_000)
 })
