@@ -23,6 +23,7 @@ const openEnded: ReadonlySet<string> = new Set([
   "userVerification/enroll",
   "externalAgentConfig/import",
   "feedback/upload",
+  "thread/sample",
   "thread/shellCommand"
 ])
 
