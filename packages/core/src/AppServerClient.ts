@@ -128,7 +128,10 @@ export interface Options {
   readonly strict?: boolean | undefined
   /** The deadline of a request, from the moment it is written. Default: 60 seconds. */
   readonly requestTimeout?: Duration.Input | undefined
-  /** Deadlines of single methods, before `requestTimeout`; `Duration.infinity` for none. */
+  /**
+   * Deadlines of single methods, before `requestTimeout`; `Duration.infinity` for none. A request that is open for long by
+   * its nature, as `command/exec` and `mcpServer/tool/call`, has one only here.
+   */
   readonly requestTimeouts?: { readonly [M in ClientRequestMethod]?: Duration.Input | undefined } | undefined
   /** The deadline of `initialize`. Default: 30 seconds. */
   readonly handshakeTimeout?: Duration.Input | undefined

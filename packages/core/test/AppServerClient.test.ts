@@ -230,6 +230,17 @@ describe("requests", () => {
       assert.strictEqual((yield* Fiber.join(long)).stdout, "out")
     }))
 
+  it.effect("that take as long as they take have the deadline that they are given by name", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect({ requestTimeouts: { "mcpServer/tool/call": "10 seconds" } })
+      const call = yield* fork(
+        Effect.flip(client.request("mcpServer/tool/call", { server: "S", threadId: "T", tool: "slow" }))
+      )
+      yield* server.request("mcpServer/tool/call")
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual((yield* Fiber.join(call))._tag, "RequestTimeout")
+    }))
+
   it.effect("do not mind responses to nobody, of any id", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connect()

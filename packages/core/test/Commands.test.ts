@@ -236,6 +236,21 @@ describe("a command", () => {
       })
     ))
 
+  it.effect("whose deadline is over is terminated with its scope all the same", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect({ requestTimeouts: { "command/exec": "10 seconds" } })
+      const ended = yield* fork(
+        Effect.scoped(Effect.flatMap(Commands.make(client).exec(["program"]), ({ exitCode }) => Effect.flip(exitCode)))
+      )
+      const request = yield* server.request("command/exec")
+      yield* server.respond(yield* server.request("command/exec/write"), {})
+      yield* TestClock.adjust("10 seconds")
+      const terminate = yield* server.request("command/exec/terminate")
+      assert.deepStrictEqual(terminate.params, { processId: processIdOf(request) })
+      yield* server.respond(terminate, {})
+      assert.strictEqual((yield* Fiber.join(ended))._tag, "RequestTimeout")
+    }))
+
   it.effect("is terminated when its start is interrupted, though nothing is ever answered", () =>
     inWorld(({ commands, server }) =>
       Effect.gen(function*() {

@@ -7,7 +7,7 @@ import { SERVER_OVERLOADED } from "./responseError.ts"
 
 /**
  * Requests whose response is the end of something that takes as long as it
- * takes. They hold no place in the admission window and have no deadline.
+ * takes. They hold no place in the admission window, and have no deadline unless it is given by their name.
  */
 const openEnded: ReadonlySet<string> = new Set([
   "command/exec",

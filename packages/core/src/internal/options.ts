@@ -113,6 +113,8 @@ export const resolve = Effect.fnUntraced(function*(options: Options) {
     strict: options.strict ?? false,
     requestTimeout,
     timeoutOf: (method: string): Duration.Duration => deadlines.get(method) ?? requestTimeout,
+    /** Whether the method was given a deadline of its own. */
+    isTimed: (method: string): boolean => deadlines.has(method),
     retry: options.retry ?? RetryPolicy.overload,
     turnIdleTimeout: read.duration("turnIdleTimeout", options.turnIdleTimeout, Duration.minutes(5)),
     maxInFlight: read.count("maxInFlight", options.maxInFlight, 112),

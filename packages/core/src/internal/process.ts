@@ -140,6 +140,7 @@ export class ProcessState {
   private stdoutTruncated = false
   private stderrTruncated = false
   private settled = false
+  private isUncertain = false
 
   constructor(stdout: Output, stderr: Output) {
     this.stdout = stdout
@@ -148,6 +149,11 @@ export class ProcessState {
 
   get isRunning(): boolean {
     return !this.settled
+  }
+
+  /** Whether there may be something to end, though nobody hears of it: the word of its end did not come in time. */
+  get mayRun(): boolean {
+    return this.isRunning || this.isUncertain
   }
 
   /** A chunk of output, as it is notified. */
@@ -181,6 +187,7 @@ export class ProcessState {
   failed(error: RequestError): void {
     if (this.settled) return
     this.settled = true
+    this.isUncertain = error._tag === "RequestTimeout"
     this.stdout.fail(error)
     this.stderr.fail(error)
     Deferred.doneUnsafe(this.exit, Exit.fail(error))
@@ -234,7 +241,7 @@ export const started = (
 /** Ends the process and waits for its end. */
 export const terminate = (state: ProcessState, controls: Controls): Effect.Effect<void, RequestError> =>
   Effect.suspend(() =>
-    !state.isRunning
+    !state.mayRun
       ? Effect.void
       : controls.terminate.pipe(
         Effect.catchTag("InvalidRequest", (refusal) => unlessEnded(state, refusal)),

@@ -60,7 +60,8 @@ export const make = Effect.fnUntraced(function*(options: {
     deadlines,
     admission,
     needsPlace: ({ method }) => !isOpenEnded(method),
-    timeoutOf: ({ method }) => isOpenEnded(method) ? Duration.infinity : settings.timeoutOf(method),
+    timeoutOf: ({ method }) =>
+      isOpenEnded(method) && !settings.isTimed(method) ? Duration.infinity : settings.timeoutOf(method),
     inFlight: (by) => CodexMetrics.requestsInFlight.modifyUnsafe(by, context),
     write: (id, { method, params, span }) =>
       Effect.withFiber((fiber) => {
