@@ -23,6 +23,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Tracer from "effect/Tracer"
+import type * as Types from "effect/Types"
 import * as ShellWords from "./internal/shellWords.ts"
 import * as ServerRequests from "./ServerRequests.ts"
 
@@ -490,13 +491,16 @@ export interface Service {
  */
 export class Approvals extends Context.Service<Approvals, Service>()("@effect-codex/core/Approvals") {}
 
+// `Types.NoInfer` and not the compiler's own: that one keeps a union together where `Exclude` would take it apart, and
+// services could not be provided one after the other.
+
 /**
  * Closes over the services that the policy and the handlers need.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const make = <E = never, R = never>(options: Options<E, R>): Effect.Effect<Service, never, NoInfer<R>> =>
+export const make = <E = never, R = never>(options: Options<E, R>): Effect.Effect<Service, never, Types.NoInfer<R>> =>
   Effect.contextWith((context: Context.Context<R>) => {
     const { handlers, policy } = options
     return Effect.succeed<Service>({
@@ -530,5 +534,5 @@ const within = <A, E, R>(effect: Effect.Effect<A, E, R>, context: Context.Contex
  * @since 0.1.0
  * @category layers
  */
-export const layer = <E = never, R = never>(options: Options<E, R>): Layer.Layer<Approvals, never, NoInfer<R>> =>
+export const layer = <E = never, R = never>(options: Options<E, R>): Layer.Layer<Approvals, never, Types.NoInfer<R>> =>
   Layer.effect(Approvals, make(options))

@@ -20,6 +20,7 @@ import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type * as Types from "effect/Types"
 import type * as Approvals from "./Approvals.ts"
 import * as Apps from "./Apps.ts"
 import { AppServerClient } from "./AppServerClient.ts"
@@ -143,17 +144,17 @@ export class Codex extends Context.Service<Codex, {
   /** Starts a new thread. Mirrors `thread/start`. */
   readonly startThread: <E = never, R = never, T = never>(
     options?: Thread.StartThreadOptions<E, R, T>
-  ) => Effect.Effect<Thread.Thread, RequestError, NoInfer<R | T>>
+  ) => Effect.Effect<Thread.Thread, RequestError, Types.NoInfer<R | T>>
   /** Loads a stored thread so that it can go on. Mirrors `thread/resume`. */
   readonly resumeThread: <E = never, R = never, T = never>(
     id: string,
     options?: Thread.ResumeThreadOptions<E, R, T>
-  ) => Effect.Effect<Thread.Thread, RequestError, NoInfer<R | T>>
+  ) => Effect.Effect<Thread.Thread, RequestError, Types.NoInfer<R | T>>
   /** Starts a new thread with the history of a stored one. Mirrors `thread/fork`. */
   readonly forkThread: <E = never, R = never, T = never>(
     id: string,
     options?: Thread.ForkThreadOptions<E, R, T>
-  ) => Effect.Effect<Thread.Thread, RequestError, NoInfer<R | T>>
+  ) => Effect.Effect<Thread.Thread, RequestError, Types.NoInfer<R | T>>
   /**
    * A thread for as long as the scope is open: a new one, or with `resume` a stored
    * one. When the scope closes the server is asked to tell no more of it (see
@@ -162,7 +163,7 @@ export class Codex extends Context.Service<Codex, {
    */
   readonly thread: <E = never, R = never, T = never>(
     options?: Thread.ScopedThreadOptions<E, R, T>
-  ) => Effect.Effect<Thread.Thread, RequestError, NoInfer<R | T> | Scope.Scope>
+  ) => Effect.Effect<Thread.Thread, RequestError, Types.NoInfer<R | T> | Scope.Scope>
   /**
    * The stored threads in whose messages a text occurs, page after page as they are
    * pulled. Needs `experimental: true` on the layer. Mirrors `thread/search`.

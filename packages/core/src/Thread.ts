@@ -20,6 +20,7 @@ import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type * as Types from "effect/Types"
 import * as ApprovalMode from "./ApprovalMode.ts"
 import * as Approvals from "./Approvals.ts"
 import type { AppServerClient, OpenTurnOptions } from "./AppServerClient.ts"
@@ -379,7 +380,7 @@ export interface Thread {
   /** A new thread with the history of this one. Mirrors `thread/fork`. */
   readonly fork: <E = never, R = never, T = never>(
     options?: ForkThreadOptions<E, R, T>
-  ) => Effect.Effect<Thread, RequestError, NoInfer<R | T>>
+  ) => Effect.Effect<Thread, RequestError, Types.NoInfer<R | T>>
   /**
    * Everything the server tells about this thread while the stream runs, its
    * turns included, whoever started them. A slow reader misses the oldest events
@@ -600,7 +601,7 @@ const startAnswered = Effect.fn("Thread.start")(
 export const start = <E = never, R = never, T = never>(
   client: AppServerClient["Service"],
   options: StartThreadOptions<E, R, T> = {}
-): Effect.Effect<Thread, RequestError, NoInfer<R | T>> =>
+): Effect.Effect<Thread, RequestError, Types.NoInfer<R | T>> =>
   Effect.flatMap(answersOf(options), (answers) => startAnswered(client, options, answers))
 
 const resumeAnswered = Effect.fn("Thread.resume")(
@@ -660,7 +661,7 @@ export const resume = <E = never, R = never, T = never>(
   client: AppServerClient["Service"],
   id: string,
   options: ResumeThreadOptions<E, R, T> = {}
-): Effect.Effect<Thread, RequestError, NoInfer<R | T>> =>
+): Effect.Effect<Thread, RequestError, Types.NoInfer<R | T>> =>
   Effect.flatMap(answersOf(options), (answers) => resumeAnswered(client, ThreadId.canonical(id), options, answers))
 
 /**

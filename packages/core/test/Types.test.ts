@@ -6,6 +6,7 @@ import type {
   BudgetExceeded,
   Codex,
   CodexError,
+  CodexTools,
   Configuration,
   ConnectionError,
   InvalidRequest,
@@ -33,10 +34,12 @@ import type {
   TurnEvent,
   TurnOptions
 } from "@effect-codex/core"
+import { TestAppServer } from "@effect-codex/core/testing"
 import type { ConfigReadResponse, McpServerToolCallResponse, Thread as ThreadModel } from "@effect-codex/core/types"
 import type { ServerNotificationMethod, ServerNotificationParams } from "@effect-codex/generated"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
@@ -50,6 +53,14 @@ const compiled = (_code: (client: Client, codex: Agent, thread: Thread) => void)
 
 class Database {
   readonly _tag = "Database"
+}
+
+class Clerk {
+  readonly _tag = "Clerk"
+}
+
+class Desk {
+  readonly _tag = "Desk"
 }
 
 describe("requests", () => {
@@ -141,6 +152,20 @@ describe("the agent", () => {
       expectTypeOf<Effect.Services<ReturnType<typeof started>>>().toEqualTypeOf<Database>()
       const resumed = (policy: Approvals.Policy<never, Database>) => codex.resumeThread("t", { approvals: { policy } })
       expectTypeOf<Effect.Services<ReturnType<typeof resumed>>>().toEqualTypeOf<Database>()
+    })
+  })
+
+  it("requires services that can be provided one after the other", () => {
+    compiled((_client, codex) => {
+      type Policy = Approvals.Policy<never, Database | Clerk>
+      const started = (policy: Policy) => codex.startThread({ approvals: { policy } })
+      expectTypeOf<Exclude<Effect.Services<ReturnType<typeof started>>, Clerk>>().toEqualTypeOf<Database>()
+      const held = (policy: Policy, tools: CodexTools.CodexTools<Desk>) =>
+        codex.thread({ approvals: { policy }, tools })
+      expectTypeOf<Exclude<Effect.Services<ReturnType<typeof held>>, Scope.Scope | Desk | Clerk>>()
+        .toEqualTypeOf<Database>()
+      const layer = (policy: Policy) => TestAppServer.layer({ approvals: { policy } })
+      expectTypeOf<Exclude<Layer.Services<ReturnType<typeof layer>>, Clerk>>().toEqualTypeOf<Database>()
     })
   })
 

@@ -23,6 +23,7 @@ import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import type * as Types from "effect/Types"
 import * as AppServerProcess from "./AppServerProcess.ts"
 import * as Redact from "./internal/redact.ts"
 import type * as RemoteAppServer from "./RemoteAppServer.ts"
@@ -120,7 +121,7 @@ export type ConnectError = HandshakeError
  */
 export const layer = <E = never, R = never>(
   options: Options<E, R> = {}
-): Layer.Layer<Codex | AppServerClient, StartError, NoInfer<R>> =>
+): Layer.Layer<Codex | AppServerClient, StartError, Types.NoInfer<R>> =>
   agent(options, AppServerProcess.make(options)).pipe(
     Layer.provide(spawning),
     Layer.catchTag("AppServerExited", (error) => Layer.effectContext(Effect.fail(exitedEarly(error, options))))
@@ -157,7 +158,7 @@ export const layer = <E = never, R = never>(
  */
 export const layerSupervised = <E = never, R = never>(
   options: SupervisedOptions<E, R> = {}
-): Layer.Layer<Codex | AppServerClient, StartError, NoInfer<R>> =>
+): Layer.Layer<Codex | AppServerClient, StartError, Types.NoInfer<R>> =>
   supervised(options, AppServerProcess.make(options)).pipe(
     Layer.provide(spawning),
     Layer.catchTag("AppServerExited", (error) => Layer.effectContext(Effect.fail(exitedEarly(error, options))))
@@ -190,7 +191,7 @@ export const layerSupervised = <E = never, R = never>(
  */
 export const layerWebSocket = <E = never, R = never>(
   options: WebSocketOptions<E, R>
-): Layer.Layer<Codex | AppServerClient, ConnectError, NoInfer<R>> => agent(options, webSocket(options))
+): Layer.Layer<Codex | AppServerClient, ConnectError, Types.NoInfer<R>> => agent(options, webSocket(options))
 
 /**
  * The same, which connects again when the connection ends, as `restart` says and as
@@ -202,7 +203,7 @@ export const layerWebSocket = <E = never, R = never>(
  */
 export const layerWebSocketSupervised = <E = never, R = never>(
   options: WebSocketOptions<E, R> & Supervisor.RestartOptions
-): Layer.Layer<Codex | AppServerClient, ConnectError, NoInfer<R>> => supervised(options, webSocket(options))
+): Layer.Layer<Codex | AppServerClient, ConnectError, Types.NoInfer<R>> => supervised(options, webSocket(options))
 
 /**
  * The agent of an app-server that somebody else runs with `codex app-server --listen
@@ -214,7 +215,7 @@ export const layerWebSocketSupervised = <E = never, R = never>(
  */
 export const layerUnixSocket = <E = never, R = never>(
   options: UnixSocketOptions<E, R> = {}
-): Layer.Layer<Codex | AppServerClient, ConnectError, NoInfer<R>> => agent(options, unixSocket(options))
+): Layer.Layer<Codex | AppServerClient, ConnectError, Types.NoInfer<R>> => agent(options, unixSocket(options))
 
 /**
  * The same, which connects again when the connection ends, as `layerWebSocketSupervised` does.
@@ -224,7 +225,7 @@ export const layerUnixSocket = <E = never, R = never>(
  */
 export const layerUnixSocketSupervised = <E = never, R = never>(
   options: UnixSocketOptions<E, R> & Supervisor.RestartOptions = {}
-): Layer.Layer<Codex | AppServerClient, ConnectError, NoInfer<R>> => supervised(options, unixSocket(options))
+): Layer.Layer<Codex | AppServerClient, ConnectError, Types.NoInfer<R>> => supervised(options, unixSocket(options))
 
 // One after the other and no more than is needed: whatever is made before the process is waited for.
 const files = Layer.provideMerge(NodeFileSystem.layer, NodePath.layer)

@@ -25,6 +25,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
+import type * as Types from "effect/Types"
 import * as Approvals from "../Approvals.ts"
 import { AppServerClient, type HandshakeError, type Options as ClientOptions } from "../AppServerClient.ts"
 import { Codex } from "../Codex.ts"
@@ -274,7 +275,7 @@ const account = (connection: FakeConnection.FakeConnection): FakeConnection.Hand
 
 const layer = <E = never, R = never>(
   options: Options<E, R> = {}
-): Layer.Layer<Codex | AppServerClient | TestAppServer, HandshakeError, NoInfer<R>> => {
+): Layer.Layer<Codex | AppServerClient | TestAppServer, HandshakeError, Types.NoInfer<R>> => {
   const client = AppServerClient.layer(options.client)
   const answered: Layer.Layer<AppServerClient, HandshakeError, Transport | R> = options.approvals === undefined
     ? client

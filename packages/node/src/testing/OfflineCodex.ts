@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as HttpServerError from "effect/http/HttpServerError"
 import * as Layer from "effect/Layer"
 import type * as PlatformError from "effect/PlatformError"
+import type * as Types from "effect/Types"
 import type * as AppServerProcess from "../AppServerProcess.ts"
 import * as NodeCodex from "../NodeCodex.ts"
 import * as OfflineHome from "./OfflineHome.ts"
@@ -57,7 +58,7 @@ export const layer = <E = never, R = never>(
 ): Layer.Layer<
   Codex | AppServerClient | OfflineModel,
   NodeCodex.StartError | PlatformError.PlatformError | HttpServerError.ServeError,
-  NoInfer<R>
+  Types.NoInfer<R>
 > => layerCodex(options).pipe(Layer.provideMerge(OfflineModel.layer(options.model)))
 
 /**
@@ -96,7 +97,7 @@ export const layerCodex = <E = never, R = never>(
 ): Layer.Layer<
   Codex | AppServerClient,
   NodeCodex.StartError | PlatformError.PlatformError,
-  OfflineModel | NoInfer<R>
+  OfflineModel | Types.NoInfer<R>
 > =>
   Layer.unwrap(
     Effect.map(processOptions(options), (process) => NodeCodex.layer({ ...options.codex, ...process }))
