@@ -1,4 +1,4 @@
-import { Codex } from "@effect-codex/core"
+import { Codex, type ThreadFilter } from "@effect-codex/core"
 import { OfflineCodex, OfflineModel } from "@effect-codex/node/testing"
 import { assert, layer } from "@effect/vitest"
 import * as Duration from "effect/Duration"
@@ -140,6 +140,17 @@ layer(OfflineCodex.layer({ model: echo, codex: experimental }), live)("the histo
       assert.notInclude(sent, "Three")
       const error = yield* failure(thread.revert(ids[2] ?? ""), "InvalidRequest")
       assert.include(error.message, "turn not found")
+    }))
+
+  it.effect("is kept in a file of its own once it is reverted, and the thread listed by both", () =>
+    Effect.gen(function*() {
+      const { codex, ids, thread } = yield* threadWith("One", "Two")
+      yield* thread.revert(ids[1] ?? "")
+      yield* thread.run("Three")
+      const listed = (filter?: ThreadFilter) =>
+        Effect.map(Stream.runCollect(codex.threads(filter)), (threads) => threads.filter(({ id }) => id === thread.id))
+      assert.strictEqual((yield* listed()).length, 2)
+      assert.deepStrictEqual((yield* listed({ useStateDbOnly: true })).map(({ preview }) => preview), ["One"])
     }))
 
   it.effect("is reverted under a running turn, which is interrupted", () =>
