@@ -355,7 +355,8 @@ export interface ConfigOptions<E = never, R = never> extends Options<E, R>, Remo
  * `CODEX_URL`, `CODEX_TOKEN`, `CODEX_CONNECT_TIMEOUT`, `CODEX_PATH`, `CODEX_HOME`,
  * `CODEX_CWD`, `CODEX_EXPERIMENTAL`, `CODEX_REQUEST_TIMEOUT`,
  * `CODEX_HANDSHAKE_TIMEOUT`, `CODEX_SHUTDOWN_GRACE`, `CODEX_MAX_IN_FLIGHT` and
- * `CODEX_MAX_LINE_BYTES`.
+ * `CODEX_MAX_LINE_BYTES`. Where configuration is nested, as with `ConfigProvider.fromUnknown`,
+ * they are `URL`, `TOKEN` and so on within `CODEX`.
  *
  * @since 0.1.0
  * @category layers
