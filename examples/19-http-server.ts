@@ -60,7 +60,8 @@ const server = Layer.effectDiscard(
   Layer.provideMerge(HttpRouter.serve(routes, { disableLogger: true, disableListenLog: true })),
   Layer.provide(Layer.unwrap(Effect.gen(function*() {
     const port = yield* Config.Int("PORT").pipe(Config.withDefault(3000))
-    return NodeHttpServer.layer(createServer, { host: "127.0.0.1", port })
+    // How long the end waits for answers that are still open, before their turns are interrupted.
+    return NodeHttpServer.layer(createServer, { host: "127.0.0.1", port, gracefulShutdownTimeout: "1 second" })
   })))
 )
 

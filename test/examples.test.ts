@@ -329,7 +329,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("the examples", (it) =>
     }), 120_000)
 
   it.effect(
-    `${HTTP_SERVER} streams its answers, and stops a turn when its client leaves`,
+    `${HTTP_SERVER} streams its answers, stops a turn when its client leaves, and ends while another runs`,
     () =>
       Effect.gen(function*() {
         const child = yield* start(process.execPath, args(HTTP_SERVER), { env: { CODEX_HOME: "", PORT: "0" } })
@@ -370,7 +370,12 @@ layer(NodeServices.layer, { excludeTestServices: true })("the examples", (it) =>
         yield* until("The client has left", "The model has stopped")
 
         assert.strictEqual(yield* Effect.promise(() => fetch(`${address}/ask`).then(({ status }) => status)), 400)
-        yield* child.kill()
+
+        // An answer that goes on holds the end up for no more than a moment.
+        const another = yield* Effect.promise((signal) => fetch(`${address}/ask?q=Another+long+answer`, { signal }))
+        yield* child.kill().pipe(Effect.timeout("10 seconds"))
+        assert.strictEqual(yield* child.exitCode, 130)
+        assert.isTrue(another.ok)
       }).pipe(Effect.timeout("100 seconds")),
     120_000
   )
