@@ -309,6 +309,25 @@ layer(OfflineCodex.layer({ model: echo }), live)("a goal", (it) => {
       )
     }))
 
+  it.effect("keeps its turn when a run that has steered it is interrupted", () =>
+    Effect.gen(function*() {
+      const { gate, thread } = yield* waiting
+      const handle = yield* thread.startGoal("Go")
+      yield* gate.reached
+      const run = yield* Effect.forkChild(thread.run("And this"))
+      yield* Stream.runHead(Stream.filter(handle.events, (event) =>
+        event.method === "item/completed" && event.params.item.type === "userMessage"))
+      yield* Fiber.interrupt(run)
+      yield* gate.open
+      const { outcome, turns } = yield* handle.result
+      assert.deepStrictEqual([
+        outcome,
+        ...turns.map(({ status }) =>
+          status
+        )
+      ], ["complete", "completed"])
+    }))
+
   it.effect("that ended with an interrupted turn is not brought back by another turn", () =>
     Effect.gen(function*() {
       const client = yield* AppServerClient

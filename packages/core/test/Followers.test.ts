@@ -480,6 +480,20 @@ describe("a goal", () => {
       yield* server.barrier
     }))
 
+  it.effect("keeps its turn when a handle that has steered it is let go of", () =>
+    Effect.gen(function*() {
+      const { client, run, server } = yield* begun
+      yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T"))
+      yield* server.barrier
+      const steered = yield* fork(Effect.scoped(client.openTurn("turn/start", Wire.startParams("A"))))
+      yield* answerStart(server, "T")
+      yield* Fiber.join(steered)
+      yield* server.push(...Wire.textTurn("A", "T", ["Done"]).slice(1), goalUpdated("A", "complete"))
+      const { outcome, turns } = yield* run.result
+      assert.deepStrictEqual([outcome, turns.map(({ turnId }) => turnId)], ["complete", ["T"]])
+      assert.deepStrictEqual(server.methods(), ["thread/goal/set", "turn/start"])
+    }))
+
   it.effect("stops with a turn of this client that is interrupted by the end of its scope", () =>
     Effect.gen(function*() {
       const { client, run, server } = yield* begun

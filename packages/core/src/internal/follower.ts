@@ -17,6 +17,8 @@ export interface Follower {
    * Answers whether it is the follower's own from now on.
    */
   decide?(turn: TurnState): boolean
+  /** Whether the turn is its own, to go on without whoever has steered it. */
+  keeps?(turn: TurnState): boolean
   /** There is nothing more to hear. */
   disconnect(error: ConnectionError): void
 }

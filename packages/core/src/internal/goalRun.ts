@@ -168,6 +168,10 @@ export class GoalRun implements Follower {
     return false
   }
 
+  keeps(turn: TurnState): boolean {
+    return !this.isDone && turn.turnId === this.current?.turnId
+  }
+
   disconnect(error: ConnectionError): void {
     this.current?.disconnect(error)
     this.current = undefined

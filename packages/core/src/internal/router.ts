@@ -221,10 +221,12 @@ export class Router {
     return turn
   }
 
-  /** One holder less; answers whether the turn goes on without any. */
+  /** One handle less; answers whether the turn goes on for nobody. */
   release(turn: TurnState): boolean {
     turn.owners--
-    return turn.owners === 0 && !turn.isDone
+    if (turn.owners > 0 || turn.isDone) return false
+    for (const follower of this.followers) if (follower.keeps?.(turn) === true) return false
+    return true
   }
 
   /** Events of the turn are nobody's from now on, and who still waits for its end waits no more. */

@@ -53,7 +53,7 @@ export class TurnState {
   outcome: Exit.Exit<RunResult.RunResult, TurnFailure> | undefined
   /** Whether it is one that this client has started, or steered. */
   isClaimed = false
-  /** Handles that hold the turn; it is interrupted when the last one lets go. */
+  /** Handles that hold the turn; unless it is a goal's it is interrupted when the last one lets go. */
   owners = 0
   /** Grows whenever something is heard of the turn. */
   heard = 0
