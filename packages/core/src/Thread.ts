@@ -367,7 +367,10 @@ export interface Thread {
   readonly compact: Effect.Effect<void, RequestError | TurnFailed | TurnInterrupted | TurnStalled>
   /** Puts the thread away. A turn that runs is ended. Mirrors `thread/archive`. */
   readonly archive: Effect.Effect<void, RequestError>
-  /** Deletes the thread, and its agents' threads, for good. A turn that runs is interrupted. Mirrors `thread/delete`. */
+  /**
+   * Deletes the thread, and its agents' threads, for good. A turn that runs is interrupted. A thread with forks is
+   * refused as `InvalidRequest`. Mirrors `thread/delete`.
+   */
   readonly delete: Effect.Effect<void, RequestError>
   /**
    * Asks the server to tell this connection no more of the thread, so that it can
