@@ -268,7 +268,8 @@ layer(OfflineCodex.layer({ model: echo }), live)("a goal", (it) => {
   it.effect("is there, and paused, whenever a run is interrupted that has it give way", () =>
     Effect.gen(function*() {
       const client = yield* AppServerClient
-      const thread = yield* working(() => settle("complete"))
+      // What answers at once may have completed the new one before it is paused.
+      const thread = yield* working(() => OfflineModel.text(["So ", OfflineModel.hold(Effect.never)]))
       yield* thread.goal.set({ objective: "Precious", status: "paused" })
       const cleared = yield* Effect.forkChild(
         client.on("thread/goal/cleared").pipe(

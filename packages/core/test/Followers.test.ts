@@ -494,6 +494,23 @@ describe("a goal", () => {
       assert.deepStrictEqual(server.methods(), ["thread/goal/set", "turn/start"])
     }))
 
+  it.effect("stops with a turn of this client that has been interrupted by the time it is known for that", () =>
+    Effect.gen(function*() {
+      const { client, run, server } = yield* begun
+      yield* server.push(goalUpdated("A", "active"))
+      const over = [Wire.turnStarted("A", "mine"), Wire.turnCompleted("A", "mine", { status: "interrupted" })]
+      const mine = yield* fork(
+        Effect.flatMap(client.openTurn("turn/start", Wire.startParams("A")), (turn) => Effect.flip(turn.result))
+      )
+      const request = yield* server.request("turn/start")
+      yield* server.push(...over)
+      yield* server.respond(request, { turn: Wire.turn({ id: "mine" }) })
+      assert.strictEqual((yield* Fiber.join(mine))._tag, "TurnInterrupted")
+      assert.strictEqual((yield* run.result).outcome, "stopped")
+      yield* server.push(goalUpdated("A", "paused"))
+      yield* server.barrier
+    }))
+
   it.effect("stops with a turn of this client that is interrupted by the end of its scope", () =>
     Effect.gen(function*() {
       const { client, run, server } = yield* begun

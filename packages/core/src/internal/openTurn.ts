@@ -149,9 +149,7 @@ export const make = Effect.fnUntraced(function*(options: {
       const request = call(method, params, (result) => {
         // On the reader, before the next message: later events find the turn.
         const turnId = start._tag === "Response" ? idAt(result, start.turnId) : undefined
-        if (turnId === undefined) return
-        claim(router.claim(threadId, turnId))
-        router.startAnswered(pending)
+        if (turnId !== undefined) claim(router.claim(threadId, turnId, pending))
       }).pipe(
         Effect.tap(() =>
           expected === undefined ? Effect.void : Deferred.await(expected.turn).pipe(

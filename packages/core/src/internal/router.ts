@@ -173,11 +173,14 @@ export class Router {
     return starting
   }
 
-  /** The request has its turn, or will have none. Turns that nobody has claimed once all are answered are nobody's. */
+  /** The request has its turn, or will have none. */
   startAnswered(start: Start): void {
-    const { threadId } = start
-    const starting = this.starting.get(threadId)
-    if (starting === undefined || !starting.pending.delete(start)) return
+    const starting = this.starting.get(start.threadId)
+    if (starting?.pending.delete(start) === true) this.answered(start.threadId, starting)
+  }
+
+  /** Turns that nobody has claimed once all requests are answered are nobody's. */
+  private answered(threadId: string, starting: Starting): void {
     if (starting.pending.size > 0) return this.giveEmpty(starting)
     this.starting.delete(threadId)
     this.disown(starting)
@@ -201,9 +204,11 @@ export class Router {
     }
   }
 
-  /** Makes the turn one of this client's, with all of its events so far. */
-  claim(threadId: string, turnId: string): TurnState {
+  /** Makes the turn one of this client's, with all of its events so far: the one that is asked for, if it is told by what. */
+  claim(threadId: string, turnId: string, start?: Start): TurnState {
     const starting = this.starting.get(threadId)
+    // First of all: whoever is told of the turn may ask whether another one is being started.
+    const isAnswer = start !== undefined && starting?.pending.delete(start) === true
     let turn = this.turns.get(turnId) ?? starting?.finished.get(turnId)
     const held = turn === undefined ? starting?.held.get(turnId) : undefined
     if (turn === undefined) {
@@ -218,6 +223,7 @@ export class Router {
     turn.isClaimed = true
     turn.owners++
     if (held !== undefined) this.decided(held)
+    if (isAnswer && starting !== undefined) this.answered(threadId, starting)
     return turn
   }
 
@@ -300,7 +306,8 @@ export class Router {
 
   /** Whether a turn of this client runs on the thread, or is being started. */
   isTurnOn(threadId: string): boolean {
-    return this.starting.has(threadId) || this.isRunningOn(threadId)
+    const starting = this.starting.get(threadId)
+    return (starting !== undefined && starting.pending.size > 0) || this.isRunningOn(threadId)
   }
 
   /** Whether a turn of this client runs on the thread. */
@@ -540,8 +547,7 @@ export class Router {
   }
 
   private give({ threadId, turnId }: TurnState, start: Start, expectation: Expectation): void {
-    Deferred.doneUnsafe(expectation.turn, Exit.succeed(this.claim(threadId, turnId)))
-    this.startAnswered(start)
+    Deferred.doneUnsafe(expectation.turn, Exit.succeed(this.claim(threadId, turnId, start)))
   }
 
   /** A message that is lost: what its start says it was fails, if that is a response or a request. */
