@@ -96,6 +96,32 @@ describe("interruption", () => {
       assert.deepStrictEqual(server.methods(), ["turn/start"])
     }))
 
+  it.effect("while the request waits for its place withdraws it at once", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect({ maxInFlight: 1 })
+      const other = yield* fork(client.request("thread/loaded/list", {}))
+      const first = yield* server.request("thread/loaded/list")
+      const opening = yield* fork(Effect.scoped(client.openTurn("turn/start", Wire.startParams("A"))))
+      // The clock stands still.
+      yield* Fiber.interrupt(opening)
+      yield* server.respond(first, { data: [] })
+      yield* Fiber.join(other)
+      yield* server.barrier
+      assert.deepStrictEqual(server.methods(), ["thread/loaded/list"])
+    }))
+
+  it.effect("while the request waits to be sent again withdraws it at once", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const opening = yield* fork(Effect.scoped(client.openTurn("turn/start", Wire.startParams("A"))))
+      yield* server.refuse(yield* server.request("turn/start"), -32001, "Server overloaded; retry later.")
+      yield* server.barrier
+      yield* Fiber.interrupt(opening)
+      yield* TestClock.adjust("1 minute")
+      yield* server.barrier
+      assert.deepStrictEqual(server.methods(), ["turn/start"])
+    }))
+
   it.effect("by the handle waits for the end, and does nothing once that has come", () =>
     Effect.gen(function*() {
       const connection = yield* connect()

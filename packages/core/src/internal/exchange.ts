@@ -112,6 +112,7 @@ class Exchange<Q extends Question, A> implements Router.Waiter {
     const { line, question } = this
     this.id = line.nextId++
     line.inFlight(1)
+    question.onOut?.(true)
     line.router.await(this.id, this)
     if (this.isOver) return
     const timeout = line.timeoutOf(question)
@@ -133,12 +134,13 @@ class Exchange<Q extends Question, A> implements Router.Waiter {
   }
 
   private finish(isRefused: boolean): void {
-    const { deadline, line, place } = this
+    const { deadline, line, place, question } = this
     this.isOver = true
     if (deadline !== undefined) line.deadlines.cancel(deadline)
     line.inFlight(-1)
+    if (isRefused) question.onOut?.(false)
     // A late answer still names the turn that nobody waits for any more.
-    if (!this.isWritten || this.question.onResult === undefined) line.router.forget(this.id)
+    if (!this.isWritten || question.onResult === undefined) line.router.forget(this.id)
     if (place !== undefined) line.admission.leave(place, isRefused)
   }
 }

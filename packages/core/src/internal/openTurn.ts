@@ -129,6 +129,7 @@ export const make = Effect.fnUntraced(function*(options: {
       const start: TurnStart = turnStarts[method]
       let turn: TurnState | undefined
       let abandoned = false
+      let isOut = false
       let family: Family | undefined
       const claim = (claimed: TurnState): void => {
         if (abandoned) run(letGo(claimed))
@@ -150,6 +151,8 @@ export const make = Effect.fnUntraced(function*(options: {
         // On the reader, before the next message: later events find the turn.
         const turnId = start._tag === "Response" ? idAt(result, start.turnId) : undefined
         if (turnId !== undefined) claim(router.claim(threadId, turnId, pending))
+      }, (out) => {
+        isOut = out
       }).pipe(
         Effect.tap(() =>
           expected === undefined ? Effect.void : Deferred.await(expected.turn).pipe(
@@ -170,14 +173,13 @@ export const make = Effect.fnUntraced(function*(options: {
         ),
         Effect.ensuring(Effect.sync(() => router.startAnswered(pending)))
       )
-      // The request goes on when the caller is interrupted: only its answer names the turn to interrupt.
+      // A request that is out goes on when the caller is interrupted: only its answer names the turn to interrupt.
       const fiber = yield* FiberSet.run(starts, request, { startImmediately: true })
       const response = yield* restore(Fiber.join(fiber)).pipe(
         Effect.onExit((exit) =>
           Exit.isSuccess(exit)
             ? Effect.void
-            : Fiber.await(fiber).pipe(
-              Effect.timeoutOption(interruptGrace),
+            : Effect.suspend(() => isOut ? Effect.timeoutOption(Fiber.await(fiber), interruptGrace) : Effect.void).pipe(
               Effect.andThen(Effect.suspend(() => {
                 abandoned = true
                 return turn === undefined ? Fiber.interrupt(fiber) : Effect.ensuring(letGo(turn), leaveFamily)

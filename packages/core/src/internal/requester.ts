@@ -26,14 +26,15 @@ import type { Settings } from "./options.ts"
 import * as Payload from "./payload.ts"
 import { unsent } from "./responseError.ts"
 import { retry } from "./retry.ts"
-import { duringMethod, type Router, type SendError } from "./router.ts"
+import { duringMethod, type Question, type Router, type SendError } from "./router.ts"
 import * as Tracing from "./tracing.ts"
 
-/** Sends a request and waits for its result; `onResult` runs on the reader, before the next message is looked at. */
+/** Sends a request and waits for its result; for `onResult` and `onOut` see `Router.Question`. */
 export type Call = <M extends ClientRequestMethod>(
   method: M,
   params: unknown,
-  onResult?: (result: unknown) => void
+  onResult?: Question["onResult"],
+  onOut?: Question["onOut"]
 ) => Effect.Effect<ClientRequestResults[M], RequestError>
 
 export const make = Effect.fnUntraced(function*(options: {
@@ -75,16 +76,16 @@ export const make = Effect.fnUntraced(function*(options: {
     nextId: 1
   }
 
-  const call: Call = (method, params, onResult) =>
+  const call: Call = (method, params, onResult, onOut) =>
     Effect.withFiber((fiber) =>
       Tracing.isTraced(fiber)
         ? Tracing.request(
           fiber,
           method,
           idAt(params, ["threadId"]),
-          (span) => ask(fiber, method, params, span, onResult)
+          (span) => ask(fiber, method, params, span, onResult, onOut)
         )
-        : ask(fiber, method, params, undefined, onResult)
+        : ask(fiber, method, params, undefined, onResult, onOut)
     )
 
   const ask = <M extends ClientRequestMethod>(
@@ -92,14 +93,15 @@ export const make = Effect.fnUntraced(function*(options: {
     method: M,
     params: unknown,
     span: Tracer.Span | undefined,
-    onResult: ((result: unknown) => void) | undefined
+    onResult: Question["onResult"],
+    onOut: Question["onOut"]
   ): Effect.Effect<ClientRequestResults[M], RequestError> => {
     if (router.closed !== undefined) return Effect.fail(duringMethod(router.closed, method))
     const checked = checksOf(method).params(params)
     if (Exit.isFailure(checked)) return Effect.fail(unsent(method, Payload.issuesOfCause(checked.cause)))
     const experimental = settings.experimental ? undefined : needsExperimental(method, params)
     if (experimental !== undefined) return Effect.fail(experimental)
-    return Exchange.run(line, { method, params: checked.value, span, onResult }, context, repeated)
+    return Exchange.run(line, { method, params: checked.value, span, onResult, onOut }, context, repeated)
   }
 
   const decoded = <M extends ClientRequestMethod>(

@@ -40,6 +40,8 @@ export interface Question {
   readonly params: unknown
   /** Runs on the reader before the next message is looked at. */
   readonly onResult: ((result: unknown) => void) | undefined
+  /** Is told that the request goes out, and that the server has refused it because it is full: then nothing has come of it. */
+  readonly onOut?: ((isOut: boolean) => void) | undefined
 }
 
 /** A request that waits for its response. */
