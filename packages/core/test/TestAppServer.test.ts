@@ -48,6 +48,19 @@ describe("the agent of a TestAppServer", () => {
       )
     ))
 
+  it.effect("works on a thread whose id is written otherwise, as the real one does", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const client = yield* AppServerClient
+      const thread = yield* start
+      yield* thread.run("One")
+      const spelling = thread.id.replaceAll("-", "")
+      assert.strictEqual((yield* (yield* codex.resumeThread(spelling)).run("Two")).finalResponse, "OK")
+      const { result } = yield* client.openTurn("thread/compact/start", { threadId: spelling })
+      assert.strictEqual((yield* result).threadId, thread.id)
+      assert.strictEqual((yield* codex.readThread(spelling)).id, thread.id)
+    }).pipe(Effect.scoped, Effect.provide(TestAppServer.layer())))
+
   it.effect("takes a second run for more input of the first, also where that is its end", () =>
     Effect.gen(function*() {
       const server = yield* TestAppServer

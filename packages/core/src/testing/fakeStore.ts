@@ -1,6 +1,7 @@
 /** The threads of the app-server in memory, and the words with which it refuses those that it has not, by what is wanted of them. */
 import * as Effect from "effect/Effect"
 import { INTERNAL_ERROR, METHOD_NOT_FOUND } from "../internal/responseError.ts"
+import * as ThreadId from "../internal/threadId.ts"
 import { invalidRequest, type Refusal, refuse } from "./fakeConnection.ts"
 import type { FakeThread } from "./fakeThread.ts"
 
@@ -22,7 +23,7 @@ export class FakeStore {
   }
 
   get(id: string): FakeThread | undefined {
-    return this.threads.get(id)
+    return this.threads.get(ThreadId.canonical(id))
   }
 
   /** One whose name and content can be read. */
@@ -90,7 +91,7 @@ export class FakeStore {
   }
 
   private find(id: string, is: (thread: FakeThread) => boolean, refusal: () => Refusal): Found {
-    const thread = this.threads.get(id)
+    const thread = this.get(id)
     return thread !== undefined && is(thread) ? Effect.succeed(thread) : Effect.fail(refusal())
   }
 }
