@@ -280,13 +280,16 @@ const overrides = (config: ConfigOverrides, prefix = ""): ReadonlyArray<readonly
 /** The server splits the path at every dot: any other key can only stand in a table. */
 const bareKey = /^[A-Za-z0-9_-]+$/
 
-/** JSON's scalars and arrays are TOML, but for one character; its objects are not. */
+/** JSON's scalars and arrays are TOML, but for one character and halves of some; its objects are not. */
 const toToml = (value: ConfigValue): string => {
   if (isRecord(value)) {
     const entries = Object.entries(value).map(([key, value]) => `${toToml(key)} = ${toToml(value)}`)
     return `{ ${entries.join(", ")} }`
   }
-  return isList(value) ? `[${value.map(toToml).join(", ")}]` : JSON.stringify(value).replaceAll("\u007f", "\\u007f")
+  if (isList(value)) return `[${value.map(toToml).join(", ")}]`
+  // Half a character becomes U+FFFD, as in every other text that is made bytes.
+  const scalar = typeof value === "string" ? Buffer.from(value).toString() : value
+  return JSON.stringify(scalar).replaceAll("\u007f", "\\u007f")
 }
 
 const isList = (value: ConfigValue): value is ReadonlyArray<ConfigValue> => Array.isArray(value)

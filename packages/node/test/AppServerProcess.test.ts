@@ -238,7 +238,9 @@ layer(NodeServices.layer, live)("the real executable", (it) => {
           },
           "model_providers.other.name": "Other",
           shell_environment_policy: { include_only: ["PATH", "A \"B\""], set: { "A.B": "x" } },
-          notify: ["say", "it's = done"]
+          notify: ["say", "it's = done"],
+          // What is no TOML would be taken as it stands, with its escapes.
+          developer_instructions: "a line\nhalf a \ud83d"
         }
       })
       const { config } = yield* client.request("config/read", { includeLayers: true })
@@ -247,7 +249,8 @@ layer(NodeServices.layer, live)("the real executable", (it) => {
         model: "a \"quoted\" \\ 'model' é\n\t= [x]",
         model_context_window: 12_345,
         hide_agent_reasoning: true,
-        notify: ["say", "it's = done"]
+        notify: ["say", "it's = done"],
+        developer_instructions: "a line\nhalf a \ufffd"
       })
       assert.deepNestedInclude(seen, { "model_providers.mine.http_headers": { "X-A.b": "c = \"d\"" } })
       assert.strictEqual(seen.model_providers["with.dots"].name, "Dots")
