@@ -677,6 +677,20 @@ describe("a goal", () => {
       yield* Fiber.join(leaving)
     }))
 
+  it.effect("that was not asked for yet is withdrawn at once", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect({ maxInFlight: 1 })
+      const other = yield* fork(client.request("thread/loaded/list", {}))
+      const first = yield* server.request("thread/loaded/list")
+      const setting = yield* fork(Effect.scoped(client.openGoal({ threadId: "A", objective: "Go" })))
+      // The clock stands still.
+      yield* Fiber.interrupt(setting)
+      yield* server.respond(first, { data: [] })
+      yield* Fiber.join(other)
+      yield* server.barrier
+      assert.deepStrictEqual(server.methods(), ["thread/loaded/list"])
+    }))
+
   it.effect("that was given up and is not there needs no pause; another refusal is told in the log", () =>
     Effect.gen(function*() {
       const givenUp = (code: number) =>

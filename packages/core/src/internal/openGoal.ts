@@ -119,9 +119,9 @@ export const make = Effect.fnUntraced(function*(options: {
       Effect.asVoid
     )
 
-  /** Nobody waits any more for the goal that is being set. */
-  const giveUp = (goal: GoalRun, setting: Fiber.Fiber<unknown, RequestError>): Effect.Effect<void> =>
-    Fiber.await(setting).pipe(
+  /** Nobody waits any more for the goal that is being set. A request that is not out is withdrawn. */
+  const giveUp = (goal: GoalRun, setting: Fiber.Fiber<unknown, RequestError>, isOut: boolean): Effect.Effect<void> =>
+    (isOut ? Fiber.await(setting) : Effect.andThen(Fiber.interrupt(setting), Fiber.await(setting))).pipe(
       Effect.timeoutOption(interruptGrace),
       Effect.flatMap((answer) => {
         if (Option.isNone(answer)) return Effect.andThen(Fiber.interrupt(setting), abandonGoal(goal))
@@ -181,17 +181,20 @@ export const make = Effect.fnUntraced(function*(options: {
     )
     const { goal } = yield* Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
       router.follow(run)
-      // The request goes on when the caller is interrupted: its answer may be that there is a goal to pause.
+      let isOut = false
+      // A request that is out goes on when the caller is interrupted: its answer may be that there is a goal to pause.
       const setting = yield* FiberSet.run(
         starts,
         call("thread/goal/set", { ...params, status: "active" }, (result) => {
           const answer = Payload.incoming(ClientRequests["thread/goal/set"].result)(result)
           if (Exit.isSuccess(answer)) begin(run, answer.value.goal)
+        }, (out) => {
+          isOut = out
         }),
         { startImmediately: true }
       )
       const answer = yield* restore(Fiber.join(setting)).pipe(
-        Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : giveUp(run, setting))
+        Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : giveUp(run, setting, isOut))
       )
       yield* Effect.addFinalizer(() => letGoalGo(run))
       return answer
