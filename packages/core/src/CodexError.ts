@@ -685,25 +685,48 @@ export class SupervisorGaveUp extends Schema.TaggedError<SupervisorGaveUp>()("Su
 }
 
 /**
+ * Every error of this package, as the `error` of an `Rpc` or an `HttpApi` endpoint takes it.
+ * What is encoded of an error is all of it, unlike what is printed.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export const CodexError = Schema.Union([
+  AppServerSpawnError,
+  InvalidOptions,
+  UnsupportedRuntime,
+  AppServerExited,
+  TransportError,
+  SupervisorGaveUp,
+  ParseError,
+  InvalidRequest,
+  MethodNotFound,
+  InvalidParams,
+  InternalError,
+  ServerOverloaded,
+  RpcError,
+  RetryLimitExceeded,
+  RequestTimeout,
+  DecodeError,
+  ExperimentalApiRequired,
+  TurnFailed,
+  TurnInterrupted,
+  TurnStalled,
+  StaleTurn,
+  TurnLagged,
+  OutputLagged,
+  OutputDecodeError,
+  UnsupportedOutputSchema,
+  BudgetExceeded
+])
+
+/**
  * The union of every error of this package.
  *
  * @since 0.1.0
  * @category errors
  */
-export type CodexError =
-  | AppServerSpawnError
-  | InvalidOptions
-  | UnsupportedRuntime
-  | RequestError
-  | TurnFailed
-  | TurnInterrupted
-  | TurnStalled
-  | StaleTurn
-  | TurnLagged
-  | OutputLagged
-  | OutputDecodeError
-  | UnsupportedOutputSchema
-  | BudgetExceeded
+export type CodexError = typeof CodexError.Type
 
 /** @internal */
 export const formatIssues = (issues: ReadonlyArray<PayloadIssue>): string =>

@@ -26,7 +26,7 @@ export {
   AppServerExited,
   AppServerSpawnError,
   BudgetExceeded,
-  type CodexError,
+  CodexError,
   type ConnectionError,
   DecodeError,
   ExperimentalApiRequired,

@@ -14,6 +14,7 @@ describe("what the package exports", () => {
       "Approvals",
       "BudgetExceeded",
       "Codex",
+      "CodexError",
       "CodexMetrics",
       "CodexTools",
       "DecodeError",
