@@ -617,6 +617,48 @@ const scenarios: ReadonlyArray<Scenario> = [
     })
   },
   {
+    name: "a thread that is reverted",
+    replies: [
+      OfflineModel.text("One"),
+      OfflineModel.text("Two"),
+      OfflineModel.text("Three"),
+      OfflineModel.text("Again"),
+      hangs,
+      OfflineModel.text("New"),
+      OfflineModel.text("Ephemeral")
+    ],
+    scripts: ["One", "Two", "Three", "Again", hanging, "New", "Ephemeral"],
+    program: Effect.gen(function*() {
+      const codex = yield* Codex
+      const thread = yield* start
+      const first = yield* thread.run("One")
+      const second = yield* thread.run("Two")
+      yield* thread.run("Three")
+      yield* refused(thread.revert(nobody))
+      yield* thread.revert(second.turnId)
+      yield* thread.read({ includeTurns: true })
+      yield* thread.run("Again")
+      yield* Effect.scoped(Effect.gen(function*() {
+        const turn = yield* thread.turn("Go")
+        yield* firstWord(turn.events)
+        yield* thread.revert(turn.id)
+        yield* refused(turn.result)
+      }))
+      yield* thread.setName("Name")
+      yield* thread.revert(first.turnId)
+      yield* thread.read({ includeTurns: true })
+      yield* thread.run("New")
+      yield* thread.read({ includeTurns: true })
+      const ephemeral = yield* codex.startThread({ ephemeral: true, sandbox: "readOnly" })
+      yield* refused(ephemeral.revert((yield* ephemeral.run("Ephemeral")).turnId))
+      const fresh = yield* start
+      yield* refused(fresh.revert(nobody))
+      yield* refused(fresh.run("Gone"))
+      yield* thread.archive
+      yield* refused(thread.revert(first.turnId))
+    })
+  },
+  {
     name: "forks",
     replies: [
       OfflineModel.text("One"),

@@ -357,7 +357,8 @@ export interface Thread {
   /**
    * Takes this turn and all turns after it out of the history, so that the thread goes
    * on from before them; a turn that runs is interrupted. Files stay as they are.
-   * Mirrors `thread/revert`.
+   * A thread without a turn has nothing to revert to: the server refuses it, and lets go of the
+   * thread. Mirrors `thread/revert`.
    */
   readonly revert: (beforeTurnId: string) => Effect.Effect<ThreadModel, RequestError>
   /**

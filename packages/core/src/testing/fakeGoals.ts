@@ -106,7 +106,7 @@ export const handlers = (store: FakeStore, { account, show }: FakeGoals, { goOn 
       const thread = yield* store.withGoal(params.threadId)
       if (thread.running !== undefined) yield* account(thread, thread.running)
       thread.goal = yield* changed(thread, params, yield* now)
-      if (previewOf(thread) === "") thread.firstGoal = thread.goal.objective
+      if (previewOf(thread) === "") thread.beginning = thread.goal.objective
       thread.stored = "whole"
       yield* respond({ goal: thread.goal })
       yield* show(thread)

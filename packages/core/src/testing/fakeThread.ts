@@ -116,7 +116,7 @@ export interface FakeThread {
   readonly codexHome: string
   readonly forkedFromId: string | null
   readonly createdAt: number
-  readonly turns: Array<StoredTurn>
+  turns: Array<StoredTurn>
   /**
    * How much of it is stored, if it is not ephemeral: nothing before its first turn, name
    * or goal. Reading its turns before that begins with it, and has it answer otherwise.
@@ -126,8 +126,8 @@ export interface FakeThread {
   /** What waits for the end of the turn that runs. */
   readonly queue: Array<Queued>
   goal: ThreadGoal | null
-  /** The goal that it was given before anything was said. */
-  firstGoal: string | null
+  /** What it began with, where that is not in its turns: a goal from before anything was said, or what was taken out since. */
+  beginning: string | null
   cwd: string
   model: string
   effort: ReasoningEffort | null
@@ -300,7 +300,7 @@ export const submissionOf = ({ clientUserMessageId, id, input }: Queued): Queued
 
 /** What it begins with. */
 export const previewOf = (thread: FakeThread): string => {
-  if (thread.firstGoal !== null) return thread.firstGoal
+  if (thread.beginning !== null) return thread.beginning
   const first = thread.turns.flatMap(({ items }) => items.slice(0, 1)).find(({ type }) => type !== "contextCompaction")
   return first?.type === "userMessage" && "content" in first && Array.isArray(first.content)
     ? textOf(decodeInput(first.content))
@@ -308,8 +308,8 @@ export const previewOf = (thread: FakeThread): string => {
 }
 
 /** The model of one that is not loaded is known once there was something for it to work on. */
-const knowsModel = ({ firstGoal, forkedFromId, loaded, turns }: FakeThread): boolean =>
-  loaded || turns.length > 0 || firstGoal !== null || forkedFromId !== null
+const knowsModel = ({ beginning, forkedFromId, loaded, turns }: FakeThread): boolean =>
+  loaded || turns.length > 0 || beginning !== null || forkedFromId !== null
 
 export const threadOf = (thread: FakeThread, withTurns = false): Thread => ({
   id: thread.id,

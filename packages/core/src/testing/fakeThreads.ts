@@ -69,7 +69,7 @@ export const make = (
         acceptedCommands: new Set(),
         queue: [],
         goal: null,
-        firstGoal: null,
+        beginning: null,
         cwd: place.cwd,
         model: place.models.find(({ isDefault }) => isDefault)?.id ?? "gpt-5.4",
         effort: null,
@@ -147,7 +147,7 @@ export const make = (
           turns,
           stored: "whole",
           name: source.name,
-          firstGoal: source.firstGoal,
+          beginning: source.beginning,
           tools: source.tools,
           cwd: source.cwd,
           approvalPolicy: source.approvalPolicy,
@@ -257,6 +257,24 @@ export const make = (
         store.delete(thread)
         yield* respond({})
         yield* tell(thread, "thread/deleted", { threadId: thread.id })
+      }),
+    "thread/revert": ({ beforeTurnId, threadId }, respond) =>
+      Effect.gen(function*() {
+        const thread = yield* store.loaded(threadId)
+        if (thread.ephemeral) return yield* invalidRequest("ephemeral threads do not support thread/revert")
+        yield* unload(thread)
+        yield* tellStatus(thread)
+        // It is not loaded again.
+        if (thread.stored === "nothing") return yield* noRollout(threadId)
+        thread.loaded = true
+        yield* tellStatus(thread)
+        const place = thread.turns.findIndex(({ id }) => id === beforeTurnId)
+        if (place < 0) return yield* invalidRequest(`turn not found: ${beforeTurnId}`)
+        thread.beginning = previewOf(thread)
+        thread.turns = thread.turns.slice(0, place)
+        thread.spent = thread.turns.at(-1)?.spent ?? nothing
+        yield* respond({ thread: threadOf(thread) })
+        yield* tell(thread, "thread/reverted", { threadId: thread.id })
       }),
     "thread/settings/update": (params, respond) =>
       Effect.gen(function*() {
