@@ -59,11 +59,7 @@ export const make = Effect.fnUntraced(function*<A, I>(
 ): Effect.fn.Return<OutputFormat<A>, UnsupportedOutputSchema> {
   const { codec, jsonSchema } = yield* Effect.try({
     try: () => OpenAiStructuredOutput.toCodecOpenAI(schema),
-    catch: (cause) =>
-      new UnsupportedOutputSchema({
-        path: "",
-        description: cause instanceof Error ? cause.message.replace(/^OpenAiStructuredOutput: /, "") : String(cause)
-      })
+    catch: (cause) => new UnsupportedOutputSchema({ path: "", description: describe(cause) })
   })
   const shapeless = findShapeless(jsonSchema, "", Predicate.isObject(jsonSchema.$defs) ? fields(jsonSchema.$defs) : {})
   if (shapeless !== undefined) {
@@ -96,6 +92,13 @@ export const make = Effect.fnUntraced(function*<A, I>(
       "Answer again, with nothing but JSON in that form."
   }
 })
+
+const describe = (cause: unknown): string => {
+  const words = cause instanceof Error ? cause.message.replace(/^OpenAiStructuredOutput: /, "") : String(cause)
+  return words.startsWith("Root JSON Schema")
+    ? "the answer has to be an object with fields; what is something else can be the field of a Struct"
+    : words
+}
 
 /** The first place that says nothing of what is expected there, or that leaves an object open. */
 const findShapeless = (

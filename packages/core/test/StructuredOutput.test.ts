@@ -125,6 +125,11 @@ describe("the JSON schema", () => {
       assert.strictEqual(error.path, path)
       assert.notStrictEqual(error.description, "")
     }))
+
+  it.effect.each([Schema.String, Schema.Array(Schema.String), Schema.Struct({})])(
+    "is an object with fields, or it is said how to make it one",
+    (schema) => Effect.map(Effect.flip(make(schema)), (error) => assert.include(error.description, "field of a Struct"))
+  )
 })
 
 describe("the answer", () => {
