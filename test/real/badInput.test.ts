@@ -39,6 +39,24 @@ layer(OfflineCodex.layer({ model: echo }), live)("bad input", (it) => {
       assert.strictEqual((yield* thread.run(`Cut ${half}`)).finalResponse, "Answer to: Cut \ufffd")
     }))
 
+  it.effect("is a method that there is not, a goal that is none, or no limits where there should be some", () =>
+    Effect.gen(function*() {
+      const client = yield* AppServerClient
+      const codex = yield* Codex
+      const thread = yield* codex.startThread()
+      yield* thread.goal.set({ objective: "Precious", status: "paused" })
+      for (const name of [`"thread/nope"`, `"toString"`, `""`]) {
+        const error = yield* failure(client.request(JSON.parse(name), JSON.parse("{}")), "MethodNotFound")
+        assert.deepStrictEqual([error.method, error.code], [JSON.parse(name), -32601])
+      }
+      const goal = yield* failure(thread.runGoal(JSON.parse("null")), "InvalidParams")
+      assert.deepStrictEqual([goal.method, goal.sent], ["thread/goal/set", false])
+      const run = yield* failure(thread.run("Hello", JSON.parse(`{"budget":null}`)), "InvalidParams")
+      assert.deepStrictEqual(run.issues.map((issue) => issue.path), ["budget"])
+      // The goal that is there was not taken up instead.
+      assert.strictEqual((yield* thread.goal.get)?.status, "paused")
+    }))
+
   it.effect("that lacks a field names it", () =>
     Effect.gen(function*() {
       const client = yield* AppServerClient

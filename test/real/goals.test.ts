@@ -239,7 +239,8 @@ layer(OfflineCodex.layer({ model: echo }), live)("a goal", (it) => {
         ["objective", { objective: 5 }],
         ["objective", { objective: null }],
         ["objective", { objective: "😀".repeat(4001) }],
-        ["origin", { objective: "New", origin: "nobody" }]
+        ["origin", { objective: "New", origin: "nobody" }],
+        ["objectiv", { objectiv: "New" }]
       ]
       for (const [path, options] of wrong) {
         for (

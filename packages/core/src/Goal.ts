@@ -273,10 +273,10 @@ const open = Effect.fnUntraced(
     goal: string | GoalOptions,
     read: "replay" | "never"
   ) {
-    const { objective, origin, tokenBudget } = typeof goal === "string" ? { objective: goal } : goal
-    const params = { threadId, objective, origin, tokenBudget }
-    yield* GoalParams.check(params)
-    const opened = client.openGoal(params, { read })
+    const options = typeof goal === "string" ? { objective: goal } : goal
+    yield* GoalParams.check(options)
+    const { objective, origin, tokenBudget } = options
+    const opened = client.openGoal({ threadId, objective, origin, tokenBudget }, { read })
     return yield* objective === undefined ? opened : inPlaceOfAnother(client, threadId, opened)
   }
 )

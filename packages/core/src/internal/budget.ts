@@ -3,6 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import type { OpenTurn, TurnStartMethod } from "../AppServerClient.ts"
 import type { Budget } from "../Budget.ts"
@@ -10,6 +11,7 @@ import { BudgetExceeded, type InvalidParams, type RequestError, type TurnLagged 
 import type { TurnEvent } from "../Notification.ts"
 import type { RunResult } from "../RunResult.ts"
 import { readParams } from "./options.ts"
+import { unsent } from "./responseError.ts"
 import { toolOf } from "./toolItem.ts"
 import type { TurnFailure } from "./turn.ts"
 
@@ -27,6 +29,10 @@ export interface Meter {
 
 /** One budget for all the turns of a run. */
 export const make = Effect.fnUntraced(function*(budget: Budget): Effect.fn.Return<Meter, InvalidParams> {
+  const given: unknown = budget
+  if (!Predicate.isObject(given)) {
+    return yield* unsent("turn/start", [{ path: "budget", expected: "Expected an object with limits" }])
+  }
   const { wallTime, ...most } = yield* readParams("turn/start", (read) => ({
     wallTime: read.limitOfTime("budget.wallTime", budget.wallTime),
     tokens: read.limit("budget.tokens", budget.tokens, Number.POSITIVE_INFINITY),

@@ -26,7 +26,6 @@ const isObjective = (objective: string): boolean => {
 const isBudget = (tokens: number): boolean => Number.isSafeInteger(tokens) && tokens > 0
 
 const GoalParams = Schema.Struct({
-  threadId: Schema.String,
   objective: Schema.optional(
     Schema.String.check(Schema.makeFilter(isObjective, { expected: `1 to ${MAX_CHARACTERS} characters` }))
   ),
@@ -36,7 +35,7 @@ const GoalParams = Schema.Struct({
   origin: Schema.optional(ThreadGoalMutationOrigin)
 })
 
-/** Fails where the server would refuse them. */
+/** Fails where the server would refuse them, and where there are none: then the goal would be the one that is there. */
 export const check = (params: typeof GoalParams.Type): Effect.Effect<void, InvalidParams> =>
   Effect.suspend(() => {
     const checked = Payload.outgoing(GoalParams)(params)

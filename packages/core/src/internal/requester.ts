@@ -24,7 +24,7 @@ import * as Metrics from "./metrics.ts"
 import { idAt } from "./notifications.ts"
 import type { Settings } from "./options.ts"
 import * as Payload from "./payload.ts"
-import { unsent } from "./responseError.ts"
+import { unknownMethod, unsent } from "./responseError.ts"
 import { retry } from "./retry.ts"
 import { duringMethod, type Question, type Router, type SendError } from "./router.ts"
 import * as Tracing from "./tracing.ts"
@@ -97,6 +97,8 @@ export const make = Effect.fnUntraced(function*(options: {
     onOut: Question["onOut"]
   ): Effect.Effect<ClientRequestResults[M], RequestError> => {
     if (router.closed !== undefined) return Effect.fail(duringMethod(router.closed, method))
+    // A name that is given may be one that there is not.
+    if (!Object.hasOwn(ClientRequests, method)) return Effect.fail(unknownMethod(method))
     const checked = checksOf(method).params(params)
     if (Exit.isFailure(checked)) return Effect.fail(unsent(method, Payload.issuesOfCause(checked.cause)))
     const experimental = settings.experimental ? undefined : needsExperimental(method, params)

@@ -64,6 +64,14 @@ export const unsent = (method: string, issues: ReadonlyArray<PayloadIssue>): Inv
     issues
   })
 
+/** The same for a method of which nothing is known. */
+export const unknownMethod = (method: string): MethodNotFound =>
+  new MethodNotFound({
+    method,
+    code: METHOD_NOT_FOUND,
+    description: "This client does not know this method. Nothing was sent"
+  })
+
 /** Some errors bring the cause of a turn's failure along, in either spelling. */
 const saysOverloaded = (data: unknown): boolean =>
   Predicate.isObject(data) &&
