@@ -39,7 +39,7 @@ layer(OfflineCodex.layer({ model: echo }), live)("bad input", (it) => {
       assert.strictEqual((yield* thread.run(`Cut ${half}`)).finalResponse, "Answer to: Cut \ufffd")
     }))
 
-  it.effect("is a method that there is not, a goal that is none, or no limits where there should be some", () =>
+  it.effect("is a method that there is not, a goal that is none, or no limits or URL where there should be one", () =>
     Effect.gen(function*() {
       const client = yield* AppServerClient
       const codex = yield* Codex
@@ -53,6 +53,8 @@ layer(OfflineCodex.layer({ model: echo }), live)("bad input", (it) => {
       assert.deepStrictEqual([goal.method, goal.sent], ["thread/goal/set", false])
       const run = yield* failure(thread.run("Hello", JSON.parse(`{"budget":null}`)), "InvalidParams")
       assert.deepStrictEqual(run.issues.map((issue) => issue.path), ["budget"])
+      const image = yield* failure(thread.run(Input.image(JSON.parse("null"))), "InvalidParams")
+      assert.include(image.issues.map((issue) => issue.path), "input[0].url")
       // The goal that is there was not taken up instead.
       assert.strictEqual((yield* thread.goal.get)?.status, "paused")
     }))

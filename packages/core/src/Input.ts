@@ -73,7 +73,7 @@ export const text = (text: string): InputItem => ({ type: "text", text })
  */
 export const image = (url: string | URL, options?: { readonly detail?: ImageDetail | undefined }): InputItem => ({
   type: "image",
-  url: String(url),
+  url: url instanceof URL ? url.href : url,
   detail: options?.detail
 })
 
