@@ -141,9 +141,9 @@ export interface GoalResult {
   /** The goal as the server last told it; null when it was cleared. */
   readonly goal: Goal | null
   /**
-   * The turns that the server ran for it, in that order, those among them that gave way to a
-   * compaction or a review of this client (`interrupted`); none when a turn of somebody
-   * else's reached it.
+   * The turns that the server ran meanwhile, in that order: for the goal, those among them
+   * that gave way to a compaction or a review of this client (`interrupted`), and for what
+   * waited in the queue. None when a turn of somebody else's reached it.
    */
   readonly turns: ReadonlyArray<RunResult>
   /** The items of all turns, in that order. */
