@@ -184,6 +184,9 @@ describe("the watchdog of a turn", () => {
       assert.strictEqual(error.message, "Turn T has been silent for 1m, and the server does not know how it ended")
       assert.deepStrictEqual(error.result.items.map(({ id }) => id), ["m1"])
       yield* Fiber.join(events.fiber)
+      // There is nothing to interrupt.
+      yield* server.barrier
+      assert.deepStrictEqual(server.methods(), ["turn/start", "thread/read"])
     }))
 
   it.effect("reports a stall when the server does not answer, and has the turn interrupted", () =>
