@@ -301,6 +301,7 @@ describe("a goal", () => {
   it.effect("takes no turns of other threads, of this client or of a chain that began elsewhere", () =>
     Effect.gen(function*() {
       const { client, run, server } = yield* begun
+      const unowned = yield* collect(client.unownedNotifications)
       yield* server.push(goalUpdated("A", "active"))
       const mine = yield* fork(
         Effect.flatMap(client.openTurn("turn/start", Wire.startParams("A")), (turn) => turn.result)
@@ -319,6 +320,11 @@ describe("a goal", () => {
       )
       assert.strictEqual((yield* Fiber.join(mine)).finalResponse, "Mine")
       assert.deepStrictEqual((yield* run.result).turns.map(({ turnId }) => turnId), ["its own"])
+      yield* server.barrier
+      assert.deepStrictEqual(
+        unowned.seen.map(({ turnId }) => turnId),
+        [...Wire.textTurn("B", "theirs", ["Theirs"]).map(() => "theirs"), "delegated", "delegated", "beside", "beside"]
+      )
     }))
 
   it.effect("has its turn, and nobody else has, also while a turn of this client is being started", () =>
@@ -409,6 +415,23 @@ describe("a goal", () => {
             ]
         )
       }
+    }))
+
+  it.effect("leaves what begins on other threads to nobody, also while turns of this client are being started there", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* begun
+      const unowned = yield* collect(client.unownedNotifications)
+      const mine = yield* fork(
+        Effect.flatMap(client.openTurn("turn/start", Wire.startParams("B")), (turn) => turn.result)
+      )
+      const request = yield* server.request("turn/start")
+      const theirs = Wire.textTurn("B", "theirs", ["Theirs"])
+      yield* server.push(goalUpdated("A", "active"), ...theirs)
+      yield* server.respond(request, { turn: Wire.turn({ id: "mine" }) })
+      yield* server.push(...Wire.textTurn("B", "mine", ["Mine"]), goalUpdated("A", "complete"))
+      yield* Fiber.join(mine)
+      yield* server.barrier
+      assert.deepStrictEqual(unowned.seen.map(({ method }) => method), theirs.map(({ method }) => method))
     }))
 
   it.effect("that ended while it was active is paused when its scope closes, and what the server does for it is interrupted", () =>
