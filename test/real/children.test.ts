@@ -150,6 +150,36 @@ layer(OfflineCodex.layer({ model: echo }), live)("the agents that a turn has at 
     }))
 })
 
+layer(OfflineCodex.layer({ model: echo }), live)("the agents of a turn that is interrupted", (it) => {
+  it.effect("are interrupted with it", () =>
+    Effect.gen(function*() {
+      const codex = yield* Codex
+      const model = yield* OfflineModel
+      const thread = yield* codex.startThread()
+      const working = yield* OfflineModel.gate
+      yield* model.respond((request) =>
+        request.threadId !== thread.id
+          ? OfflineModel.text(["Looking ", OfflineModel.hold(working)])
+          : request.toolOutput("only") === undefined
+          ? spawn("only", "Look left")
+          : OfflineModel.text(["Wait ", OfflineModel.hold(Effect.never)])
+      )
+      const ends = yield* Effect.forkChild(
+        codex.events.pipe(
+          Stream.filter((event) => event.method === "turn/completed" && event.threadId !== thread.id),
+          Stream.take(1),
+          Stream.runCollect
+        ),
+        { startImmediately: true }
+      )
+      const run = yield* Effect.forkChild(thread.run("Look around"))
+      yield* working.reached
+      yield* Fiber.interrupt(run)
+      const [end] = yield* Fiber.join(ends)
+      assert.strictEqual(end?.method === "turn/completed" && end.params.turn.status, "interrupted")
+    }))
+})
+
 const Kit = Toolkit.make(
   Tool.make("weather", { parameters: Schema.Struct({ city: Schema.String }), success: Schema.String })
 )

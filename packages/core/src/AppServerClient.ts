@@ -218,7 +218,8 @@ export interface OpenTurn<M extends TurnStartMethod> {
   readonly spent: Effect.Effect<TokenUsageBreakdown>
   /**
    * Asks the server to interrupt the turn and waits until the turn has ended,
-   * however it did. Nothing happens when it has ended already.
+   * however it did; then those of the agents that it has at work are interrupted. Nothing
+   * happens when it has ended already.
    */
   readonly interrupt: Effect.Effect<void, RequestError>
 }

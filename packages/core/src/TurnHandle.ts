@@ -72,8 +72,8 @@ export interface TurnHandle<Event = TurnEvent> {
    */
   readonly steer: (input: Input.Input) => Effect.Effect<TurnSteerResponse, RequestError | StaleTurn>
   /**
-   * Stops the turn and waits until it has ended. Nothing happens when it has
-   * ended already. Mirrors `turn/interrupt`.
+   * Stops the turn, with the agents that it has at work, and waits until it has ended.
+   * Nothing happens when it has ended already. Mirrors `turn/interrupt`.
    */
   readonly interrupt: Effect.Effect<void, RequestError>
 }

@@ -122,6 +122,38 @@ describe("interruption", () => {
       assert.deepStrictEqual(server.methods(), ["turn/start"])
     }))
 
+  it.effect("takes along the agents that it has at work, and what they begin then, and nobody else's", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const opening = yield* fork(client.openTurn("turn/start", Wire.startParams("A")))
+      yield* server.respond(yield* server.request("turn/start"), { turn: Wire.turn({ id: "T" }) })
+      const turn = yield* Fiber.join(opening)
+      yield* server.push(
+        Wire.turnStarted("A", "T"),
+        Wire.turnStarted("child", "C1", "T"),
+        Wire.turnStarted("over", "C2", "T"),
+        Wire.turnCompleted("over", "C2"),
+        Wire.turnStarted("other", "C3", "before"),
+        Wire.turnStarted("stranger", "S")
+      )
+      yield* server.barrier
+      const interrupting = yield* fork(turn.interrupt)
+      const asked = yield* server.request("turn/interrupt")
+      assert.deepStrictEqual(asked.params, { threadId: "A", turnId: "T" })
+      yield* server.respond(asked, {})
+      yield* server.push(Wire.turnCompleted("A", "T", { status: "interrupted" }))
+      const child = yield* server.request("turn/interrupt")
+      assert.deepStrictEqual(child.params, { threadId: "child", turnId: "C1" })
+      yield* server.refuse(child, -32600, "no active turn to interrupt")
+      yield* Fiber.join(interrupting)
+      yield* server.push(Wire.turnStarted("late", "C4", "T"), Wire.turnStarted("A", "T2"))
+      const late = yield* server.request("turn/interrupt")
+      assert.deepStrictEqual(late.params, { threadId: "late", turnId: "C4" })
+      yield* server.respond(late, {})
+      yield* server.barrier
+      assert.deepStrictEqual(server.methods(), ["turn/start", ...Array.from({ length: 3 }, () => "turn/interrupt")])
+    }))
+
   it.effect("by the handle waits for the end, and does nothing once that has come", () =>
     Effect.gen(function*() {
       const connection = yield* connect()

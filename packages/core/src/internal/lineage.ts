@@ -1,4 +1,7 @@
-/** Which thread has which one's agent, as far as the server has told. Everything here is synchronous, on the reader fiber. */
+/**
+ * Which thread has which one's agent, and what these have at work, as far as the server has told. Everything here is
+ * synchronous, on the reader fiber.
+ */
 import type { ThreadItem } from "@effect-codex/generated"
 import type { CodexEvent } from "../Notification.ts"
 import { forgetOldest } from "./recent.ts"
@@ -6,11 +9,22 @@ import { forgetOldest } from "./recent.ts"
 /** How many threads and turns are remembered; those of long ago are no longer loaded. */
 const LIMIT = 16_384
 
+/** A turn that runs. */
+export interface RunningTurn {
+  readonly threadId: string
+  readonly turnId: string
+  /** The turn for which it was begun: its own where that is nobody's. */
+  readonly rootTurnId: string
+}
+
 export class Lineage {
   /** From an agent's thread to the thread that has it at work. */
   private readonly parents = new Map<string, string>()
-  /** From a running turn to its thread. */
-  private readonly turns = new Map<string, string>()
+  private readonly turns = new Map<string, RunningTurn>()
+  /** Turns whose agents were stopped with them. */
+  private readonly stopped = new Set<string>()
+  /** Is told of what an agent begins for a turn whose agents were stopped. */
+  onStray: (turn: RunningTurn) => void = () => {}
 
   /** The thread, its parent, the parent's parent, and so on. */
   of(threadId: string): ReadonlySet<string> {
@@ -27,6 +41,13 @@ export class Lineage {
     if (!this.of(parentThreadId).has(threadId)) remember(this.parents, threadId, parentThreadId)
   }
 
+  /** The turns that agents have at work for this one. What they begin for it from now on is stray. */
+  stop({ threadId, turnId }: Pick<RunningTurn, "threadId" | "turnId">): ReadonlyArray<RunningTurn> {
+    this.stopped.add(turnId)
+    forgetOldest(this.stopped, LIMIT)
+    return Array.from(this.turns.values()).filter((turn) => turn.rootTurnId === turnId && turn.threadId !== threadId)
+  }
+
   observe(event: CodexEvent): void {
     switch (event.method) {
       case "thread/started": {
@@ -36,10 +57,12 @@ export class Lineage {
       }
       case "turn/started": {
         const { threadId, turn: { id, rootTurnId } } = event.params
-        remember(this.turns, id, threadId)
+        const turn: RunningTurn = { threadId, turnId: id, rootTurnId: rootTurnId ?? id }
+        remember(this.turns, id, turn)
         // The first word of an agent whose item is not there yet.
-        const parent = rootTurnId === undefined || rootTurnId === null ? undefined : this.turns.get(rootTurnId)
-        if (parent !== undefined && !this.parents.has(threadId)) this.learn(threadId, parent)
+        const parent = this.turns.get(turn.rootTurnId)
+        if (parent !== undefined && !this.parents.has(threadId)) this.learn(threadId, parent.threadId)
+        if (this.stopped.has(turn.rootTurnId)) this.onStray(turn)
         return
       }
       case "turn/completed":
@@ -64,6 +87,7 @@ export class Lineage {
   close(): void {
     this.parents.clear()
     this.turns.clear()
+    this.stopped.clear()
   }
 }
 
@@ -88,7 +112,7 @@ const isBirth = (item: ThreadItem): boolean =>
   (item.type === "collabAgentToolCall" && item.tool === "spawnAgent") ||
   (item.type === "subAgentActivity" && item.kind === "started")
 
-const remember = (known: Map<string, string>, key: string, value: string): void => {
+const remember = <A>(known: Map<string, A>, key: string, value: A): void => {
   known.set(key, value)
   forgetOldest(known, LIMIT)
 }

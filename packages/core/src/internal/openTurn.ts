@@ -16,6 +16,7 @@ import { DecodeError, type InvalidRequest, type RequestError, RequestTimeout } f
 import type { ChildEvent, TurnEvent } from "../Notification.ts"
 import { readerOf } from "./eventLog.ts"
 import { Family, isOwn } from "./family.ts"
+import type { RunningTurn } from "./lineage.ts"
 import * as Log from "./log.ts"
 import { type TurnStart, turnStarts } from "./methodTraits.ts"
 import { idAt } from "./notifications.ts"
@@ -44,7 +45,7 @@ const refusalGrace = Duration.seconds(2)
 export const make = Effect.fnUntraced(function*(options: {
   readonly call: Call
   readonly router: Router
-  readonly desk: Pick<Desk, "isAsking">
+  readonly desk: Pick<Desk, "isAsking" | "lineage">
   readonly settings: Settings
   readonly turnLimits: Limits
   readonly turns: TurnsTelemetry
@@ -68,12 +69,29 @@ export const make = Effect.fnUntraced(function*(options: {
           : call("turn/interrupt", { threadId: turn.threadId, turnId: turn.activeId }).pipe(
             Effect.catchTag("InvalidRequest", (refusal) => endedMeanwhile(turn, refusal)),
             // An answer that is late or lost is not waited for once the turn has ended.
-            Effect.raceFirst(Effect.exit(Deferred.await(turn.done)))
+            Effect.raceFirst(Effect.exit(Deferred.await(turn.done))),
+            Effect.andThen(Effect.exit(Deferred.await(turn.done))),
+            Effect.andThen(interruptAgents(turn))
           )
       )),
       Effect.andThen(Effect.exit(Deferred.await(turn.done))),
       Effect.asVoid
     )
+
+  /** The server leaves the agents of a turn at work when it is interrupted. */
+  const interruptAgents = (turn: TurnState): Effect.Effect<void, RequestError> =>
+    Effect.suspend(() =>
+      Effect.forEach(desk.lineage.stop(turn), interruptAgent, { concurrency: "unbounded", discard: true })
+    )
+
+  const interruptAgent = ({ threadId, turnId }: RunningTurn): Effect.Effect<void, RequestError> =>
+    call("turn/interrupt", { threadId, turnId }).pipe(
+      // It has ended meanwhile.
+      Effect.catchTag("InvalidRequest", () => Effect.void),
+      Effect.asVoid
+    )
+
+  desk.lineage.onStray = (turn) => void run(Effect.ignore(interruptAgent(turn)))
 
   const letGo = (turn: TurnState): Effect.Effect<void> =>
     Effect.suspend(() => {
