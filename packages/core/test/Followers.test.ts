@@ -534,6 +534,28 @@ describe("a goal", () => {
       yield* server.barrier
     }))
 
+  it.effect("stops where nothing comes of the turn of this client that its own seemed to give way to", () =>
+    Effect.gen(function*() {
+      for (const isRefused of [true, false]) {
+        const { client, run, server } = yield* begun
+        yield* server.push(goalUpdated("A", "active"), Wire.turnStarted("A", "T"))
+        yield* server.barrier
+        const mine = yield* fork(
+          Effect.exit(Effect.scoped(client.openTurn("turn/start", Wire.startParams("A"))))
+        )
+        const request = yield* server.request("turn/start")
+        yield* server.push(Wire.turnCompleted("A", "T", { status: "interrupted" }))
+        yield* isRefused
+          ? server.refuse(request, -32_603, "not now")
+          : server.respond(request, { turn: Wire.turn({ id: "T" }) })
+        yield* Fiber.join(mine)
+        const { outcome, turns } = yield* run.result
+        assert.deepStrictEqual([outcome, turns.map(({ turnId }) => turnId)], ["stopped", ["T"]])
+        yield* server.push(goalUpdated("A", "paused"))
+        yield* server.barrier
+      }
+    }))
+
   it.effect("stops with a turn of this client that is interrupted by the end of its scope", () =>
     Effect.gen(function*() {
       const { client, run, server } = yield* begun

@@ -17,6 +17,8 @@ export interface Follower {
    * Answers whether it is the follower's own from now on.
    */
   decide?(turn: TurnState): boolean
+  /** No turn of this client is being started on its thread any more, whatever has come of the last one. */
+  startsAnswered?(): void
   /** Whether the turn is its own, to go on without whoever has steered it. */
   keeps?(turn: TurnState): boolean
   /** There is nothing more to hear. */

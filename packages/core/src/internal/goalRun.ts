@@ -55,8 +55,8 @@ export class GoalRun implements Follower {
   private goal: ThreadGoal | null | undefined
   /** What the server told last before it answered: the answer may come behind. */
   private early: { readonly event: GoalEvent; readonly bytes: number } | undefined
-  /** Whether the server does nothing for an active goal before another turn has ended, as after one that was interrupted. */
-  isStopped = false
+  /** Whether the turn that ended last was interrupted. */
+  private isInterrupted = false
   /** Whether nothing more is heard of it. */
   private isGone = false
   private readonly options: Options
@@ -84,6 +84,11 @@ export class GoalRun implements Follower {
 
   private get isActive(): boolean {
     return this.goal === undefined || this.goal?.status === "active"
+  }
+
+  /** Whether the server does nothing for an active goal before another turn has ended, as after one that was interrupted. */
+  get isStopped(): boolean {
+    return this.isInterrupted && !this.options.isTurnOn()
   }
 
   /** It was taken away, though a turn of it may still run. */
@@ -135,7 +140,7 @@ export class GoalRun implements Follower {
   refresh(goal: ThreadGoal | null, isStopped: boolean): void {
     if (this.isDone || this.isCleared) return
     this.goal = goal
-    this.isStopped ||= isStopped
+    this.isInterrupted ||= isStopped
     this.settle()
   }
 
@@ -166,6 +171,11 @@ export class GoalRun implements Follower {
     }
     for (const { bytes, event } of unread) this.accept(event, bytes, isClaimed ? turn : undefined)
     return false
+  }
+
+  startsAnswered(): void {
+    // The turn that its own has given way to may be none.
+    this.settle()
   }
 
   keeps(turn: TurnState): boolean {
@@ -224,7 +234,7 @@ export class GoalRun implements Follower {
         if (turn === undefined && this.isNext(event)) this.adopt(this.turnOf(event.params.turn.id))
         break
       case "turn/completed":
-        this.isStopped = event.params.turn.status === "interrupted" && !this.options.isTurnOn()
+        this.isInterrupted = event.params.turn.status === "interrupted"
         this.settle()
         break
       default:

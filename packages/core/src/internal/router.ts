@@ -186,6 +186,11 @@ export class Router {
     if (starting.pending.size > 0) return this.giveEmpty(starting)
     this.starting.delete(threadId)
     this.disown(starting)
+    for (const follower of Array.from(this.followers)) {
+      if (follower.threadId !== threadId) continue
+      follower.startsAnswered?.()
+      if (follower.isOver) this.unfollow(follower)
+    }
     this.depart(threadId)
   }
 
