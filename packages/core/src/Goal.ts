@@ -134,7 +134,7 @@ export interface GoalResult {
    * `budgetLimited`, `usageLimited`); `"cleared"` when it was taken away, whatever the
    * thread has in its place; `"stopped"` when it is left active on a thread that does
    * not go on with it by itself, because it was archived or closed or another turn of
-   * it was interrupted. Then it is paused with the scope of its handle, if the thread is
+   * it was interrupted, also where that turn had just ended. Then it is paused with the scope of its handle, if the thread is
    * still there: the next turn of anybody's would bring it back.
    */
   readonly outcome: GoalOutcome

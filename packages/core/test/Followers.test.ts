@@ -589,7 +589,8 @@ describe("a goal", () => {
       for (const [index, notification] of told.entries()) {
         yield* server.push(notification)
         yield* events.atLeast(index + 1)
-        yield* TestClock.adjust("4 minutes")
+        // Between two turns less is to be expected.
+        yield* TestClock.adjust(notification.method === "turn/completed" ? "4 seconds" : "4 minutes")
       }
       yield* server.barrier
       assert.deepStrictEqual(server.methods(), ["thread/goal/set"])
@@ -854,6 +855,26 @@ describe("a goal", () => {
         yield* server.respond(yield* server.request("thread/read"), { thread: { ...thread, status } })
       }
       assert.strictEqual((yield* Fiber.join(result)).outcome, "stopped")
+      yield* server.push(goalUpdated("A", "paused"))
+      yield* server.barrier
+    }))
+
+  it.effect("that the server does not go on with behind a turn is stopped, and goes on while somebody works on it", () =>
+    Effect.gen(function*() {
+      const { run, server } = yield* begun
+      yield* server.push(goalUpdated("A", "active"), ...Wire.textTurn("A", "T", ["One"]))
+      const result = yield* fork(run.result)
+      const { thread } = threadResponse("A")
+      for (const status of [{ type: "active", activeFlags: [] }, { type: "idle" }]) {
+        yield* server.barrier
+        assert.isUndefined(result.pollUnsafe())
+        yield* TestClock.adjust("5 seconds")
+        yield* server.respond(yield* server.request("thread/goal/get"), { goal: goal("A", "active") })
+        yield* server.respond(yield* server.request("thread/read"), { thread: { ...thread, status } })
+        yield* server.push(Wire.turnCompleted("A", "theirs"))
+      }
+      const { outcome, turns } = yield* Fiber.join(result)
+      assert.deepStrictEqual([outcome, turns.map(({ turnId }) => turnId)], ["stopped", ["T"]])
       yield* server.push(goalUpdated("A", "paused"))
       yield* server.barrier
     }))

@@ -8,6 +8,7 @@ import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
@@ -63,6 +64,8 @@ export class GoalRun implements Follower {
   /** How many want it to go on although it is not active any more, so that they see what else comes of it. */
   private holds = 0
   private turnAwaited = Deferred.makeUnsafe<TurnState>()
+  /** Opens when a turn has ended behind which the server should go on. */
+  readonly gap = Latch.makeUnsafe()
 
   constructor(threadId: string, limits: Limits, spending: Spending, options: Options) {
     this.threadId = threadId
@@ -80,6 +83,11 @@ export class GoalRun implements Follower {
   /** Whether the server is done with it too: it goes on with one that is active behind the next turn, whosever that is. */
   get isOver(): boolean {
     return this.isDone && this.holds === 0 && this.current === undefined && (this.isGone || !this.isActive)
+  }
+
+  /** Whether the server should begin a turn for it. */
+  get isWaiting(): boolean {
+    return this.current === undefined && this.isActive
   }
 
   private get isActive(): boolean {
@@ -240,11 +248,14 @@ export class GoalRun implements Follower {
       default:
     }
     const { current } = this
-    if (current === undefined || event.turnId !== current.turnId) return false
-    this.heard++
-    current.accept(event, bytes)
-    if (current.outcome !== undefined) this.turnEnded(current, current.outcome)
-    return true
+    const isOwn = current !== undefined && event.turnId === current.turnId
+    if (isOwn) {
+      this.heard++
+      current.accept(event, bytes)
+      if (current.outcome !== undefined) this.turnEnded(current, current.outcome)
+    }
+    if (event.method === "turn/completed" && !this.isDone && this.isWaiting) this.gap.openUnsafe()
+    return isOwn
   }
 
   /** Whether a turn starts that is for it, unless it is one of this client: others may have begun one after an interruption. */

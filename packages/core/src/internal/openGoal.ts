@@ -29,6 +29,9 @@ import * as Watchdog from "./watchdog.ts"
 /** How far word of a turn may be behind the word that its thread is at work. */
 const startGrace = Duration.seconds(2)
 
+/** How long the server may take from one turn to the next before it is asked whether it goes on. */
+const gapGrace = Duration.seconds(5)
+
 export const make = Effect.fnUntraced(function*(options: {
   readonly call: Call
   readonly interruptTurn: (turn: TurnState) => Effect.Effect<void, RequestError>
@@ -131,19 +134,38 @@ export const make = Effect.fnUntraced(function*(options: {
       Effect.ensuring(Effect.sync(() => router.unfollow(goal)))
     )
 
+  const lookUpGoal = ({ threadId }: GoalRun): Effect.Effect<Watchdog.GoalVerdict> =>
+    Watchdog.lookUpGoal(
+      Effect.map(call("thread/goal/get", { threadId }), ({ goal }) => goal ?? null),
+      Effect.suspend(() => call("thread/read", { threadId, includeTurns: false }))
+    )
+
+  /**
+   * Asks whether the server goes on where nothing tells: behind a turn that ended just as it was to be interrupted, and
+   * now and then behind a compaction, it does not.
+   */
+  const watchGaps = Effect.fnUntraced(function*(goal: GoalRun): Effect.fn.Return<void> {
+    while (!goal.isDone) {
+      yield* goal.gap.await
+      goal.gap.closeUnsafe()
+      const { heard } = goal
+      const isQuiet = () => goal.heard === heard && goal.isWaiting && !goal.isDone
+      yield* Effect.sleep(gapGrace)
+      if (!isQuiet()) continue
+      const verdict = yield* lookUpGoal(goal)
+      if (verdict._tag === "Told" && isQuiet()) goal.refresh(verdict.goal, verdict.isStopped)
+    }
+  })
+
   /** Asks what became of a silent goal, for as long as somebody holds it. */
   const watchGoal = (goal: GoalRun): Effect.Effect<void> => {
     const { threadId } = goal
     const read = (includeTurns: boolean) => call("thread/read", { threadId, includeTurns })
-    const lookUpGoal = Watchdog.lookUpGoal(
-      Effect.map(call("thread/goal/get", { threadId }), ({ goal }) => goal ?? null),
-      Effect.suspend(() => read(false))
-    )
     return Watchdog.watch(goal, {
       idle: turnIdleTimeout,
       isAsking: () => goal.running !== undefined && desk.isAsking([goal.running.turnId, goal.running.activeId]),
       lookUp: Effect.suspend((): Effect.Effect<Watchdog.Verdict | Watchdog.GoalVerdict> =>
-        goal.running === undefined ? lookUpGoal : Watchdog.lookUp(goal.running, read)
+        goal.running === undefined ? lookUpGoal(goal) : Watchdog.lookUp(goal.running, read)
       ),
       conclude: (verdict) => {
         switch (verdict._tag) {
@@ -200,6 +222,7 @@ export const make = Effect.fnUntraced(function*(options: {
       return answer
     }))
     if (Duration.isFinite(turnIdleTimeout)) yield* Effect.forkScoped(watchGoal(run))
+    yield* Effect.forkScoped(watchGaps(run))
     const read = options?.read ?? "replay"
     const events = yield* readerOf(run, read)
     if (read !== "replay") run.forgetHistory()
