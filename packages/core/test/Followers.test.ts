@@ -348,6 +348,34 @@ describe("a goal", () => {
       assert.deepStrictEqual(seen.map(({ method, turnId }) => [method, turnId]), [["thread/status/changed", undefined]])
     }))
 
+  it.effect("has its own word that comes in a turn of somebody else's, and nothing else of that", () =>
+    Effect.gen(function*() {
+      const { client, run, server } = yield* begun
+      const unowned = yield* collect(client.unownedNotifications)
+      const compaction = yield* fork(
+        Effect.flatMap(client.openTurn("thread/compact/start", { threadId: "A" }), (turn) => turn.result)
+      )
+      yield* server.respond(yield* server.request("thread/compact/start"), {})
+      yield* server.push(
+        goalUpdated("A", "active"),
+        // It had begun before.
+        Wire.itemCompleted("A", "theirs", Wire.agentMessage("m", "Theirs")),
+        { method: "thread/goal/updated", params: { threadId: "A", turnId: "theirs", goal: goal("A", "active") } },
+        Wire.turnCompleted("A", "theirs", { status: "interrupted" }),
+        Wire.turnStarted("A", "mine"),
+        Wire.itemStarted("A", "mine", { type: "contextCompaction", id: "c" }),
+        Wire.turnCompleted("A", "mine"),
+        goalUpdated("A", "complete")
+      )
+      yield* Fiber.join(compaction)
+      assert.strictEqual((yield* run.result).turns.length, 0)
+      assert.strictEqual((yield* Stream.runCollect(run.events)).length, 3)
+      assert.deepStrictEqual(
+        (yield* unowned.atLeast(2)).map(({ method, turnId }) => [method, turnId]),
+        [["item/completed", "theirs"], ["turn/completed", "theirs"]]
+      )
+    }))
+
   it.effect("goes on behind another turn of this client that its own gives way to", () =>
     Effect.gen(function*() {
       const { client, run, server } = yield* begun

@@ -70,8 +70,8 @@ export interface Start {
 interface Starting {
   readonly pending: Set<Start>
   readonly held: Map<string, TurnState>
-  /** Those of them whose events a follower has for its own. */
-  readonly followed: Set<string>
+  /** Those of their events that a follower has for its own, by turn. */
+  readonly followed: Map<string, WeakSet<TurnEvent>>
   /** Turns of this client that ended meanwhile: the request may have steered one of them. */
   readonly finished: Map<string, TurnState>
 }
@@ -169,7 +169,7 @@ export class Router {
   private startingOn(threadId: string): Starting {
     let starting = this.starting.get(threadId)
     if (starting === undefined) {
-      starting = { pending: new Set(), held: new Map(), followed: new Set(), finished: new Map() }
+      starting = { pending: new Set(), held: new Map(), followed: new Map(), finished: new Map() }
       this.starting.set(threadId, starting)
     }
     return starting
@@ -205,9 +205,10 @@ export class Router {
   private disown({ followed, held }: Starting): void {
     for (const turn of held.values()) {
       const { lost, threadId, turnId, unread } = turn
-      if (followed.has(turnId) || this.decided(turn)) continue
-      if (lost > 0) this.hub.publishUnowned(lagged(lost, { threadId, turnId }), 0)
-      for (const { bytes, event } of unread) this.hub.publishUnowned(event, bytes)
+      if (this.decided(turn)) continue
+      const own = followed.get(turnId)
+      if (lost > 0 && own === undefined) this.hub.publishUnowned(lagged(lost, { threadId, turnId }), 0)
+      for (const { bytes, event } of unread) if (own?.has(event) !== true) this.hub.publishUnowned(event, bytes)
     }
   }
 
@@ -444,7 +445,7 @@ export class Router {
       this.spending.note(event.params.threadId, event.params.tokenUsage)
     }
     if (turn === undefined) return followed ? undefined : this.hub.publishUnowned(event, bytes)
-    if (followed && !turn.isClaimed) this.starting.get(turn.threadId)?.followed.add(turn.turnId)
+    if (followed && !turn.isClaimed) this.noteFollowed(turn, event)
     this.meet(turn, event)
     if (turn.isDone) this.retire(turn)
   }
@@ -527,6 +528,13 @@ export class Router {
     for (const text of turn.texts) this.deltas.forget(text)
     turn.texts.length = 0
     return this.turns.delete(turn.turnId)
+  }
+
+  /** Of a goal's turn it is each event, of somebody else's that a goal is told of in it the goal's word only. */
+  private noteFollowed({ threadId, turnId }: TurnState, event: TurnEvent): void {
+    const followed = this.starting.get(threadId)?.followed
+    const own = followed?.get(turnId) ?? new WeakSet()
+    followed?.set(turnId, own.add(event))
   }
 
   private meet(turn: TurnState, event: TurnEvent): void {
