@@ -227,6 +227,19 @@ describe("a goal", () => {
       }
     }))
 
+  it.effect("may be over by the time that it is answered, or somebody else's to go on with", () =>
+    Effect.gen(function*() {
+      for (const status of ["complete", "paused"]) {
+        const { answer, fiber, server } = yield* opening
+        yield* server.push(goalCleared("A"), goalUpdated("A", "active"), ...Wire.textTurn("A", "T", ["One"]))
+        yield* server.push(goalUpdated("A", status))
+        yield* answer
+        const run = yield* Fiber.join(fiber)
+        const { outcome, turns } = yield* run.result
+        assert.deepStrictEqual([outcome, turns.map(({ finalResponse }) => finalResponse)], [status, ["One"]])
+      }
+    }))
+
   it.effect("that one of its turns ends has what all of them had come to, and took as long as all of them", () =>
     Effect.gen(function*() {
       const failed = { message: "No luck", codexErrorInfo: null, additionalDetails: null }

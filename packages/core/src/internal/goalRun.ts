@@ -54,8 +54,8 @@ export class GoalRun implements Follower {
   private set: ThreadGoal | undefined
   /** Not known before the server tells of the goal that was set; null once it is cleared. */
   private goal: ThreadGoal | null | undefined
-  /** What the server told last before it answered: the answer may come behind. */
-  private early: { readonly event: GoalEvent; readonly bytes: number } | undefined
+  /** What the server told before it answered: the answer may come behind. */
+  private early: ReadonlyArray<{ readonly event: GoalEvent; readonly bytes: number }> = []
   /** Whether the turn that ended last was interrupted. */
   private isInterrupted = false
   /** Whether nothing more is heard of it. */
@@ -133,8 +133,8 @@ export class GoalRun implements Follower {
   begin(goal: ThreadGoal): void {
     const { early } = this
     this.set = goal
-    this.early = undefined
-    if (early !== undefined) this.learn(early.event, early.bytes)
+    this.early = []
+    for (const { bytes, event } of early) this.learn(event, bytes)
   }
 
   /** The turn has ended as the server's record has it, though that was not heard. */
@@ -266,7 +266,8 @@ export class GoalRun implements Follower {
   private learn(event: GoalEvent, bytes: number): boolean {
     const goal = event.method === "thread/goal/updated" ? event.params.goal : null
     if (this.set === undefined) {
-      this.early = goal === null ? undefined : { event, bytes }
+      // What was taken away was another one, with the same words perhaps.
+      this.early = goal === null ? [] : [...this.early, { event, bytes }]
       return false
     }
     // What the thread has once this one was taken away is another one, whatever it says.
