@@ -180,6 +180,42 @@ describe("the metrics", () => {
       assert.strictEqual((yield* Metric.value(ended)).count, 1)
     })))
 
+  it.effect("of turns and tokens count the turn of a goal that is steered once", () =>
+    alone(Effect.gen(function*() {
+      const { client, server } = yield* connect({ turnBuffer: { events: 8, bytes: 1_000_000 } })
+      const goal = (status: string) => ({
+        threadId: "A",
+        objective: "Go",
+        status,
+        tokenBudget: null,
+        tokensUsed: 0,
+        timeUsedSeconds: 0,
+        createdAt: 1_795_243_254,
+        updatedAt: 1_795_243_254
+      })
+      const told = (status: string) => ({
+        method: "thread/goal/updated",
+        params: { threadId: "A", turnId: null, goal: goal(status) }
+      })
+      const setting = yield* fork(client.openGoal({ threadId: "A", objective: "Go" }, { read: "never" }))
+      yield* server.respond(yield* server.request("thread/goal/set"), { goal: goal("active") })
+      const run = yield* Fiber.join(setting)
+      yield* server.push(told("active"), Wire.turnStarted("A", "T"))
+      yield* server.barrier
+      const steering = yield* fork(client.openTurn("turn/start", Wire.startParams("A"), { read: "once" }))
+      yield* server.respond(yield* server.request("turn/start"), { turn: Wire.turn({ id: "T" }) })
+      const { result } = yield* Fiber.join(steering)
+      const items = Array.from({ length: 20 }, (_, n) => Wire.itemCompleted("A", "T", Wire.agentMessage(`m${n}`, "x")))
+      yield* server.push(...items, Wire.tokenUsage("A", "T", 15), Wire.turnCompleted("A", "T"), told("complete"))
+      yield* result
+      yield* run.result
+      const ended = Metric.withAttributes(CodexMetrics.turnDuration, { status: "completed" })
+      assert.strictEqual((yield* Metric.value(ended)).count, 1)
+      assert.strictEqual(yield* count(CodexMetrics.tokens, { kind: "input" }), 15)
+      // Who has steered it has not read what came of it.
+      assert.strictEqual(yield* count(CodexMetrics.turnReadersLagged), 1)
+    })))
+
   it.effect("of tokens count what turns use, each once, with the attributes of the caller", () =>
     alone(Effect.gen(function*() {
       const connection = yield* connect()

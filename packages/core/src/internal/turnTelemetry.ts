@@ -35,10 +35,12 @@ export class TurnsTelemetry {
   /** Records the turn from now on for whoever opened it, unless somebody else did before. */
   record(turn: TurnState, origin: Tracing.Origin, start: Start): void {
     if (turn.isObserved) return
+    // That of a goal is followed by the goal and by whoever has steered it.
+    if (this.turns.has(turn.turnId)) return turn.observe(readersOf(origin))
     const telemetry = new TurnTelemetry(turn, origin, start, () => {
       if (this.turns.get(turn.turnId) === telemetry) this.turns.delete(turn.turnId)
     })
-    if (origin.isTraced) this.turns.set(turn.turnId, telemetry)
+    this.turns.set(turn.turnId, telemetry)
     turn.observe(telemetry)
   }
 
@@ -58,6 +60,15 @@ export class TurnsTelemetry {
     return undefined
   }
 }
+
+/** What there is to record of a turn that is recorded already: its readers are others. */
+const readersOf = ({ context }: Tracing.Origin): Observer => ({
+  itemStarted: () => {},
+  itemCompleted: () => {},
+  spent: () => {},
+  lagged: () => CodexMetrics.turnReadersLagged.updateUnsafe(1, context),
+  ended: () => {}
+})
 
 class TurnTelemetry implements Observer {
   readonly origin: Tracing.Origin
@@ -142,7 +153,7 @@ class TurnTelemetry implements Observer {
   }
 
   lagged(): void {
-    CodexMetrics.turnReadersLagged.updateUnsafe(1, this.origin.context)
+    readersOf(this.origin).lagged()
   }
 
   ended(outcome: Exit.Exit<RunResult, TurnFailure>): void {
