@@ -28,6 +28,9 @@ type GoalEvent = Extract<TurnEvent, { readonly method: "thread/goal/updated" | "
 const isOfGoal = (event: TurnEvent): event is GoalEvent =>
   event.method === "thread/goal/updated" || event.method === "thread/goal/cleared"
 
+/** How much is remembered of what the server tells before it answers, besides its last word. */
+const EARLY = 16
+
 /** Whether it is the start of a turn that was not begun by another one. */
 const isRoot = (event: TurnEvent): boolean =>
   event.method === "turn/started" && (event.params.turn.rootTurnId ?? event.params.turn.id) === event.params.turn.id
@@ -267,7 +270,7 @@ export class GoalRun implements Follower {
     const goal = event.method === "thread/goal/updated" ? event.params.goal : null
     if (this.set === undefined) {
       // What was taken away was another one, with the same words perhaps.
-      this.early = goal === null ? [] : [...this.early, { event, bytes }]
+      this.early = goal === null ? [] : [...this.early.slice(-EARLY), { event, bytes }]
       return false
     }
     // What the thread has once this one was taken away is another one, whatever it says.
