@@ -1,9 +1,10 @@
-import { Approvals, type ChildEvent, Codex, CodexTools, type TurnEvent } from "@effect-codex/core"
+import { Approvals, type ChildEvent, Codex, type CodexEvent, CodexTools, type TurnEvent } from "@effect-codex/core"
 import { OfflineCodex, OfflineModel } from "@effect-codex/node/testing"
 import { assert, layer } from "@effect/vitest"
 import { Tool, Toolkit } from "effect/ai"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { echo, itemsOf, live, messages, spoken } from "./support.ts"
@@ -150,33 +151,52 @@ layer(OfflineCodex.layer({ model: echo }), live)("the agents that a turn has at 
     }))
 })
 
-layer(OfflineCodex.layer({ model: echo }), live)("the agents of a turn that is interrupted", (it) => {
-  it.effect("are interrupted with it", () =>
+layer(OfflineCodex.layer({ model: echo }), live)("agents that nobody waits for any more", (it) => {
+  /** A thread whose turn has an agent at work, and goes on as told once that is so. */
+  const working = (ends: boolean) =>
     Effect.gen(function*() {
       const codex = yield* Codex
       const model = yield* OfflineModel
-      const thread = yield* codex.startThread()
-      const working = yield* OfflineModel.gate
+      const thread = yield* codex.thread()
+      const agent = yield* OfflineModel.gate
       yield* model.respond((request) =>
         request.threadId !== thread.id
-          ? OfflineModel.text(["Looking ", OfflineModel.hold(working)])
+          ? OfflineModel.text(["Looking ", OfflineModel.hold(agent)])
           : request.toolOutput("only") === undefined
           ? spawn("only", "Look left")
-          : OfflineModel.text(["Wait ", OfflineModel.hold(Effect.never)])
+          : OfflineModel.text(["Wait ", OfflineModel.hold(ends ? agent.reached : Effect.never)])
       )
-      const ends = yield* Effect.forkChild(
+      const end = yield* Effect.forkDetach(
         codex.events.pipe(
           Stream.filter((event) => event.method === "turn/completed" && event.threadId !== thread.id),
-          Stream.take(1),
-          Stream.runCollect
+          Stream.runHead
         ),
         { startImmediately: true }
       )
+      return { agent, end, thread }
+    })
+
+  const isInterrupted = (end: Option.Option<CodexEvent>): boolean =>
+    Option.exists(end, (event) => event.method === "turn/completed" && event.params.turn.status === "interrupted")
+
+  it.effect("are interrupted with their turn", () =>
+    Effect.gen(function*() {
+      const { agent, end, thread } = yield* working(false)
       const run = yield* Effect.forkChild(thread.run("Look around"))
-      yield* working.reached
+      yield* agent.reached
       yield* Fiber.interrupt(run)
-      const [end] = yield* Fiber.join(ends)
-      assert.strictEqual(end?.method === "turn/completed" && end.params.turn.status, "interrupted")
+      assert.isTrue(isInterrupted(yield* Fiber.join(end)))
+    }))
+
+  it.effect("work on when it ends by itself, until the scope of their thread closes", () =>
+    Effect.gen(function*() {
+      const { end } = yield* Effect.scoped(Effect.gen(function*() {
+        const { end, thread } = yield* working(true)
+        assert.strictEqual((yield* thread.run("Look around")).finalResponse, "Wait ")
+        assert.isUndefined(end.pollUnsafe())
+        return { end }
+      }))
+      assert.isTrue(isInterrupted(yield* Fiber.join(end)))
     }))
 })
 

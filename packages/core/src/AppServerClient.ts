@@ -37,6 +37,7 @@ import {
   type UnsupportedRuntime
 } from "./CodexError.ts"
 import * as CodexMetrics from "./CodexMetrics.ts"
+import * as Agents from "./internal/agents.ts"
 import { closed, isClosed } from "./internal/closed.ts"
 import * as Envelope from "./internal/envelope.ts"
 import { EventHub, type Listener } from "./internal/eventHub.ts"
@@ -484,8 +485,9 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   )
 
   const call = yield* Requester.make({ transport, router, settings, context })
-  const threads = yield* ThreadSubscriptions.make({ call, router, desk, settings })
-  const held = { call, router, desk, settings, turnLimits, turns }
+  const agents = yield* Agents.make({ call, lineage: desk.lineage })
+  const threads = yield* ThreadSubscriptions.make({ call, router, desk, agents, settings })
+  const held = { call, router, desk, agents, settings, turnLimits, turns }
   const turnOpener = yield* OpenTurns.make(held)
   const goalOpener = yield* OpenGoals.make({ ...held, interruptTurn: turnOpener.interrupt })
 

@@ -159,7 +159,8 @@ export class Codex extends Context.Service<Codex, {
    * A thread for as long as the scope is open: a new one, or with `resume` a stored
    * one. When the scope closes the server is asked to tell no more of it (see
    * `thread.unsubscribe`), unless another scope still has it; where a turn or a goal
-   * of this client is at work on it, as soon as that is over.
+   * of this client is at work on it, as soon as that is over. Agents that work on for turns
+   * of this client are interrupted then.
    */
   readonly thread: <E = never, R = never, T = never>(
     options?: Thread.ScopedThreadOptions<E, R, T>

@@ -1118,6 +1118,33 @@ describe("a thread that was unsubscribed from", () => {
 })
 
 describe("a thread that is left", () => {
+  it.effect("takes along the agents of its turns, and nobody else's", () =>
+    Effect.gen(function*() {
+      const { client, server } = yield* connect()
+      const mine = yield* fork(
+        Effect.flatMap(client.openTurn("turn/start", Wire.startParams("A")), (turn) => turn.result)
+      )
+      yield* answerStart(server, "T")
+      yield* server.push(
+        Wire.turnStarted("A", "T"),
+        Wire.itemCompleted("A", "T", { ...collab("s1", ["child"]), tool: "spawnAgent" }),
+        Wire.turnStarted("child", "C1", "T"),
+        Wire.turnCompleted("A", "T"),
+        Wire.turnStarted("A", "theirs"),
+        Wire.itemCompleted("A", "theirs", { ...collab("s2", ["stranger"]), tool: "spawnAgent" }),
+        Wire.turnStarted("stranger", "C2", "theirs")
+      )
+      yield* Fiber.join(mine)
+      yield* server.barrier
+      const leaving = yield* fork(client.leaveThread("A"))
+      const interrupt = yield* server.request("turn/interrupt")
+      assert.deepStrictEqual(interrupt.params, { threadId: "child", turnId: "C1" })
+      yield* server.respond(interrupt, {})
+      yield* server.respond(yield* server.request("thread/unsubscribe"), { status: "unsubscribed" })
+      yield* Fiber.join(leaving)
+      assert.deepStrictEqual(server.methods(), ["turn/start", "turn/interrupt", "thread/unsubscribe"])
+    }))
+
   it.effect("while nothing is at work on it is unsubscribed from at once, and a refusal is told", () =>
     Effect.gen(function*() {
       const { client, server } = yield* connect()

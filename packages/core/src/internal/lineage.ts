@@ -21,6 +21,10 @@ export class Lineage {
   /** From an agent's thread to the thread that has it at work. */
   private readonly parents = new Map<string, string>()
   private readonly turns = new Map<string, RunningTurn>()
+  /** Turns of this client. */
+  private readonly owned = new Set<string>()
+  /** From a turn that has had agents at work to its thread. */
+  private readonly spawning = new Map<string, string>()
   /** Turns whose agents were stopped with them. */
   private readonly stopped = new Set<string>()
   /** Is told of what an agent begins for a turn whose agents were stopped. */
@@ -39,6 +43,21 @@ export class Lineage {
   learn(threadId: string, parentThreadId: string): void {
     // An agent may name those that it works for, which does not make them its own.
     if (!this.of(parentThreadId).has(threadId)) remember(this.parents, threadId, parentThreadId)
+  }
+
+  /** The turn is one of this client. */
+  own(turnId: string): void {
+    this.owned.add(turnId)
+    forgetOldest(this.owned, LIMIT)
+  }
+
+  /** Stops the agents of all turns that this client has had on the thread. */
+  leave(threadId: string): ReadonlyArray<RunningTurn> {
+    const turnIds = Array.from(this.spawning).flatMap(([turnId, id]) =>
+      id === threadId && this.owned.has(turnId) ? [turnId] : []
+    )
+    for (const turnId of turnIds) this.spawning.delete(turnId)
+    return turnIds.flatMap((turnId) => this.stop({ threadId, turnId }))
   }
 
   /** The turns that agents have at work for this one. What they begin for it from now on is stray. */
@@ -70,8 +89,10 @@ export class Lineage {
         return
       case "item/started":
       case "item/completed": {
-        const { item, threadId } = event.params
-        if (isBirth(item)) { for (const child of childrenOf(item).threadIds) this.learn(child, threadId) }
+        const { item, threadId, turnId } = event.params
+        if (!isBirth(item)) return
+        remember(this.spawning, turnId, threadId)
+        for (const child of childrenOf(item).threadIds) this.learn(child, threadId)
         return
       }
       case "thread/closed":
@@ -87,6 +108,8 @@ export class Lineage {
   close(): void {
     this.parents.clear()
     this.turns.clear()
+    this.owned.clear()
+    this.spawning.clear()
     this.stopped.clear()
   }
 }

@@ -36,7 +36,7 @@ export const make = Effect.fnUntraced(function*(options: {
   readonly call: Call
   readonly interruptTurn: (turn: TurnState) => Effect.Effect<void, RequestError>
   readonly router: Router
-  readonly desk: Pick<Desk, "isAsking">
+  readonly desk: Pick<Desk, "isAsking" | "lineage">
   readonly settings: Settings
   readonly turnLimits: Limits
   readonly turns: TurnsTelemetry
@@ -197,7 +197,10 @@ export const make = Effect.fnUntraced(function*(options: {
       turnLimits,
       router.spending,
       {
-        onTurn: (turn) => turns.record(turn, caller, { method: "thread/goal/set" }),
+        onTurn: (turn) => {
+          desk.lineage.own(turn.turnId)
+          turns.record(turn, caller, { method: "thread/goal/set" })
+        },
         isTurnOn: () => router.isTurnOn(params.threadId)
       }
     )

@@ -14,9 +14,9 @@ import * as Stream from "effect/Stream"
 import type { OpenTurn, OpenTurnOptions, TurnStartMethod } from "../AppServerClient.ts"
 import { DecodeError, type InvalidRequest, type RequestError, RequestTimeout } from "../CodexError.ts"
 import type { ChildEvent, TurnEvent } from "../Notification.ts"
+import type { Agents } from "./agents.ts"
 import { readerOf } from "./eventLog.ts"
 import { Family, isOwn } from "./family.ts"
-import type { RunningTurn } from "./lineage.ts"
 import * as Log from "./log.ts"
 import { type TurnStart, turnStarts } from "./methodTraits.ts"
 import { idAt } from "./notifications.ts"
@@ -46,11 +46,12 @@ export const make = Effect.fnUntraced(function*(options: {
   readonly call: Call
   readonly router: Router
   readonly desk: Pick<Desk, "isAsking" | "lineage">
+  readonly agents: Pick<Agents, "stop">
   readonly settings: Settings
   readonly turnLimits: Limits
   readonly turns: TurnsTelemetry
 }) {
-  const { call, desk, router, turnLimits, turns } = options
+  const { agents, call, desk, router, turnLimits, turns } = options
   const { requestTimeout, turnIdleTimeout } = options.settings
   /** The requests that start turns. */
   const starts = yield* FiberSet.make()
@@ -71,27 +72,12 @@ export const make = Effect.fnUntraced(function*(options: {
             // An answer that is late or lost is not waited for once the turn has ended.
             Effect.raceFirst(Effect.exit(Deferred.await(turn.done))),
             Effect.andThen(Effect.exit(Deferred.await(turn.done))),
-            Effect.andThen(interruptAgents(turn))
+            Effect.andThen(agents.stop(turn))
           )
       )),
       Effect.andThen(Effect.exit(Deferred.await(turn.done))),
       Effect.asVoid
     )
-
-  /** The server leaves the agents of a turn at work when it is interrupted. */
-  const interruptAgents = (turn: TurnState): Effect.Effect<void, RequestError> =>
-    Effect.suspend(() =>
-      Effect.forEach(desk.lineage.stop(turn), interruptAgent, { concurrency: "unbounded", discard: true })
-    )
-
-  const interruptAgent = ({ threadId, turnId }: RunningTurn): Effect.Effect<void, RequestError> =>
-    call("turn/interrupt", { threadId, turnId }).pipe(
-      // It has ended meanwhile.
-      Effect.catchTag("InvalidRequest", () => Effect.void),
-      Effect.asVoid
-    )
-
-  desk.lineage.onStray = (turn) => void run(Effect.ignore(interruptAgent(turn)))
 
   const letGo = (turn: TurnState): Effect.Effect<void> =>
     Effect.suspend(() => {
@@ -150,6 +136,7 @@ export const make = Effect.fnUntraced(function*(options: {
       let isOut = false
       let family: Family | undefined
       const claim = (claimed: TurnState): void => {
+        desk.lineage.own(claimed.turnId)
         if (abandoned) run(letGo(claimed))
         else {
           turn = claimed

@@ -11,6 +11,7 @@ import * as Exit from "effect/Exit"
 import * as FiberSet from "effect/FiberSet"
 import * as Schedule from "effect/Schedule"
 import { InvalidRequest, type RequestError } from "../CodexError.ts"
+import type { Agents } from "./agents.ts"
 import * as Log from "./log.ts"
 import { idAt } from "./notifications.ts"
 import type { Settings } from "./options.ts"
@@ -24,9 +25,10 @@ export const make = Effect.fnUntraced(function*(options: {
   readonly call: Call
   readonly router: Router
   readonly desk: Pick<Desk, "lineage">
+  readonly agents: Pick<Agents, "leave">
   readonly settings: Pick<Settings, "timeoutOf">
 }) {
-  const { call, desk, router, settings } = options
+  const { agents, call, desk, router, settings } = options
   const departures = yield* FiberSet.makeRuntime<never>()
   /** Threads that are being unsubscribed from: what is begun on one of them would be told to nobody. */
   const leaving = new Map<string, Deferred.Deferred<void>>()
@@ -101,15 +103,18 @@ export const make = Effect.fnUntraced(function*(options: {
 
   const unsubscribe = (threadId: string) => Effect.asVoid(request("thread/unsubscribe", { threadId }))
 
+  const leave = (threadId: string): Effect.Effect<void, RequestError> =>
+    Effect.flatMap(Effect.exit(agents.leave(threadId)), (exit) => Effect.andThen(unsubscribe(threadId), exit))
+
   const leaveLater = (threadId: string): void =>
-    void departures(Effect.catch(unsubscribe(threadId), (error) =>
+    void departures(Effect.catch(leave(threadId), (error) =>
       router.closed === undefined
         ? Log.warning(`Could not unsubscribe from thread ${threadId}: ${error.message}`)
         : Effect.void))
 
   const leaveThread = (threadId: string): Effect.Effect<void, RequestError> =>
     Effect.suspend(() => {
-      if (!router.isAtWorkOn(threadId)) return unsubscribe(threadId)
+      if (!router.isAtWorkOn(threadId)) return leave(threadId)
       router.onceIdle(threadId, () => leaveLater(threadId))
       return Effect.void
     })
