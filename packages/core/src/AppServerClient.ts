@@ -495,7 +495,12 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
   yield* Effect.addFinalizer(() =>
     Effect.andThen(
       // A server that goes on would be at work for nobody.
-      transport.serverGoesOn === true ? Effect.andThen(goalOpener.stopAll, turnOpener.stopAll) : Effect.void,
+      transport.serverGoesOn === true
+        ? goalOpener.stopAll.pipe(
+          Effect.andThen(turnOpener.stopAll),
+          Effect.andThen(Effect.ignore(Effect.timeoutOption(agents.leave(), OpenTurns.interruptGrace)))
+        )
+        : Effect.void,
       Effect.sync(() => close(closed()))
     )
   )

@@ -1,4 +1,4 @@
-import { AppServerExited, type ChildEvent, type TurnEvent } from "@effect-codex/core"
+import { AppServerExited, type ChildEvent, Transport, type TurnEvent } from "@effect-codex/core"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -7,8 +7,9 @@ import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
+import { make } from "../src/AppServerClient.ts"
 import { collect, fork, until } from "./support/observe.ts"
-import { connect, type ScriptedServer } from "./support/ScriptedServer.ts"
+import { connect, type ScriptedServer, start } from "./support/ScriptedServer.ts"
 import { threadResponse } from "./support/threads.ts"
 import * as Wire from "./support/wire.ts"
 
@@ -1143,6 +1144,32 @@ describe("a thread that is left", () => {
       yield* server.respond(yield* server.request("thread/unsubscribe"), { status: "unsubscribed" })
       yield* Fiber.join(leaving)
       assert.deepStrictEqual(server.methods(), ["turn/start", "turn/interrupt", "thread/unsubscribe"])
+    }))
+
+  it.effect("leaves no agents to a server that goes on behind the connection", () =>
+    Effect.gen(function*() {
+      const server = yield* start()
+      const scope = yield* Scope.make()
+      const client = yield* make().pipe(
+        Effect.provideService(Transport, { ...server.transport, serverGoesOn: true }),
+        Scope.provide(scope)
+      )
+      const mine = yield* fork(Effect.scoped(
+        Effect.flatMap(client.openTurn("turn/start", Wire.startParams("A")), (turn) => turn.result)
+      ))
+      yield* answerStart(server, "T")
+      yield* server.push(
+        Wire.turnStarted("A", "T"),
+        Wire.itemCompleted("A", "T", { ...collab("s", ["child"]), tool: "spawnAgent" }),
+        Wire.turnStarted("child", "C", "T"),
+        Wire.turnCompleted("A", "T")
+      )
+      yield* Fiber.join(mine)
+      const closing = yield* fork(Scope.close(scope, Exit.void))
+      const interrupt = yield* server.request("turn/interrupt")
+      assert.deepStrictEqual(interrupt.params, { threadId: "child", turnId: "C" })
+      yield* server.respond(interrupt, {})
+      yield* Fiber.join(closing)
     }))
 
   it.effect("while nothing is at work on it is unsubscribed from at once, and a refusal is told", () =>

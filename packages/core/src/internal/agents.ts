@@ -11,8 +11,8 @@ import type { Call } from "./requester.ts"
 export interface Agents {
   /** Interrupts those of the turn, and whatever they begin for it later. */
   readonly stop: (turn: Pick<RunningTurn, "threadId" | "turnId">) => Effect.Effect<void, RequestError>
-  /** The same for all turns that this client has had on the thread. */
-  readonly leave: (threadId: string) => Effect.Effect<void, RequestError>
+  /** The same for all turns that this client has had, on the thread if one is named. */
+  readonly leave: (threadId?: string) => Effect.Effect<void, RequestError>
 }
 
 export const make = Effect.fnUntraced(function*(options: { readonly call: Call; readonly lineage: Lineage }) {

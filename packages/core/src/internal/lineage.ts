@@ -51,13 +51,13 @@ export class Lineage {
     forgetOldest(this.owned, LIMIT)
   }
 
-  /** Stops the agents of all turns that this client has had on the thread. */
-  leave(threadId: string): ReadonlyArray<RunningTurn> {
-    const turnIds = Array.from(this.spawning).flatMap(([turnId, id]) =>
-      id === threadId && this.owned.has(turnId) ? [turnId] : []
+  /** Stops the agents of all turns that this client has had, on the thread if one is named. */
+  leave(threadId?: string): ReadonlyArray<RunningTurn> {
+    const left = Array.from(this.spawning, ([turnId, threadId]) => ({ threadId, turnId })).filter((turn) =>
+      (threadId === undefined || turn.threadId === threadId) && this.owned.has(turn.turnId)
     )
-    for (const turnId of turnIds) this.spawning.delete(turnId)
-    return turnIds.flatMap((turnId) => this.stop({ threadId, turnId }))
+    for (const { turnId } of left) this.spawning.delete(turnId)
+    return left.flatMap((turn) => this.stop(turn))
   }
 
   /** The turns that agents have at work for this one. What they begin for it from now on is stray. */
