@@ -715,7 +715,7 @@ describe("a goal", () => {
       yield* Fiber.join(mine)
     }))
 
-  it.effect("that was cleared while it is being paused needs no pause; any other refusal is told", () =>
+  it.effect("that was cleared while it is being paused needs no pause; any other refusal is told, unless its thread is gone", () =>
     Effect.gen(function*() {
       const { run, server } = yield* begun
       yield* server.push(goalUpdated("A", "active"))
@@ -726,8 +726,38 @@ describe("a goal", () => {
       const pause = yield* server.request("thread/goal/set")
       yield* server.push(goalCleared("A"))
       yield* server.refuse(pause, -32_600, "no goal exists")
+      yield* server.respond(yield* server.request("thread/read"), threadResponse("A"))
       yield* Fiber.join(pausing)
       assert.strictEqual((yield* run.result).outcome, "cleared")
+      const { run: other, server: another } = yield* begun
+      yield* another.push(goalUpdated("A", "active"))
+      const late = yield* fork(other.interrupt)
+      const refusal = yield* another.request("thread/goal/set")
+      yield* another.push({ method: "thread/deleted", params: { threadId: "A" } })
+      yield* another.refuse(refusal, -32_600, "thread not found")
+      yield* Fiber.join(late)
+      assert.strictEqual((yield* other.result).outcome, "stopped")
+      yield* another.push(goalCleared("A"))
+      yield* another.barrier
+    }))
+
+  it.effect("that was cleared while it is being paused has its turn interrupted all the same", () =>
+    Effect.gen(function*() {
+      const logged = yield* logsOf(() =>
+        Effect.gen(function*() {
+          const { run, scope, server } = yield* atWork
+          yield* server.barrier
+          const closing = yield* fork(Scope.close(scope, Exit.void))
+          const pause = yield* server.request("thread/goal/set")
+          yield* server.push(goalCleared("A"))
+          yield* server.refuse(pause, -32_600, "no goal exists")
+          yield* server.respond(yield* server.request("turn/interrupt"), {})
+          yield* server.push(Wire.turnCompleted("A", "T", { status: "interrupted" }))
+          yield* Fiber.join(closing)
+          assert.strictEqual((yield* Effect.flip(run.result))._tag, "TurnInterrupted")
+        })
+      )
+      assert.deepStrictEqual(logged, [])
     }))
 
   it.effect("whose pause is refused, or not answered, does not keep its scope, nor whoever waits for its end", () =>

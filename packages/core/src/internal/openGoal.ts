@@ -55,10 +55,14 @@ export const make = Effect.fnUntraced(function*(options: {
     return Option.getOrUndefined(yield* Effect.timeoutOption(nextTurn, startGrace))
   })
 
-  /** What has come in place of a goal that was taken away is somebody else's to pause. */
+  /** What has come in place of a goal that was taken away, even meanwhile, is somebody else's to pause. */
   const setPaused = (goal: GoalRun): Effect.Effect<unknown, RequestError> =>
     Effect.suspend(() =>
-      goal.isCleared ? Effect.void : call("thread/goal/set", { threadId: goal.threadId, status: "paused" })
+      goal.isCleared
+        ? Effect.void
+        : call("thread/goal/set", { threadId: goal.threadId, status: "paused" }).pipe(
+          Effect.catchTag("InvalidRequest", (refusal) => goal.isCleared ? Effect.void : Effect.fail(refusal))
+        )
     )
 
   /** The server has the goal: one that has ended before for its holder is this one's to pause from now on. */
@@ -89,7 +93,7 @@ export const make = Effect.fnUntraced(function*(options: {
     Effect.suspend(() => {
       if (goal.isOver) return Effect.void
       return pause(goal).pipe(
-        // It has been cleared meanwhile.
+        // Its thread is gone.
         Effect.catchTag("InvalidRequest", (refusal) => goal.isDone ? Effect.void : Effect.fail(refusal)),
         Effect.andThen(Effect.exit(Deferred.await(goal.done))),
         Effect.asVoid
