@@ -362,6 +362,36 @@ describe("a goal", () => {
       assert.deepStrictEqual(seen.map(({ method, turnId }) => [method, turnId]), [["thread/status/changed", undefined]])
     }))
 
+  it.effect("that is paused while it is not known yet whose a turn is ends with that turn, or behind it", () =>
+    Effect.gen(function*() {
+      for (const isMine of [true, false]) {
+        const { client, run, server } = yield* begun
+        yield* server.push(goalUpdated("A", "active"))
+        const mine = yield* fork(
+          Effect.exit(Effect.flatMap(client.openTurn("turn/start", Wire.startParams("A")), (turn) => turn.result))
+        )
+        const request = yield* server.request("turn/start")
+        yield* server.push(
+          Wire.turnStarted("A", "T"),
+          { method: "thread/goal/updated", params: { threadId: "A", turnId: "T", goal: goal("A", "active") } },
+          goalUpdated("A", "paused")
+        )
+        const result = yield* fork(run.result)
+        yield* server.barrier
+        assert.isUndefined(result.pollUnsafe())
+        yield* isMine
+          ? server.respond(request, { turn: Wire.turn({ id: "T" }) })
+          : server.refuse(request, -32_603, "not now")
+        yield* server.push(Wire.turnCompleted("A", "T"))
+        yield* Fiber.join(mine)
+        const { goal: left, outcome, turns } = yield* Fiber.join(result)
+        assert.deepStrictEqual(
+          [outcome, left?.status, turns.map(({ turnId }) => turnId)],
+          ["paused", "paused", isMine ? [] : ["T"]]
+        )
+      }
+    }))
+
   it.effect("has its own word that comes in a turn of somebody else's, and nothing else of that", () =>
     Effect.gen(function*() {
       const { client, run, server } = yield* begun

@@ -40,6 +40,8 @@ export interface Options {
   readonly onTurn: (turn: TurnState) => void
   /** Whether a turn of this client is at work on the thread, or being started: the server goes on with the goal behind it. */
   readonly isTurnOn: () => boolean
+  /** Whether a turn has begun on the thread that is the goal's or the one that this client is starting. */
+  readonly isUndecided: () => boolean
 }
 
 export class GoalRun implements Follower {
@@ -57,6 +59,8 @@ export class GoalRun implements Follower {
   private set: ThreadGoal | undefined
   /** Not known before the server tells of the goal that was set; null once it is cleared. */
   private goal: ThreadGoal | null | undefined
+  /** The last word on it that came, though it may be looked at later than others: with the turn that it came in. */
+  private newest: GoalEvent | undefined
   /** What the server told before it answered: the answer may come behind. */
   private early: ReadonlyArray<{ readonly event: GoalEvent; readonly bytes: number }> = []
   /** Whether the turn that ended last was interrupted. */
@@ -165,11 +169,11 @@ export class GoalRun implements Follower {
 
   accept(event: TurnEvent, bytes: number, turn: TurnState | undefined): boolean {
     if (event.threadId !== this.threadId || this.isOver) return false
+    if (isOfGoal(event)) this.newest = event
     // It may turn out to be the one that this client is starting.
     if (turn !== undefined && !turn.isClaimed && turn.isWhole) return false
     const wasDone = this.isDone
-    const isOwn = isOfGoal(event) ? this.learn(event, bytes) : this.hear(event, bytes, turn)
-    return isOwn && !wasDone
+    return this.take(event, bytes, turn) && !wasDone
   }
 
   decide(turn: TurnState): boolean {
@@ -180,12 +184,12 @@ export class GoalRun implements Follower {
       if (outcome !== undefined) this.turnEnded(turn, outcome)
       return true
     }
-    for (const { bytes, event } of unread) this.accept(event, bytes, isClaimed ? turn : undefined)
+    for (const { bytes, event } of unread) this.take(event, bytes, isClaimed ? turn : undefined)
     return false
   }
 
   startsAnswered(): void {
-    // The turn that its own has given way to may be none.
+    // The turn that its own has given way to may be none, and one that was undecided is not its own.
     this.settle()
   }
 
@@ -232,6 +236,10 @@ export class GoalRun implements Follower {
     this.turnAwaited = Deferred.makeUnsafe()
   }
 
+  private take(event: TurnEvent, bytes: number, turn: TurnState | undefined): boolean {
+    return isOfGoal(event) ? this.learn(event, bytes) : this.hear(event, bytes, turn)
+  }
+
   /** Takes an event in that is not of the goal itself. Answers whether it is one of a turn for it. */
   private hear(event: TurnEvent, bytes: number, turn: TurnState | undefined): boolean {
     switch (event.method) {
@@ -275,7 +283,7 @@ export class GoalRun implements Follower {
     }
     // What the thread has once this one was taken away is another one, whatever it says.
     if (this.isCleared || (this.goal === undefined && !isSame(this.set, goal))) return false
-    this.goal = goal
+    if (this.goal === undefined || event === this.newest) this.goal = goal
     this.heard++
     this.offer(event, bytes)
     this.settle()
@@ -308,6 +316,7 @@ export class GoalRun implements Follower {
   /** The goal is over once it is not active any more and no turn of it runs. */
   private settle(): void {
     if (this.isDone || this.holds > 0 || this.current !== undefined || this.goal === undefined) return
+    if (this.options.isUndecided()) return
     const outcome = this.outcome(this.goal)
     if (outcome === undefined) return
     this.end(Exit.succeed({ outcome, goal: this.goal, turns: this.turns }), Exit.void)

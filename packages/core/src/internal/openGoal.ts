@@ -205,7 +205,8 @@ export const make = Effect.fnUntraced(function*(options: {
           desk.lineage.own(turn.turnId)
           turns.record(turn, caller, { method: "thread/goal/set" })
         },
-        isTurnOn: () => router.isTurnOn(params.threadId)
+        isTurnOn: () => router.isTurnOn(params.threadId),
+        isUndecided: () => router.isUndecidedOn(params.threadId)
       }
     )
     const { goal } = yield* Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {

@@ -324,6 +324,12 @@ export class Router {
     return false
   }
 
+  /** Whether a turn has begun on the thread of which it is not known yet whether it is the one that is being started. */
+  isUndecidedOn(threadId: string): boolean {
+    for (const turn of this.starting.get(threadId)?.held.values() ?? []) if (turn.isWhole) return true
+    return false
+  }
+
   /** Does it as soon as nothing is at work on the thread, unless the thread is wanted again before. */
   onceIdle(threadId: string, depart: () => void): void {
     this.departures.set(threadId, depart)
