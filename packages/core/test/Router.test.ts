@@ -6,7 +6,8 @@ import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import { EventHub } from "../src/internal/eventHub.ts"
 import { Framer } from "../src/internal/framer.ts"
-import { Router, type SendError, type Start } from "../src/internal/router.ts"
+import { Router, type SendError } from "../src/internal/router.ts"
+import type { Start } from "../src/internal/starting.ts"
 import * as Wire from "./support/wire.ts"
 
 const limits = { events: 100, bytes: 1_000_000 }

@@ -30,6 +30,7 @@ import { forgetOldest } from "./recent.ts"
 import { fromWireError } from "./responseError.ts"
 import type { Desk } from "./serverRequestDesk.ts"
 import { Spending } from "./spending.ts"
+import { type Expectation, type ExpectingStart, isEmpty, makeStart, type Start, Starting } from "./starting.ts"
 import type { Limits } from "./subscription.ts"
 import { TurnState } from "./turn.ts"
 
@@ -56,31 +57,6 @@ export type SendError = ConnectionError | ResponseError | DecodeError | RequestT
 
 /** What the router tells the desk. */
 export type RequestDesk = Pick<Desk, "open" | "observe" | "close">
-
-/** A request that starts a turn, from before it is written until it is known which one. */
-export interface Start {
-  readonly threadId: string
-  /** By what the turn is known where the answer does not name it. */
-  readonly expectation: Expectation | undefined
-  /** Whether the turn may have been over before anything came of it: it should have been known by now. */
-  isOverdue: boolean
-}
-
-/** Turns of one thread that arrive while a request that starts one is unanswered. */
-interface Starting {
-  readonly pending: Set<Start>
-  readonly held: Map<string, TurnState>
-  /** Those of their events that a follower has for its own, by turn. */
-  readonly followed: Map<string, WeakSet<TurnEvent>>
-  /** Turns of this client that ended meanwhile: the request may have steered one of them. */
-  readonly finished: Map<string, TurnState>
-}
-
-/** The turn that is meant by a request whose answer does not name it: the first unknown one of its thread with such an event. */
-export interface Expectation {
-  readonly matches: (event: TurnEvent) => boolean
-  readonly turn: Deferred.Deferred<TurnState, ConnectionError>
-}
 
 /** How many threads are remembered that this connection has unsubscribed from. */
 const UNHEARD_LIMIT = 16_384
@@ -157,19 +133,16 @@ export class Router {
 
   /** Keeps the unknown turns of the thread until `startAnswered`. */
   startPending(threadId: string, matches?: Expectation["matches"]): Start {
-    const expectation = matches === undefined
-      ? undefined
-      : { matches, turn: Deferred.makeUnsafe<TurnState, ConnectionError>() }
-    const start: Start = { threadId, expectation, isOverdue: false }
+    const start = makeStart(threadId, matches)
     if (this.closedWith === undefined) this.startingOn(threadId).pending.add(start)
-    else if (expectation !== undefined) Deferred.doneUnsafe(expectation.turn, Exit.fail(this.closedWith))
+    else failStart(start, this.closedWith)
     return start
   }
 
   private startingOn(threadId: string): Starting {
     let starting = this.starting.get(threadId)
     if (starting === undefined) {
-      starting = { pending: new Set(), held: new Map(), followed: new Map(), finished: new Map() }
+      starting = new Starting()
       this.starting.set(threadId, starting)
     }
     return starting
@@ -202,13 +175,12 @@ export class Router {
   }
 
   /** What was kept of turns that nobody has claimed is nobody's, and what could not be kept is told. */
-  private disown({ followed, held }: Starting): void {
-    for (const turn of held.values()) {
-      const { lost, threadId, turnId, unread } = turn
+  private disown(starting: Starting): void {
+    for (const turn of starting.held.values()) {
+      const { lost, threadId, turnId } = turn
       if (this.decided(turn)) continue
-      const own = followed.get(turnId)
-      if (lost > 0 && own === undefined) this.hub.publishUnowned(lagged(lost, { threadId, turnId }), 0)
-      for (const { bytes, event } of unread) if (own?.has(event) !== true) this.hub.publishUnowned(event, bytes)
+      if (lost > 0 && !starting.isFollowed(turn)) this.hub.publishUnowned(lagged(lost, { threadId, turnId }), 0)
+      for (const { bytes, event } of starting.unfollowed(turn)) this.hub.publishUnowned(event, bytes)
     }
   }
 
@@ -221,8 +193,7 @@ export class Router {
     const held = turn === undefined ? starting?.held.get(turnId) : undefined
     if (turn === undefined) {
       turn = held ?? new TurnState(threadId, turnId, this.turnLimits, this.spending)
-      starting?.held.delete(turnId)
-      if (starting !== undefined) this.adoptRun(turn, starting.held)
+      starting?.take(turn)
       if (this.closedWith !== undefined) turn.disconnect(this.closedWith)
       if (this.unheard.has(threadId)) turn.disconnect(unheard(threadId))
       if (turn.isDone) starting?.finished.set(turnId, turn)
@@ -326,8 +297,7 @@ export class Router {
 
   /** Whether a turn has begun on the thread of which it is not known yet whether it is the one that is being started. */
   isUndecidedOn(threadId: string): boolean {
-    for (const turn of this.starting.get(threadId)?.held.values() ?? []) if (turn.isWhole) return true
-    return false
+    return this.starting.get(threadId)?.isUndecided ?? false
   }
 
   /** Does it as soon as nothing is at work on the thread, unless the thread is wanted again before. */
@@ -451,7 +421,7 @@ export class Router {
       this.spending.note(event.params.threadId, event.params.tokenUsage)
     }
     if (turn === undefined) return followed ? undefined : this.hub.publishUnowned(event, bytes)
-    if (followed && !turn.isClaimed) this.noteFollowed(turn, event)
+    if (followed && !turn.isClaimed) this.starting.get(turn.threadId)?.follow(turn, event)
     this.meet(turn, event)
     if (turn.isDone) this.retire(turn)
   }
@@ -473,9 +443,7 @@ export class Router {
     this.unheard.clear()
     this.departures.clear()
     for (const starting of this.starting.values()) {
-      for (const { expectation } of starting.pending) {
-        if (expectation !== undefined) Deferred.doneUnsafe(expectation.turn, Exit.fail(error))
-      }
+      for (const start of starting.pending) failStart(start, error)
       this.disown(starting)
     }
     this.starting.clear()
@@ -513,17 +481,6 @@ export class Router {
     return held
   }
 
-  /** A review's `turn/started` may come before the answer to the request, and before every other event of the review. */
-  private adoptRun(review: TurnState, held: Map<string, TurnState>): void {
-    for (const [turnId, run] of held) {
-      const [first, ...others] = run.unread
-      if (first?.event.method !== "turn/started" || others.length > 0) continue
-      if (first.event.params.turn.rootTurnId !== review.turnId) continue
-      held.delete(turnId)
-      review.precede(first)
-    }
-  }
-
   private retire(turn: TurnState): void {
     if (this.drop(turn)) this.starting.get(turn.threadId)?.finished.set(turn.turnId, turn)
     this.depart(turn.threadId)
@@ -536,39 +493,26 @@ export class Router {
     return this.turns.delete(turn.turnId)
   }
 
-  /** Of a goal's turn it is each event, of somebody else's that a goal is told of in it the goal's word only. */
-  private noteFollowed({ threadId, turnId }: TurnState, event: TurnEvent): void {
-    const followed = this.starting.get(threadId)?.followed
-    const own = followed?.get(turnId) ?? new WeakSet()
-    followed?.set(turnId, own.add(event))
-  }
-
   private meet(turn: TurnState, event: TurnEvent): void {
     // A turn of somebody's may have such an event too, as when it sums up its own history.
     if (this.starting.size === 0 || turn.isClaimed) return
     const starting = this.starting.get(turn.threadId)
     if (starting === undefined) return
-    for (const start of starting.pending) {
-      if (start.expectation?.matches(event) === true) return this.give(turn, start, start.expectation)
-    }
-    if (event.method === "turn/completed") this.giveEmpty(starting)
+    const start = starting.expecting(event)
+    if (start !== undefined) this.give(turn, start)
+    else if (event.method === "turn/completed") this.giveEmpty(starting)
   }
 
-  /**
-   * Turns that were over before anything came of them are the oldest ones that are expected, unless they may be another
-   * one's: that of a goal may just have begun, and be what the one that is expected takes the place of.
-   */
-  private giveEmpty({ held, pending }: Starting): void {
-    for (const turn of Array.from(held.values())) {
-      const [oldest] = pending
-      if (oldest?.expectation === undefined || (pending.size === 1 && !oldest.isOverdue)) return
-      for (const { expectation } of pending) if (expectation === undefined) return
-      if (turn.isDone && isEmpty(turn)) this.give(turn, oldest, oldest.expectation)
+  private giveEmpty(starting: Starting): void {
+    for (const turn of Array.from(starting.held.values())) {
+      const start = starting.expectingEmpty()
+      if (start === undefined) return
+      if (isEmpty(turn)) this.give(turn, start)
     }
   }
 
-  private give({ threadId, turnId }: TurnState, start: Start, expectation: Expectation): void {
-    Deferred.doneUnsafe(expectation.turn, Exit.succeed(this.claim(threadId, turnId, start)))
+  private give({ threadId, turnId }: TurnState, start: ExpectingStart): void {
+    Deferred.doneUnsafe(start.expectation.turn, Exit.succeed(this.claim(threadId, turnId, start)))
   }
 
   /** A message that is lost: what its start says it was fails, if that is a response or a request. */
@@ -611,9 +555,9 @@ const unheard = (threadId: string): TransportError =>
     description: `The thread ${threadId} was unsubscribed from: how it goes on is not told any more`
   })
 
-/** Whether nothing has come of the turn, of which everything was heard. */
-const isEmpty = ({ unread }: TurnState): boolean =>
-  unread[0]?.event.method === "turn/started" && unread.every(({ event }) => !event.method.startsWith("item/"))
+const failStart = ({ expectation }: Start, error: ConnectionError): void => {
+  if (expectation !== undefined) Deferred.doneUnsafe(expectation.turn, Exit.fail(error))
+}
 
 const isOf = (turn: TurnState, threadId: string | undefined): boolean =>
   threadId === undefined || turn.threadId === threadId
