@@ -20,7 +20,14 @@ import { TestClock } from "effect/testing"
 import { make } from "../src/AppServerClient.ts"
 import { responsesDropped } from "../src/internal/metrics.ts"
 import { collect, fork, until } from "./support/observe.ts"
-import { connect, encode, initializeResult, type ScriptedServer, start } from "./support/ScriptedServer.ts"
+import {
+  connect,
+  connectToDaemon,
+  encode,
+  initializeResult,
+  type ScriptedServer,
+  start
+} from "./support/ScriptedServer.ts"
 import * as Wire from "./support/wire.ts"
 
 const SECRET = "s3nt1nel"
@@ -712,12 +719,7 @@ describe("the end of the connection", () => {
 
   it.effect("by the client's own scope interrupts a turn that is just being started at a server that goes on", () =>
     Effect.gen(function*() {
-      const server = yield* start()
-      const scope = yield* Scope.make()
-      const client = yield* make().pipe(
-        Effect.provideService(Transport, { ...server.transport, serverGoesOn: true }),
-        Scope.provide(scope)
-      )
+      const { client, scope, server } = yield* connectToDaemon
       const opening = yield* fork(client.openTurn("turn/start", Wire.startParams("A")))
       const request = yield* server.request("turn/start")
       const closing = yield* fork(Scope.close(scope, Exit.void))

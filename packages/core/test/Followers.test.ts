@@ -1,4 +1,4 @@
-import { AppServerExited, type ChildEvent, Transport, type TurnEvent } from "@effect-codex/core"
+import { AppServerExited, type ChildEvent, type TurnEvent } from "@effect-codex/core"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -7,9 +7,8 @@ import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
-import { make } from "../src/AppServerClient.ts"
 import { collect, fork, until } from "./support/observe.ts"
-import { connect, type ScriptedServer, start } from "./support/ScriptedServer.ts"
+import { connect, connectToDaemon, type ScriptedServer } from "./support/ScriptedServer.ts"
 import { threadResponse } from "./support/threads.ts"
 import * as Wire from "./support/wire.ts"
 
@@ -23,21 +22,7 @@ const collab = (id: string, receiverThreadIds: ReadonlyArray<string>) => ({
   agentsStates: {}
 })
 
-const goal = (threadId: string, status: string, objective = "Go") => ({
-  threadId,
-  objective,
-  status,
-  tokenBudget: null,
-  tokensUsed: 0,
-  timeUsedSeconds: 0,
-  createdAt: 1_795_243_254,
-  updatedAt: 1_795_243_254
-})
-
-const goalUpdated = (threadId: string, status: string, objective?: string): Wire.Notification => ({
-  method: "thread/goal/updated",
-  params: { threadId, turnId: null, goal: goal(threadId, status, objective) }
-})
+const { goal, goalUpdated } = Wire
 
 const goalCleared = (threadId: string): Wire.Notification => ({ method: "thread/goal/cleared", params: { threadId } })
 
@@ -174,6 +159,13 @@ describe("the family of a turn", () => {
 })
 
 describe("a goal", () => {
+  /** Answers that the goal is active, on a thread of this status. */
+  const lookedUp = Effect.fnUntraced(function*(server: ScriptedServer, status: { readonly type: string }) {
+    const { thread } = threadResponse("A")
+    yield* server.respond(yield* server.request("thread/goal/get"), { goal: goal("A", "active") })
+    yield* server.respond(yield* server.request("thread/read"), { thread: { ...thread, status } })
+  })
+
   const opening = Effect.gen(function*() {
     const { client, server } = yield* connect()
     const fiber = yield* fork(client.openGoal({ threadId: "A", objective: "Go" }))
@@ -948,13 +940,11 @@ describe("a goal", () => {
     Effect.gen(function*() {
       const { run, server } = yield* begun
       const result = yield* fork(run.result)
-      const { thread } = threadResponse("A")
       for (const status of [{ type: "active", activeFlags: [] }, { type: "idle" }]) {
         yield* server.barrier
         assert.isUndefined(result.pollUnsafe())
         yield* TestClock.adjust("5 minutes")
-        yield* server.respond(yield* server.request("thread/goal/get"), { goal: goal("A", "active") })
-        yield* server.respond(yield* server.request("thread/read"), { thread: { ...thread, status } })
+        yield* lookedUp(server, status)
       }
       assert.strictEqual((yield* Fiber.join(result)).outcome, "stopped")
       yield* server.push(goalUpdated("A", "paused"))
@@ -966,13 +956,11 @@ describe("a goal", () => {
       const { run, server } = yield* begun
       yield* server.push(goalUpdated("A", "active"), ...Wire.textTurn("A", "T", ["One"]))
       const result = yield* fork(run.result)
-      const { thread } = threadResponse("A")
       for (const status of [{ type: "active", activeFlags: [] }, { type: "idle" }]) {
         yield* server.barrier
         assert.isUndefined(result.pollUnsafe())
         yield* TestClock.adjust("5 seconds")
-        yield* server.respond(yield* server.request("thread/goal/get"), { goal: goal("A", "active") })
-        yield* server.respond(yield* server.request("thread/read"), { thread: { ...thread, status } })
+        yield* lookedUp(server, status)
         yield* server.push(Wire.turnCompleted("A", "theirs"))
       }
       const { outcome, turns } = yield* Fiber.join(result)
@@ -1208,12 +1196,7 @@ describe("a thread that is left", () => {
 
   it.effect("leaves no agents to a server that goes on behind the connection", () =>
     Effect.gen(function*() {
-      const server = yield* start()
-      const scope = yield* Scope.make()
-      const client = yield* make().pipe(
-        Effect.provideService(Transport, { ...server.transport, serverGoesOn: true }),
-        Scope.provide(scope)
-      )
+      const { client, scope, server } = yield* connectToDaemon
       const mine = yield* fork(Effect.scoped(
         Effect.flatMap(client.openTurn("turn/start", Wire.startParams("A")), (turn) => turn.result)
       ))

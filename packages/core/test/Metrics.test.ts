@@ -183,30 +183,21 @@ describe("the metrics", () => {
   it.effect("of turns and tokens count the turn of a goal that is steered once", () =>
     alone(Effect.gen(function*() {
       const { client, server } = yield* connect({ turnBuffer: { events: 8, bytes: 1_000_000 } })
-      const goal = (status: string) => ({
-        threadId: "A",
-        objective: "Go",
-        status,
-        tokenBudget: null,
-        tokensUsed: 0,
-        timeUsedSeconds: 0,
-        createdAt: 1_795_243_254,
-        updatedAt: 1_795_243_254
-      })
-      const told = (status: string) => ({
-        method: "thread/goal/updated",
-        params: { threadId: "A", turnId: null, goal: goal(status) }
-      })
       const setting = yield* fork(client.openGoal({ threadId: "A", objective: "Go" }, { read: "never" }))
-      yield* server.respond(yield* server.request("thread/goal/set"), { goal: goal("active") })
+      yield* server.respond(yield* server.request("thread/goal/set"), { goal: Wire.goal("A", "active") })
       const run = yield* Fiber.join(setting)
-      yield* server.push(told("active"), Wire.turnStarted("A", "T"))
+      yield* server.push(Wire.goalUpdated("A", "active"), Wire.turnStarted("A", "T"))
       yield* server.barrier
       const steering = yield* fork(client.openTurn("turn/start", Wire.startParams("A"), { read: "once" }))
       yield* server.respond(yield* server.request("turn/start"), { turn: Wire.turn({ id: "T" }) })
       const { result } = yield* Fiber.join(steering)
       const items = Array.from({ length: 20 }, (_, n) => Wire.itemCompleted("A", "T", Wire.agentMessage(`m${n}`, "x")))
-      yield* server.push(...items, Wire.tokenUsage("A", "T", 15), Wire.turnCompleted("A", "T"), told("complete"))
+      yield* server.push(
+        ...items,
+        Wire.tokenUsage("A", "T", 15),
+        Wire.turnCompleted("A", "T"),
+        Wire.goalUpdated("A", "complete")
+      )
       yield* result
       yield* run.result
       const ended = Metric.withAttributes(CodexMetrics.turnDuration, { status: "completed" })

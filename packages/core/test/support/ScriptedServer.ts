@@ -3,6 +3,7 @@ import { type AppServerClient, type AppServerClientOptions, type ConnectionError
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { make } from "../../src/AppServerClient.ts"
 
@@ -134,3 +135,14 @@ export const connect = (options?: AppServerClientOptions) =>
     )
     return { client, server }
   })
+
+/** The same with a server that goes on behind the connection, which the scope ends. */
+export const connectToDaemon = Effect.gen(function*() {
+  const server = yield* start()
+  const scope = yield* Scope.make()
+  const client: AppServerClient["Service"] = yield* make().pipe(
+    Effect.provideService(Transport, { ...server.transport, serverGoesOn: true }),
+    Scope.provide(scope)
+  )
+  return { client, scope, server }
+})

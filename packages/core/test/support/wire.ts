@@ -96,6 +96,22 @@ export const turnCompleted = (
   }
 })
 
+export const goal = (threadId: string, status: string, objective = "Go") => ({
+  threadId,
+  objective,
+  status,
+  tokenBudget: null,
+  tokensUsed: 0,
+  timeUsedSeconds: 0,
+  createdAt: 1_795_243_254,
+  updatedAt: 1_795_243_254
+})
+
+export const goalUpdated = (threadId: string, status: string, objective?: string): Notification => ({
+  method: "thread/goal/updated",
+  params: { threadId, turnId: null, goal: goal(threadId, status, objective) }
+})
+
 export const threadStatus = (threadId: string, type: string): Notification => ({
   method: "thread/status/changed",
   params: { threadId, status: type === "active" ? { type, activeFlags: [] } : { type } }
