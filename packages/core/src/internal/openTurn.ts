@@ -74,9 +74,7 @@ export const make = Effect.fnUntraced(function*(options: {
             Effect.andThen(Effect.exit(Deferred.await(turn.done))),
             Effect.andThen(agents.stop(turn))
           )
-      )),
-      Effect.andThen(Effect.exit(Deferred.await(turn.done))),
-      Effect.asVoid
+      ))
     )
 
   const letGo = (turn: TurnState): Effect.Effect<void> =>

@@ -184,7 +184,7 @@ export class Router {
     }
   }
 
-  /** Makes the turn one of this client's, with all of its events so far: the one that is asked for, if it is told by what. */
+  /** Makes the turn one of this client's, with all of its events so far; with `start` it is the one that was to be started. */
   claim(threadId: string, turnId: string, start?: Start): TurnState {
     const starting = this.starting.get(threadId)
     // First of all: whoever is told of the turn may ask whether another one is being started.
