@@ -53,6 +53,7 @@ import { Pace } from "./internal/pace.ts"
 import * as Requester from "./internal/requester.ts"
 import { Router } from "./internal/router.ts"
 import * as ServerRequestDesk from "./internal/serverRequestDesk.ts"
+import { unlessGone } from "./internal/stoppable.ts"
 import * as ThreadId from "./internal/threadId.ts"
 import * as ThreadSubscriptions from "./internal/threadSubscriptions.ts"
 import * as Tracing from "./internal/tracing.ts"
@@ -498,7 +499,10 @@ export const make = Effect.fn("AppServerClient.make")(function*(options: Options
       transport.serverGoesOn === true
         ? goalOpener.stopAll.pipe(
           Effect.andThen(turnOpener.stopAll),
-          Effect.andThen(Effect.ignore(Effect.timeoutOption(agents.leave(), OpenTurns.interruptGrace)))
+          Effect.andThen(Effect.catch(
+            Effect.timeoutOption(agents.leave(), OpenTurns.interruptGrace),
+            unlessGone("interrupt the agents of this client")
+          ))
         )
         : Effect.void,
       Effect.sync(() => close(closed()))

@@ -7,6 +7,7 @@ import * as FiberSet from "effect/FiberSet"
 import type { RequestError } from "../CodexError.ts"
 import type { Lineage, RunningTurn } from "./lineage.ts"
 import type { Call } from "./requester.ts"
+import { unlessGone } from "./stoppable.ts"
 
 export interface Agents {
   /** Interrupts those of the turn, and whatever they begin for it later. */
@@ -29,7 +30,8 @@ export const make = Effect.fnUntraced(function*(options: { readonly call: Call; 
   const interruptAll = (turns: ReadonlyArray<RunningTurn>): Effect.Effect<void, RequestError> =>
     Effect.forEach(turns, interrupt, { concurrency: "unbounded", discard: true })
 
-  lineage.onStray = (turn) => void run(Effect.ignore(interrupt(turn)))
+  lineage.onStray = (turn) =>
+    void run(Effect.catch(interrupt(turn), unlessGone(`interrupt an agent of turn ${turn.rootTurnId}`)))
 
   const agents: Agents = {
     stop: (turn) => Effect.suspend(() => interruptAll(lineage.stop(turn))),
